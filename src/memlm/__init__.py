@@ -1,0 +1,57 @@
+"""memlm: a language model, its memory, and the documents they came from, kept together.
+
+    import memlm
+
+    memlm.train_model("mylm", "notes/")
+    model = memlm.load_model("mylm")
+    print(memlm.generate_text(model, "Once")[0].text)
+
+Importing memlm loads neither torch nor transformers.
+"""
+
+from memlm.collect import CollectConfig
+from memlm.documents import DocumentStore
+from memlm.errors import MemlmError
+from memlm.generate.config import GenerateConfig
+from memlm.models import NetworkConfig
+from memlm.prepare import PrepareConfig
+from memlm.train import TrainConfig
+from memlm.workflow import (
+    Listener,
+    Model,
+    collect_documents,
+    describe_workspace,
+    evaluate_task,
+    generate_text,
+    load_model,
+    prepare_documents,
+    score_text,
+    trace_text,
+    train_model,
+)
+from memlm.workspace import Workspace, open_workspace
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CollectConfig",
+    "DocumentStore",
+    "GenerateConfig",
+    "Listener",
+    "MemlmError",
+    "Model",
+    "NetworkConfig",
+    "PrepareConfig",
+    "TrainConfig",
+    "Workspace",
+    "collect_documents",
+    "describe_workspace",
+    "evaluate_task",
+    "generate_text",
+    "load_model",
+    "open_workspace",
+    "prepare_documents",
+    "score_text",
+    "trace_text",
+    "train_model",
+]

@@ -1,0 +1,5 @@
+"""`python -m memlm` is `memlm`."""
+
+from memlm.cli import main
+
+main()

@@ -1,0 +1,210 @@
+"""From the words on the command line to a command, and from whatever happens to an exit code."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import signal
+import sys
+import tempfile
+import tomllib
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, get_args
+
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.config import Dict
+from cyclopts.exceptions import (
+    CoercionError,
+    MissingArgumentError,
+    RepeatArgumentError,
+    UnknownOptionError,
+)
+
+from memlm import __version__
+from memlm.cli.console import print_error
+from memlm.cli.help import HelpFormatter, root_help
+from memlm.errors import ConfigError, MemlmError, NotFoundError
+from memlm.messages import LANGUAGES, Language, in_language, render
+
+COMMANDS = (
+    "demo", "train", "generate", "trace", "collect", "prepare", "score", "evaluate", "info",
+)  # fmt: skip
+
+
+class Terminated(BaseException):
+    """SIGTERM came while no training was watching for it."""
+
+
+def run(words: Sequence[str]) -> int:
+    """Run one command; return its exit code."""
+    _let_any_text_be_printed()
+    as_json, debug = "--json" in words, "--debug" in words
+    with in_language(_language(words)):
+        try:
+            return _dispatch(list(words))
+        except MemlmError as error:
+            print_error(error.code, error.message, error.hint, as_json=as_json)
+            return _trace_if(debug, error.exit_code)
+        except (KeyboardInterrupt, Terminated) as stop:
+            name, code = ("SIGTERM", 143) if isinstance(stop, Terminated) else ("SIGINT", 130)
+            _say(as_json, "interrupted", signal=name)
+            return _trace_if(debug, code)
+        except BrokenPipeError:  # the reader of our output has left: nothing is wrong
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 128 + 13
+        except MemoryError:
+            _say(as_json, "memory_full")
+            return _trace_if(debug, 4)
+        except Exception as error:  # our own mistake, whatever it is
+            _say(as_json, "internal", kind=type(error).__name__, log=_log_mistake(error))
+            return _trace_if(debug, 1)
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("--help", "-h", "help"):
+        root_help(COMMANDS)
+        return 0
+    if words[0] == "--version":
+        print(__version__)
+        return 0
+    if words[0] in ("--json", "--debug") or words[0].startswith("--language"):
+        # Common options may stand before the command too.
+        width = 2 if words[0] == "--language" else 1
+        return _dispatch([*words[width:], *words[:width]])
+    command = words[0]
+    if command not in COMMANDS:
+        raise ConfigError("command_unknown", command=command, suggestion=_suggest(command, COMMANDS))
+    with suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, _on_terminate)
+    app = _app(command, words)
+    try:
+        result = app(words[1:], exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        raise _as_our_own(error, command) from error
+    return result if isinstance(result, int) else 0
+
+
+def _app(command: str, words: list[str]) -> App:
+    from importlib import import_module
+
+    function = getattr(import_module(f"memlm.cli.{command}"), command)
+    app = App(
+        name=f"memlm {command}",
+        help=render(f"help.{command}"),
+        help_epilogue=render(f"example.{command}"),
+        help_format="plaintext",
+        help_formatter=HelpFormatter(),
+        version_flags=(),
+        default_parameter=Parameter(negative=()),
+        config=_config_file(words, command),
+        result_action="return_value",
+    )
+    app.default(function)
+    return app
+
+
+def _config_file(words: list[str], command: str) -> list[Dict]:
+    """Return the values of `--config FILE`: its table [command] if it has one, else its own keys."""
+    path = _value_of(words, "--config")
+    if path is None:
+        return []
+    try:
+        found: dict[str, Any] = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise NotFoundError("source_missing", path=path) from error
+    except (OSError, ValueError) as error:
+        raise ConfigError("config_file_bad", path=path, reason=error) from error
+    values = {name: value for name, value in found.items() if not isinstance(value, dict)}
+    values |= found.get(command, {})
+    for name, value in found.items():
+        if isinstance(value, dict) and name not in COMMANDS:
+            raise ConfigError(
+                "option_unknown", option=f"[{name}]", suggestion=_suggest(name, COMMANDS), command=command
+            )
+    dashed = {name.replace("_", "-"): value for name, value in values.items()}
+    return [Dict(dashed, source=str(path), use_commands_as_keys=False)]
+
+
+def _as_our_own(error: CycloptsError, command: str) -> ConfigError:
+    """Turn what the parser says into one of our sentences."""
+    error.verbose = False
+    if isinstance(error, UnknownOptionError):
+        word = error.token.keyword or error.token.value
+        known = [name for argument in error.argument_collection for name in argument.names]
+        option = word if word.startswith("-") else f"--{word}"
+        return ConfigError(
+            "option_unknown",
+            option=option,
+            suggestion=_suggest(option.split("=")[0], known),
+            command=command,
+        )
+    name = error.argument.name if error.argument else "?"
+    if isinstance(error, CoercionError) and error.token is not None:
+        choices = [str(choice) for choice in get_args(error.target_type) if choice is not None]
+        if choices and all(isinstance(choice, str) for choice in get_args(error.target_type)):
+            return ConfigError(
+                "choice_unknown", option=name, value=error.token.value, choices=", ".join(choices)
+            )
+        expected = render(f"kind.{getattr(error.target_type, '__name__', 'str')}")
+        return ConfigError("option_value", option=name, value=error.token.value, expected=expected)
+    if isinstance(error, MissingArgumentError):
+        return ConfigError("argument_missing", argument=name, command=command)
+    if isinstance(error, RepeatArgumentError):
+        return ConfigError("option_repeated", option=name)
+    return ConfigError("arguments_bad", reason=" ".join(str(error).split()), command=command)
+
+
+def _suggest(word: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return render("suggestion", known=close[0]) + " " if close else ""
+
+
+def _language(words: Sequence[str]) -> Language | None:
+    wish = _value_of(words, "--language")
+    return next((language for language in LANGUAGES if language == wish), None)
+
+
+def _value_of(words: Sequence[str], option: str) -> str | None:
+    """Return what follows `option`, which must be known before the words are parsed."""
+    for number, word in enumerate(words):
+        if word == option and number + 1 < len(words):
+            return words[number + 1]
+        if word.startswith(f"{option}="):
+            return word.partition("=")[2]
+    return None
+
+
+def _say(as_json: bool, code: str, **values: Any) -> None:  # Any: what the sentence formats
+    message, hint = (render(f"error.{code}.{part}", **values) for part in ("message", "hint"))
+    print_error(code, message, hint, as_json=as_json)
+
+
+def _trace_if(debug: bool, exit_code: int) -> int:
+    if debug:
+        traceback.print_exc()
+    return exit_code
+
+
+def _log_mistake(error: Exception) -> Path:
+    """Write where our code failed to a file, without any value that may be somebody's text."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [f"memlm {__version__}, Python {sys.version.split()[0]}", type(error).__name__]
+    lines += [f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in frames]
+    descriptor, name = tempfile.mkstemp(prefix="memlm-", suffix=".log")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
+    return Path(name)
+
+
+def _let_any_text_be_printed() -> None:
+    """Keep a console that lacks a character (cp936, Latin-1) from ending the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _on_terminate(number: int, frame: object) -> None:
+    raise Terminated

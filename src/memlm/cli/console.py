@@ -1,0 +1,207 @@
+"""What people see: results on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from memlm import messages
+from memlm.records import Rejected, Trace
+from memlm.workflow import Listener
+
+if TYPE_CHECKING:
+    from memlm.train.loop import Step
+    from memlm.train.run import TrainingRun
+
+_SHOWN_REJECTED = 5
+_SHOWN_SPANS = 10
+_SHOWN_CHARACTERS = 60
+_SECONDS_BETWEEN_LINES = 10.0
+_KIND_STYLES = {"recited": "bold red", "recombined": "yellow", "new": ""}
+
+out = Console(file=None, highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def print_json(value: object) -> None:
+    """Print one JSON object, as the only thing on standard output."""
+    encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
+    text = json.dumps(value, ensure_ascii=not encoding.startswith("utf"), allow_nan=False)
+    print(text)
+
+
+def print_error(code: str, message: str, hint: str, *, as_json: bool) -> None:
+    """Print what went wrong: one line for people, one object for programs."""
+    if as_json:
+        print_json({"error": {"code": code, "message": message, "hint": hint}})
+    else:
+        err.print(Text(f"memlm: {message} {hint}".rstrip().replace("\n", " "), style="red"))
+
+
+def say(key: str, **values: Any) -> None:  # Any: what the sentence formats
+    """Print a sentence on standard output."""
+    out.print(Text(messages.render(key, **values)))
+
+
+def heading(key: str, **values: Any) -> None:  # Any: what the sentence formats
+    """Print a sentence that opens a part."""
+    out.print()
+    out.print(Text(messages.render(key, **values), style="bold"))
+
+
+def print_rejected(rejected: tuple[Rejected, ...], *, path: object) -> None:
+    """List the first things that could not be read, and say where the rest are."""
+    if not rejected:
+        return
+    err.print(Text(messages.render("note.rejected_some", count=len(rejected)), style="yellow"))
+    for item in rejected[:_SHOWN_REJECTED]:
+        place = f"{item.source}:{item.position}" if item.position else item.source
+        err.print(Text(f"  {place}: {item.reason}"))
+    if len(rejected) > _SHOWN_REJECTED:
+        count = len(rejected) - _SHOWN_REJECTED
+        err.print(Text("  " + messages.render("note.rejected_more", count=count, path=path)))
+
+
+def print_trace(trace: Trace) -> None:
+    """Show a traced text in colour, its shares, and where its longest spans come from."""
+    out.print(coloured(trace))
+    out.print()
+    legend = Text()
+    for kind in ("recited", "recombined", "new"):
+        share = getattr(trace, f"{kind}_share")
+        legend.append(messages.render(f"kind.{kind}"), style=_KIND_STYLES[kind])
+        legend.append(f" {share:.1%}   ")
+    legend.append(messages.render("trace.characters", count=trace.characters))
+    out.print(legend)
+    recited = [span for span in trace.spans if span.kind == "recited"]
+    shown = sorted(recited or trace.spans, key=lambda span: span.start - span.end)[:_SHOWN_SPANS]
+    if not shown:
+        return
+    heading("trace.longest_recited" if recited else "trace.longest_recombined")
+    for span in shown:
+        source = span.sources[0]
+        line = Text("  ")
+        line.append(
+            messages.render(
+                "trace.place", source=source.source, start=source.start, end=source.end
+            ),
+            style="cyan",
+        )
+        if span.count > 1:
+            line.append(" " + messages.render("trace.more_places", count=span.count - 1))
+        line.append(f"  {shorten(span.text)}", style=_KIND_STYLES[span.kind])
+        out.print(line)
+    if len(recited) > len(shown):
+        say("trace.more_spans", count=len(recited) - len(shown))
+
+
+def coloured(trace: Trace) -> Text:
+    """Return the traced text with the kind of every character as its colour."""
+    text = Text(trace.text)
+    for kind in ("recombined", "recited"):  # the stronger is laid over the weaker
+        for span in trace.spans:
+            if span.kind == kind:
+                text.stylize(_KIND_STYLES[kind], span.start, span.end)
+    return text
+
+
+def shorten(text: str) -> str:
+    """Return a text on one line, its middle left out if it is long."""
+    line = text.replace("\n", "⏎")
+    if len(line) <= _SHOWN_CHARACTERS:
+        return f"“{line}”"
+    half = _SHOWN_CHARACTERS // 2
+    return f"“{line[:half]} … {line[-half:]}”"
+
+
+def trace_to_json(trace: Trace) -> dict[str, object]:
+    """Return a trace as JSON, without repeating the text that was given."""
+    return {name: value for name, value in asdict(trace).items() if name != "text"}
+
+
+class ConsoleListener(Listener):
+    """Shows progress: a moving bar on a terminal, a line now and then elsewhere."""
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._last_line = time.monotonic()
+        self._last_step = (0, 0.0)
+
+    def __enter__(self) -> ConsoleListener:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._close()
+
+    def note(self, code: str, **values: Any) -> None:  # Any: what the sentence formats
+        style = "yellow" if code in ("memorising", "checkpoint_damaged") else "dim"
+        self._close_finished()
+        err.print(Text(messages.render(f"note.{code}", **values), style=style))
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        if not err.is_terminal:
+            if done < total and time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
+                self._last_line = time.monotonic()
+                err.print(Text(f"{messages.render(f'stage.{stage}')} {done / total:.0%}"))
+            return
+        self._show(stage, done, total, "")
+
+    def step(self, run: TrainingRun, step: Step, sample: Callable[[], str] | None) -> None:
+        state = self._step_line(run, step)
+        total = run.plan.steps
+        if err.is_terminal:
+            self._show("train", step.step, total or 0, state)
+            if sample is not None:
+                err.print(Text(shorten(sample()), style="dim italic"))
+        elif step.held_out_loss is not None or step.step == total:
+            share = f"{step.step}/{total}" if total else f"{step.step}"
+            err.print(Text(f"{messages.render('stage.train')} {share}  {state}"))
+            if sample is not None:
+                err.print(Text(f"  {shorten(sample())}"))
+        if step.step == total:
+            self._close()
+
+    def _step_line(self, run: TrainingRun, step: Step) -> str:
+        self._held_out = step.held_out_loss or getattr(self, "_held_out", None)
+        speed = step.step * run.plan.tokens_per_step / max(step.seconds, 1e-9)
+        loss = run.per_character(step.loss)
+        parts = [messages.render("trace.loss", loss=loss)]
+        if self._held_out is not None:
+            parts.append(messages.render("trace.held_out", loss=self._held_out))
+        parts.append(messages.render("trace.speed", speed=speed))
+        if run.plan.steps and step.step < run.plan.steps:
+            left = step.seconds / step.step * (run.plan.steps - step.step)
+            parts.append(messages.render("trace.left", minutes=int(left // 60), seconds=left % 60))
+        return "  ".join(parts)
+
+    def _show(self, stage: str, done: int, total: int, state: str) -> None:
+        if self._progress is None:
+            columns = (TextColumn("{task.description}"), BarColumn(bar_width=24))
+            tail = (TimeRemainingColumn(),) if stage != "train" else ()
+            self._progress = Progress(
+                *columns, *tail, TextColumn("{task.fields[state]}"), console=err, transient=True
+            )
+            self._progress.start()
+        if stage not in self._tasks:
+            self._tasks[stage] = self._progress.add_task(
+                messages.render(f"stage.{stage}"), total=total, state=state
+            )
+        self._progress.update(self._tasks[stage], completed=done, total=total or None, state=state)
+
+    def _close_finished(self) -> None:
+        if self._progress is not None and self._progress.finished:
+            self._close()
+
+    def _close(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress, self._tasks = None, {}

@@ -1,0 +1,108 @@
+"""`memlm generate`: write."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.text import Text
+
+from memlm.cli.console import ConsoleListener, err, out, print_json, print_trace, say, trace_to_json
+from memlm.cli.options import (
+    Common,
+    CommonOptions,
+    Generate,
+    ModelOptions,
+    Prepare,
+    Train,
+    Which,
+)
+from memlm.cli.reading import read_standard_input
+from memlm.generate.config import GenerateConfig
+from memlm.messages import render
+from memlm.prepare import PrepareConfig
+from memlm.records import Generation
+from memlm.train import TrainConfig
+from memlm.collect import normalise_text
+from memlm.workflow import ensure_model, generate_text
+
+
+def generate(
+    workspace: Path,
+    prompt: str | None = None,
+    /,
+    *,
+    trace: bool = False,
+    writing: Generate = GenerateConfig(),  # noqa: B008  # frozen
+    which: Which = ModelOptions(),  # noqa: B008  # frozen
+    training: Train = TrainConfig(),  # noqa: B008  # frozen
+    cutting: Prepare = PrepareConfig(),  # noqa: B008  # frozen
+    common: Common = CommonOptions(),  # noqa: B008  # frozen
+) -> int:
+    writing.check()
+    given = _prompt(prompt)
+    with ConsoleListener() as listener:
+        model = ensure_model(
+            workspace, which.model, config=training, prepare=cutting, listener=listener
+        )
+        is_streamed = not (common.json or trace or writing.samples > 1)
+        if is_streamed:
+            out.print(Text(given, style="dim"), end="")
+        written = generate_text(
+            model,
+            given,
+            config=writing,
+            trace_in=workspace if trace else None,
+            on_text=_print_piece if is_streamed else lambda sample, text: None,
+            listener=listener,
+        )
+    if common.json:
+        print_json(_to_json(written, model.name))
+        return 0
+    if is_streamed:
+        out.print()
+    for number, one in enumerate(written, start=1):
+        if not is_streamed:
+            _print_whole(one, number, len(written))
+    if written[0].label is not None and writing.label is None and is_streamed:
+        err.print(Text(render("note.labelled", label=written[0].label), style="dim"))
+    return 0
+
+
+def _prompt(given: str | None) -> str:
+    if given is None:
+        given = "" if sys.stdin is None or sys.stdin.isatty() else read_standard_input()
+        given = given.removesuffix("\n")
+    return normalise_text(given)
+
+
+def _print_piece(sample: int, text: str) -> None:
+    out.file.write(text)
+    out.file.flush()
+
+
+def _print_whole(one: Generation, number: int, total: int) -> None:
+    if total > 1:
+        title = f"— {number}/{total}" + (f" [{one.label}]" if one.label else "")
+        out.print(Text(title, style="dim"))
+    if one.trace is None:
+        out.print(Text.assemble((one.prompt, "dim"), one.text))
+    else:
+        if one.prompt:
+            out.print(Text(one.prompt, style="dim"), end="")
+        print_trace(one.trace)
+    if number < total:
+        say("blank")
+
+
+def _to_json(written: list[Generation], model: str) -> dict[str, object]:
+    first = _sample_to_json(written[0])
+    return first | {"model": model, "samples": [_sample_to_json(one) for one in written]}
+
+
+def _sample_to_json(one: Generation) -> dict[str, object]:
+    fields = {name: value for name, value in asdict(one).items() if name != "trace"}
+    if one.trace is None:
+        return fields | {"spans": []}
+    return fields | trace_to_json(one.trace)

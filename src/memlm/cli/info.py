@@ -1,0 +1,96 @@
+"""`memlm info`: what does a workspace hold?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from memlm.cli.console import out, print_json
+from memlm.cli.options import Common, CommonOptions
+from memlm.messages import render
+from memlm.workflow import describe_workspace
+
+
+def info(
+    workspace: Path,
+    /,
+    *,
+    common: Common = CommonOptions(),  # noqa: B008  # frozen
+) -> int:
+    found = describe_workspace(workspace)
+    if common.json:
+        print_json(found)
+        return 0
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("part", "holds", "made_from", "state", "size"):
+        table.add_column(render(f"info.{column}"), justify="right" if column == "size" else "left")
+    for row in _rows(found):
+        table.add_row(*(Text(cell) for cell in row))
+    out.print(table)
+    out.print(Text(render("info.total", size=_size(found["bytes"]))))
+    return 0
+
+
+def _rows(found: dict[str, Any]) -> list[tuple[str, str, str, str, str]]:  # Any: JSON
+    rows = []
+    documents = found.get("documents")
+    if documents:
+        sources = ", ".join(entry["source"] for entry in documents["sources"][:4])
+        sources += ", …" if len(documents["sources"]) > 4 else ""
+        rows.append(
+            (
+                "documents.sqlite",
+                render("info.documents", **documents),
+                sources,
+                render("info.rejected", count=documents["rejected"]) if documents["rejected"] else "",
+                _size(documents["bytes"]),
+            )
+        )
+        if documents["labels"]:
+            labels = ", ".join(f"{name}: {n:,}" for name, n in list(documents["labels"].items())[:6])
+            rows.append(("", render("info.labels", labels=labels), "", "", ""))
+    origin = render("info.from_documents")
+    if "index" in found:
+        part = found["index"]
+        held = render("info.segments", count=part["segments"])
+        rows.append(("index", held, origin, _state(part), _size(part["bytes"])))
+    for part in found["prepared"]:
+        held = render("info.tokens", **part["tokens"], vocabulary=part["vocabulary_size"])
+        name = f"prepared/{part['tokenizer']}"
+        rows.append((name, held, origin, _state(part), _size(part["bytes"])))
+    for part in found["models"]:
+        rows.append(
+            (
+                f"models/{part['model']}",
+                _results(part),
+                f"prepared/{part['made_from']['tokenizer']}",
+                _state(part),
+                _size(part["bytes"]),
+            )
+        )
+    return rows
+
+
+def _results(part: dict[str, Any]) -> str:  # Any: JSON
+    results = part["results"]
+    if not results:
+        return part["network"]
+    held = render("info.model", network=part["network"], parameters=results["parameters"])
+    if results["held_out_nats_per_character"] is not None:
+        nats = results["held_out_nats_per_character"]
+        held += ", " + render("info.held_out", nats=nats)
+    return str(held)
+
+
+def _state(part: dict[str, Any]) -> str:  # Any: JSON
+    states = [render("info.stale")] if part["stale"] else [render("info.current")]
+    if part.get("status") not in (None, "finished"):
+        states.insert(0, render(f"info.{part['status']}"))
+    return ", ".join(states)
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:,.1f} MB"

@@ -1,0 +1,56 @@
+"""The options that several commands share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from memlm.collect import CollectConfig
+from memlm.generate.config import GenerateConfig
+from memlm.messages import Language
+from memlm.prepare import PrepareConfig
+from memlm.train import TrainConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommonOptions:
+    """What every command accepts."""
+
+    json: bool = False
+    """Print one JSON object."""
+    language: Language | None = None
+    """Language of messages: en or zh; the system's if not given."""
+    config: Path | None = None
+    """TOML file with values for these options; a flag given here goes before it."""
+    debug: bool = False
+    """Show the whole traceback of an error."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoldOutOptions:
+    """Text that is measured on and never learned from."""
+
+    held_out: tuple[Path, ...] = ()
+    """File to measure on instead of a share of the documents; may be given several times."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """Which model is asked."""
+
+    model: str | None = None
+    """Name of the model; the newest if not given."""
+    no_memory: Annotated[bool, Parameter(show=False)] = False
+    """The weights alone."""
+
+
+Common = Annotated[CommonOptions, Parameter(name="*")]
+HoldOut = Annotated[HoldOutOptions, Parameter(name="*")]
+Which = Annotated[ModelOptions, Parameter(name="*")]
+Collect = Annotated[CollectConfig, Parameter(name="*")]
+Prepare = Annotated[PrepareConfig, Parameter(name="*")]
+Train = Annotated[TrainConfig, Parameter(name="*")]
+Generate = Annotated[GenerateConfig, Parameter(name="*")]

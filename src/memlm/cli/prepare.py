@@ -1,0 +1,35 @@
+"""`memlm prepare`: cut the documents into tokens."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from memlm.cli.console import ConsoleListener, print_json, say
+from memlm.cli.options import Common, CommonOptions, HoldOut, HoldOutOptions, Prepare
+from memlm.prepare import PrepareConfig
+from memlm.workflow import prepare_documents
+
+
+def prepare(
+    workspace: Path,
+    /,
+    *,
+    cutting: Prepare = PrepareConfig(),  # noqa: B008  # frozen
+    holding: HoldOut = HoldOutOptions(),  # noqa: B008  # frozen
+    common: Common = CommonOptions(),  # noqa: B008  # frozen
+) -> int:
+    with ConsoleListener() as listener:
+        report = prepare_documents(
+            workspace, config=cutting, held_out=holding.held_out, listener=listener
+        )
+    if common.json:
+        print_json(asdict(report))
+        return 0
+    say("prepared.summary", **asdict(report))
+    say("prepared.tokens", **report.tokens, per_token=report.characters / sum(report.tokens.values()))
+    if report.unknown:
+        say("prepared.unknown", unknown=report.unknown)
+    for reason, count in report.dropped_by_reason.items():
+        say("prepared.dropped", count=count, reason=reason)
+    return 0

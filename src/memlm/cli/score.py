@@ -1,0 +1,41 @@
+"""`memlm score`: how well does a model predict this text?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from memlm.cli.console import ConsoleListener, print_json, say
+from memlm.cli.options import Common, CommonOptions, ModelOptions, Prepare, Train, Which
+from memlm.cli.reading import read_whole
+from memlm.prepare import PrepareConfig
+from memlm.train import TrainConfig
+from memlm.workflow import ensure_model, score_text
+
+
+def score(
+    workspace: Path,
+    /,
+    file: Path,
+    *,
+    window: int | None = None,
+    encoding: str | None = None,
+    which: Which = ModelOptions(),  # noqa: B008  # frozen
+    training: Train = TrainConfig(),  # noqa: B008  # frozen
+    cutting: Prepare = PrepareConfig(),  # noqa: B008  # frozen
+    common: Common = CommonOptions(),  # noqa: B008  # frozen
+) -> int:
+    text = read_whole(file, encoding=encoding)
+    with ConsoleListener() as listener:
+        model = ensure_model(
+            workspace, which.model, config=training, prepare=cutting, listener=listener
+        )
+        found = score_text(model, text, window=window)
+    if common.json:
+        print_json(asdict(found) | {"model": model.name, "file": str(file)})
+        return 0
+    say("score.summary", model=model.name, **asdict(found))
+    say("score.baseline", **asdict(found))
+    if found.unknown:
+        say("note.unknown_charged", count=found.unknown)
+    return 0

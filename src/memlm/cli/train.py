@@ -1,0 +1,75 @@
+"""`memlm train`: from files to a model, in one command."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from memlm.cli.console import ConsoleListener, err, print_json, say
+from memlm.cli.options import (
+    Collect,
+    Common,
+    CommonOptions,
+    HoldOut,
+    HoldOutOptions,
+    Prepare,
+    Train,
+)
+from memlm.collect import CollectConfig
+from memlm.messages import render
+from memlm.prepare import PrepareConfig
+from memlm.records import TrainReport
+from memlm.train import TrainConfig
+from memlm.workflow import train_model
+
+_EXIT_CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}
+
+
+def train(
+    workspace: Path,
+    /,
+    *sources: Path,
+    resume: bool = False,
+    training: Train = TrainConfig(),  # noqa: B008  # frozen
+    cutting: Prepare = PrepareConfig(),  # noqa: B008  # frozen
+    holding: HoldOut = HoldOutOptions(),  # noqa: B008  # frozen
+    reading: Collect = CollectConfig(),  # noqa: B008  # frozen
+    common: Common = CommonOptions(),  # noqa: B008  # frozen
+) -> int:
+    with ConsoleListener() as listener:
+        report = train_model(
+            workspace,
+            *sources,
+            config=training,
+            collect=reading,
+            prepare=cutting,
+            held_out=holding.held_out,
+            resume=resume,
+            listener=listener,
+        )
+    if common.json:
+        print_json(asdict(report))
+    else:
+        print_train_report(report, workspace=workspace)
+    return _EXIT_CODES.get(report.stopped_by or "", 0)
+
+
+def print_train_report(report: TrainReport, *, workspace: Path) -> None:
+    """Say how a training ended and what to do next."""
+    if report.stopped_by:
+        values = {"signal": report.stopped_by, "steps": report.steps, "model": report.model}
+        err.print(render("note.stopped", workspace=workspace, **values))
+        return
+    say("note.trained", model=report.model, steps=report.steps, seconds=report.seconds)
+    if report.held_out_nats_per_character is None or report.held_out_bits_per_byte is None:
+        say("note.no_held_out")
+    else:
+        say(
+            "note.held_out",
+            nats=report.held_out_nats_per_character,
+            bits=report.held_out_bits_per_byte,
+            n=report.held_out_characters,
+        )
+    if report.best_step != report.steps:
+        say("note.best_kept", step=report.best_step)
+    say("train.next", workspace=workspace)

@@ -1,0 +1,20 @@
+"""Sources to documents: what people name (files, folders, tables, texts) becomes plain, decoded text.
+
+`sources.py` has the table of formats. Nothing is skipped silently: what cannot be read comes out
+as a problem with its line and its reason.
+"""
+
+from memlm.collect.collection import Collection
+from memlm.collect.config import CollectConfig
+from memlm.collect.files import TextFromMemory, normalise_text, read_text_file
+from memlm.collect.sources import list_files, read_file
+
+__all__ = [
+    "CollectConfig",
+    "Collection",
+    "TextFromMemory",
+    "list_files",
+    "normalise_text",
+    "read_file",
+    "read_text_file",
+]

@@ -1,0 +1,85 @@
+"""Plain text: one file or one string is one text."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from memlm.collect.config import CollectConfig
+from memlm.collect.encoding import find_encoding
+from memlm.errors import InputError
+from memlm.records import SourceNote, SourceProblem, SourceText
+
+LARGEST_FILE_BYTES = 10**9
+TextFromMemory = str | tuple[str, str] | Mapping[str, object]
+
+
+def read_text_file(
+    path: Path, config: CollectConfig
+) -> Iterator[SourceText | SourceProblem | SourceNote]:
+    """Yield the one text of a file, decoded and normalised."""
+    size = path.stat().st_size
+    if size > LARGEST_FILE_BYTES:
+        raise InputError("file_too_large", path=path.name, size_mb=size / 1e6)
+    encoding = find_encoding(path, wish=config.encoding)
+    yield from note_encoding(path, encoding, config)
+    text = normalise_text(path.read_text(encoding=encoding))
+    if not text.strip():
+        raise InputError("file_empty", path=path.name)
+    yield SourceText(text=text)
+
+
+def note_encoding(path: Path, encoding: str, config: CollectConfig) -> Iterator[SourceNote]:
+    """Yield a note where an encoding was found that people do not expect."""
+    if config.encoding is None and not encoding.startswith("utf-8"):
+        yield SourceNote(code="encoding_found", values={"path": path.name, "encoding": encoding})
+
+
+def normalise_text(text: str) -> str:
+    """Return the text as memlm keeps it: no BOM, line ends LF, Unicode NFC.
+
+    Raises InputError for a lone surrogate, which no encoding can hold.
+    """
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    if not unicodedata.is_normalized("NFC", text):
+        text = unicodedata.normalize("NFC", text)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError("lone_surrogate", offset=error.start) from error
+    return text
+
+
+def texts_from_memory(texts: Iterable[TextFromMemory]) -> Iterator[SourceText | SourceProblem]:
+    """Yield texts handed over in Python: strings, (text, label) pairs, or {"text", "label", ...}.
+
+    A DataFrame (anything with `to_dict("records")`) is taken row by row.
+    """
+    table: Any = texts  # Any: pandas and polars are no dependencies of ours
+    if hasattr(table, "to_dict"):
+        texts = table.to_dict("records")
+    for number, item in enumerate(texts, start=1):
+        fields = _as_fields(item)
+        text, label = fields.pop("text", None), fields.pop("label", None)
+        if not isinstance(text, str):
+            values = {"column": "text", "kind": type(text).__name__}
+            yield SourceProblem(code="text_is_no_string", values=values, position=number)
+        elif not text.strip():
+            yield SourceProblem(code="text_empty", values={}, position=number)
+        else:
+            yield SourceText(
+                text=normalise_text(text),
+                position=number,
+                label=None if label is None else str(label),
+                fields=fields,
+            )
+
+
+def _as_fields(item: TextFromMemory) -> dict[str, object]:
+    if isinstance(item, str):
+        return {"text": item}
+    if isinstance(item, tuple):
+        return {"text": item[0], "label": item[1]}
+    return dict(item)

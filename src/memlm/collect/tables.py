@@ -1,0 +1,214 @@
+"""Tables: CSV, TSV and JSON lines, one row one text.
+
+Rows are streamed. A row of the wrong shape is a problem of its own; an unbalanced quote, after which
+no row can be trusted, is a problem of the file and names the line where the quote opened.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import TextIO
+
+from memlm.collect.config import CollectConfig
+from memlm.collect.encoding import find_encoding
+from memlm.collect.files import normalise_text, note_encoding
+from memlm.errors import InputError
+from memlm.records import SourceNote, SourceProblem, SourceText
+
+_TEXT_NAMES = (
+    "text", "content", "body", "review", "sentence", "document", "message",
+    "文本", "内容", "正文", "评论", "句子",
+)  # fmt: skip
+_LABEL_NAMES = (
+    "label", "category", "class", "sentiment", "intent", "标签", "类别", "分类", "情感",
+)  # fmt: skip
+_LARGEST_FIELD = 1 << 26
+_SAMPLE_ROWS = 50
+Item = SourceText | SourceProblem | SourceNote
+
+
+@dataclass(frozen=True)
+class _Columns:
+    text: str
+    label: str | None
+    key: str | None
+
+
+def read_csv(path: Path, config: CollectConfig) -> Iterator[Item]:
+    """Yield the rows of a comma-separated file (semicolons, tabs and bars are noticed)."""
+    yield from _read_separated(path, config, delimiter=None)
+
+
+def read_tsv(path: Path, config: CollectConfig) -> Iterator[Item]:
+    """Yield the rows of a tab-separated file; quotes in it are ordinary characters."""
+    yield from _read_separated(path, config, delimiter="\t")
+
+
+def read_json_lines(path: Path, config: CollectConfig) -> Iterator[Item]:
+    """Yield the objects (or strings) of a file that holds one JSON value a line."""
+    encoding = find_encoding(path, wish=config.encoding)
+    yield from note_encoding(path, encoding, config)
+    columns: _Columns | None = None
+    is_empty = True
+    with path.open(encoding=encoding, newline="\n") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            is_empty = False
+            try:
+                value = json.loads(line.removeprefix("\ufeff"))
+            except (ValueError, RecursionError):
+                yield SourceProblem(code="json_line_bad", values={}, position=number)
+                continue
+            row = {"text": value} if isinstance(value, str) else value
+            if not isinstance(row, dict):
+                yield SourceProblem(code="json_line_no_object", values={}, position=number)
+                continue
+            columns = columns or _choose_columns(path, config, list(row), [row])
+            yield from _row_to_text(row, columns, number)
+    if is_empty:
+        raise InputError("file_empty", path=path.name)
+
+
+def _read_separated(path: Path, config: CollectConfig, *, delimiter: str | None) -> Iterator[Item]:
+    encoding = find_encoding(path, wish=config.encoding)
+    yield from note_encoding(path, encoding, config)
+    csv.field_size_limit(_LARGEST_FIELD)
+    with path.open(encoding=encoding, newline="") as file:
+        rows = _rows(path, file, delimiter or _find_delimiter(file))
+        _, header = next(rows, (0, []))
+        if not header:
+            raise InputError("file_empty", path=path.name)
+        header = [normalise_text(name).strip() for name in header]
+        if len(set(header)) < len(header):
+            raise InputError("columns_repeated", path=path.name, found=", ".join(header))
+        sample = list(islice(rows, _SAMPLE_ROWS))
+        columns = _choose_columns(
+            path, config, header, [dict(zip(header, row, strict=False)) for _, row in sample]
+        )
+        for line, row in chain(sample, rows):
+            if len(row) != len(header):
+                yield SourceProblem(
+                    code="row_shape",
+                    values={"found": len(row), "expected": len(header)},
+                    position=line,
+                )
+            else:
+                yield from _row_to_text(dict(zip(header, row, strict=True)), columns, line)
+
+
+def _rows(path: Path, file: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line where it begins, fields) of each row that is not blank."""
+    recent: list[str] = []
+
+    def remembering() -> Iterator[str]:
+        for line in file:
+            recent.append(line)
+            yield line
+
+    is_tab = delimiter == "\t"
+    quoting = csv.QUOTE_NONE if is_tab else csv.QUOTE_MINIMAL
+    reader = csv.reader(remembering(), delimiter=delimiter, strict=True, quoting=quoting)
+    while True:
+        start = reader.line_num + 1
+        recent.clear()
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            line = start + _line_of_open_quote(recent, delimiter)
+            raise InputError("quote_unbalanced", path=path.name, line=line) from error
+        if row is None:
+            return
+        if row:
+            yield start, row
+
+
+def _line_of_open_quote(lines: Sequence[str], delimiter: str) -> int:
+    """Return the offset of the line that opened the quote which never closed properly."""
+    opened, is_open = 0, False
+    for number, line in enumerate(lines):
+        at_field_start = not is_open
+        for character in line:
+            if character == '"' and (is_open or at_field_start):
+                is_open = not is_open
+                opened = number if is_open else opened
+            at_field_start = character == delimiter
+    return opened
+
+
+def _find_delimiter(file: TextIO) -> str:
+    first = file.readline()
+    file.seek(0)
+    return max(",\t;|", key=first.count)
+
+
+def _choose_columns(
+    path: Path, config: CollectConfig, header: list[str], sample: list[dict[str, object]]
+) -> _Columns:
+    text = _named(path, config.text_column, header) or _by_name(header, _TEXT_NAMES)
+    text = text or _longest_column(header, sample)
+    if text is None:
+        raise InputError("text_column_unknown", path=path.name, found=", ".join(header))
+    label = _named(path, config.label_column, header) or _by_name(header, _LABEL_NAMES)
+    key = _named(path, config.id_column, header) or _by_name(header, ("id",))
+    return _Columns(text=text, label=label if label != text else None, key=key)
+
+
+def _named(path: Path, wish: str | None, header: list[str]) -> str | None:
+    if wish is None:
+        return None
+    if wish not in header:
+        raise InputError("column_missing", path=path.name, column=wish, found=", ".join(header))
+    return wish
+
+
+def _by_name(header: list[str], names: Sequence[str]) -> str | None:
+    lower = {name.lower(): name for name in reversed(header)}
+    return next((lower[name] for name in names if name in lower), None)
+
+
+def _longest_column(header: list[str], sample: list[dict[str, object]]) -> str | None:
+    """Return the column that is clearly the longest (or the only one)."""
+    if len(header) == 1:
+        return header[0]
+    totals = {name: 0 for name in header}
+    for row in sample:
+        for name in header:
+            value = row.get(name)
+            totals[name] += len(value) if isinstance(value, str) else 0
+    first, second = sorted(totals.values(), reverse=True)[:2]
+    return max(totals, key=lambda name: totals[name]) if first > 3 * second else None
+
+
+def _row_to_text(
+    row: dict[str, object], columns: _Columns, line: int
+) -> Iterator[SourceText | SourceProblem]:
+    text = row.get(columns.text)
+    label = row.get(columns.label) if columns.label else None
+    if not isinstance(text, str):
+        kind = "—" if columns.text not in row else type(text).__name__
+        values = {"column": columns.text, "kind": kind}
+        yield SourceProblem(code="text_is_no_string", values=values, position=line)
+    elif not text.strip():
+        yield SourceProblem(code="text_empty", values={}, position=line)
+    elif not isinstance(label, str | int | float | None):
+        values = {"column": str(columns.label), "kind": type(label).__name__}
+        yield SourceProblem(code="label_is_no_word", values=values, position=line)
+    else:
+        used = {columns.text, columns.label, columns.key}
+        key = row.get(columns.key) if columns.key else None
+        try:
+            yield SourceText(
+                text=normalise_text(text),
+                position=line,
+                key=None if key is None or key == "" else str(key),
+                label=None if label is None or label == "" else normalise_text(str(label)).strip(),
+                fields={name: value for name, value in row.items() if name not in used},
+            )
+        except InputError as error:  # a lone surrogate
+            yield SourceProblem(code=error.code, values=error.values, position=line)

@@ -1,0 +1,76 @@
+"""The one family of exceptions that users of memlm ever see.
+
+An error is a *code* and the values that go with it; the sentence is in `messages/`, in English and
+Chinese, and is rendered only when somebody reads it. Each class carries the exit code that the
+command line ends with.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from memlm import messages
+
+
+class MemlmError(Exception):
+    """Something went wrong, and we know what: `code` names it, `values` fill in its sentence."""
+
+    exit_code = 1
+
+    def __init__(self, code: str, **values: Any) -> None:  # Any: whatever the sentence formats
+        super().__init__(code)
+        self.code = code
+        self.values = values
+
+    @property
+    def message(self) -> str:
+        """What is wrong, in the language in force."""
+        return messages.render(f"error.{self.code}.message", **self.values)
+
+    @property
+    def hint(self) -> str:
+        """What to do now; empty where the message says it all."""
+        return messages.render(f"error.{self.code}.hint", **self.values)
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class InputError(MemlmError):
+    """The data handed in cannot be used as it is."""
+
+    exit_code = 2
+
+
+class ConfigError(MemlmError):
+    """An option or a configuration file says something impossible."""
+
+    exit_code = 2
+
+
+class NotFoundError(MemlmError):
+    """A file, a workspace, a model or a label that does not exist."""
+
+    exit_code = 2
+
+
+class CorruptArtefactError(MemlmError):
+    """A file that memlm wrote no longer has the bytes that it was written with."""
+
+    exit_code = 3
+
+
+class ResourceError(MemlmError):
+    """The machine lacks something: disk, memory, permission."""
+
+    exit_code = 4
+
+
+class MissingExtraError(ResourceError):
+    """An optional package is needed and absent."""
+
+
+class DivergedError(MemlmError):
+    """Training produced a loss that is not a finite number."""
+
+    exit_code = 5

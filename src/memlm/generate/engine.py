@@ -1,0 +1,188 @@
+"""The one loop that writes: state carried, never recomputed, all samples side by side.
+
+A text begins after an end-of-document token and, if documents have labels, with a label: the one
+wished for, or one that the model draws. Streamed text comes in whole characters.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from memlm.errors import InputError, NotFoundError
+from memlm.generate.config import GenerateConfig
+from memlm.generate.stopping import StopWatch
+from memlm.generate.transforms import Forbid, Temperature, TopK, TopP, Transform, normalise
+from memlm.language_model import LanguageModel, LogProbabilities, State, Tokenizer
+from memlm.records import Generation
+
+_PROMPT_BLOCK = 512
+
+
+def generate_texts(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    prompt: str,
+    config: GenerateConfig,
+    *,
+    on_text: Callable[[int, str], None] = lambda sample, text: None,
+) -> list[Generation]:
+    """Write `config.samples` texts that go on from `prompt`; `on_text` hears each as it grows.
+
+    Raises InputError if the vocabulary lacks a symbol of the prompt, NotFoundError for a label that
+    no document has.
+    """
+    config.check()
+    seed = config.seed if config.seed is not None else secrets.randbits(32)
+    random = np.random.Generator(np.random.Philox(seed))
+    prompt_ids = _encode_prompt(tokenizer, prompt)
+    labels = _draw_labels(model, tokenizer, config, random)
+    found, state = _read_prompt(model, tokenizer, prompt_ids, labels)
+    writers = [_Writer(tokenizer, prompt_ids, config, number, on_text) for number in range(len(labels))]
+    transforms = _transforms(tokenizer, config)
+    started = time.perf_counter()
+    for written in count(1):
+        tokens = _draw(found, transforms, random)
+        for writer, token in zip(writers, tokens, strict=True):
+            writer.feed(int(token))
+        if written == config.tokens or all(writer.ended_by for writer in writers):
+            break
+        found, state = model.advance(state, tokens)
+    seconds = max(time.perf_counter() - started, 1e-9)
+    speed = sum(writer.tokens for writer in writers) / seconds
+    names = {token: label for label, token in tokenizer.labels.items()}
+    return [
+        writer.finish(prompt, names.get(label) if label is not None else None, speed)
+        for writer, label in zip(writers, labels, strict=True)
+    ]
+
+
+@dataclass
+class _Writer:
+    """One of the texts that are being written."""
+
+    tokenizer: Tokenizer
+    prompt_ids: npt.NDArray[np.int64]
+    config: GenerateConfig
+    number: int
+    on_text: Callable[[int, str], None]
+    tokens: int = 0
+    ended_by: Literal["", "length", "end", "stop"] = ""
+
+    def __post_init__(self) -> None:
+        self._text: list[str] = []
+        self._decoder = self.tokenizer.decoder()
+        for token in self.prompt_ids:  # what glue comes next depends on what came before
+            self._decoder.feed(int(token))
+        self._watch = StopWatch(self.config.stop)
+
+    def feed(self, token: int) -> None:
+        """Take the next token, unless the text has ended."""
+        if self.ended_by:
+            return
+        self.tokens += 1
+        if token == self.tokenizer.end and not self.config.ignore_end:
+            self.ended_by = "end"
+            return
+        self._pass_on(self._watch.feed(self._decoder.feed(token)))
+        if self._watch.has_stopped:
+            self.ended_by = "stop"
+
+    def finish(self, prompt: str, label: str | None, speed: float) -> Generation:
+        """Return the text as it is now."""
+        if self.ended_by != "stop":
+            self._pass_on(self._watch.feed(self._decoder.finish()) + self._watch.finish())
+        return Generation(
+            prompt=prompt,
+            text="".join(self._text),
+            label=label,
+            tokens=self.tokens,
+            tokens_per_second=round(speed, 1),
+            ended_by=self.ended_by or "length",
+        )
+
+    def _pass_on(self, text: str) -> None:
+        if text:
+            self._text.append(text)
+            self.on_text(self.number, text)
+
+
+def _encode_prompt(tokenizer: Tokenizer, prompt: str) -> npt.NDArray[np.int64]:
+    encoding = tokenizer.encode(prompt)
+    if tokenizer.unknown is not None:
+        unknown = np.flatnonzero(encoding.ids == tokenizer.unknown)
+        if len(unknown):
+            ends = np.append(encoding.starts[1:], len(prompt))
+            symbols = [prompt[encoding.starts[i] : ends[i]].strip() for i in unknown]
+            raise InputError("prompt_unknown", symbols=" ".join(dict.fromkeys(symbols)))
+    return encoding.ids.astype(np.int64)
+
+
+def _draw_labels(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    config: GenerateConfig,
+    random: np.random.Generator,
+) -> list[int | None]:
+    if not tokenizer.labels:
+        if config.label is not None:
+            raise NotFoundError("no_labels", label=config.label)
+        return [None] * config.samples
+    if config.label is not None:
+        if config.label not in tokenizer.labels:
+            known = ", ".join(tokenizer.labels)
+            raise NotFoundError("label_unknown", label=config.label, known=known)
+        return [tokenizer.labels[config.label]] * config.samples
+    ids = np.array(list(tokenizer.labels.values()))
+    found, _ = model.advance(model.start(1), np.array([tokenizer.end]))
+    shares = normalise(found[:, ids].astype(np.float64))[0]
+    return [int(token) for token in random.choice(ids, size=config.samples, p=shares)]
+
+
+def _read_prompt(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    prompt_ids: npt.NDArray[np.int64],
+    labels: list[int | None],
+) -> tuple[LogProbabilities, State]:
+    """Return the distribution (B, V) of the first token to write, and the state."""
+    openings = [[tokenizer.end] + ([] if label is None else [label]) for label in labels]
+    rows = np.array([opening + prompt_ids.tolist() for opening in openings])
+    state = model.start(len(labels))
+    for start in range(0, rows.shape[1] - 1, _PROMPT_BLOCK):
+        stop = min(start + _PROMPT_BLOCK, rows.shape[1] - 1)
+        _, state = model.read(state, rows[:, start:stop])
+    return model.advance(state, rows[:, -1])
+
+
+def _transforms(tokenizer: Tokenizer, config: GenerateConfig) -> list[Transform]:
+    never = [*tokenizer.labels.values()]
+    if tokenizer.unknown is not None:
+        never.append(tokenizer.unknown)
+    if config.ignore_end:
+        never.append(tokenizer.end)
+    chosen: list[Transform] = [Forbid(never), Temperature(config.temperature)]
+    if config.top_k is not None:
+        chosen.append(TopK(config.top_k))
+    if config.top_p is not None:
+        chosen.append(TopP(config.top_p))
+    return chosen
+
+
+def _draw(
+    found: LogProbabilities, transforms: list[Transform], random: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    weights = found.astype(np.float64)
+    for transform in transforms:
+        weights = transform(weights)
+    cumulative = np.cumsum(normalise(weights), axis=1)
+    points = random.random((len(cumulative), 1)) * cumulative[:, -1:]
+    return np.asarray((cumulative <= points).sum(axis=1), dtype=np.int64)
+

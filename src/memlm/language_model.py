@@ -1,0 +1,111 @@
+"""What predicts, and what cuts text into tokens: the two protocols of the house. numpy only.
+
+A network is a `LanguageModel`; so will be a memory and a blend of several. Each can be generated
+from, scored and evaluated, and nobody who does so knows which it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Tokens = npt.NDArray[np.integer]
+LogProbabilities = npt.NDArray[np.float32]
+State = Any
+"""What a model carries from token to token; only the model that made it looks inside."""
+
+
+class LanguageModel(Protocol):
+    """Whatever predicts the next token. No verb changes the state that it is given."""
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of token ids, V."""
+
+    def start(self, batch: int) -> State:
+        """Return the state before anything was read, for `batch` texts side by side."""
+
+    def read(self, state: State, tokens: Tokens) -> tuple[LogProbabilities, State]:
+        """Read tokens (B, T); return the log-probabilities after each (B, T, V), and the state.
+
+        Row t of the result predicts token t + 1. The result has B x T x V entries: callers read in
+        blocks.
+        """
+
+    def advance(self, state: State, tokens: Tokens) -> tuple[LogProbabilities, State]:
+        """Read one token for each text (B,); return the next one's log-probabilities (B, V)."""
+
+    def select(self, state: State, rows: Tokens) -> State:
+        """Return the state of the given rows, in that order; rows may repeat."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """A text as tokens."""
+
+    ids: npt.NDArray[np.uint32]
+    starts: npt.NDArray[np.int64]
+    """Code point of the text at which each token begins."""
+
+
+class TextDecoder(Protocol):
+    """Turns token ids into text as they come; holds back bytes that are half a character."""
+
+    def feed(self, token: int) -> str:
+        """Return the text that is certain now that `token` has come."""
+
+    def finish(self) -> str:
+        """Return what was held back."""
+
+
+class Tokenizer(Protocol):
+    """Cuts text into tokens and puts it together again."""
+
+    @property
+    def name(self) -> str:
+        """Name of its folder: `char`, `bpe-4096`."""
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of token ids, special ones included."""
+
+    @property
+    def end(self) -> int:
+        """Id of the token that ends a document, and that every text begins after."""
+
+    @property
+    def unknown(self) -> int | None:
+        """Id that stands for symbols the vocabulary lacks; None if it lacks none."""
+
+    @property
+    def labels(self) -> Mapping[str, int]:
+        """Id of the token that opens a document with each label."""
+
+    def encode(self, text: str) -> Encoding:
+        """Return the tokens of a text; no special token comes out but `unknown`."""
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of tokens; special ones have none."""
+
+    def decoder(self) -> TextDecoder:
+        """Return a fresh decoder."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return everything that makes this tokenizer, for `tokenizer.json`."""
+
+
+def unknown_bytes(tokenizer: Tokenizer, text: str, encoding: Encoding) -> npt.NDArray[np.int64]:
+    """Return, for each token of a text, the UTF-8 bytes of the unknown symbol it stands for, else 0."""
+    sizes = np.zeros(len(encoding.ids), dtype=np.int64)
+    if tokenizer.unknown is None:
+        return sizes
+    ends = np.append(encoding.starts[1:], len(text))
+    for place in np.flatnonzero(encoding.ids == tokenizer.unknown):
+        symbol = text[encoding.starts[place] : ends[place]]
+        # White space behind a word belongs to the cut, unless it is itself what is unknown.
+        sizes[place] = len((symbol.rstrip() or symbol).encode("utf-8"))
+    return sizes

@@ -1,0 +1,114 @@
+"""How well does a model predict this text? In nats per character, bits per byte, and per token.
+
+Frozen: the weights do not change. Long context: the state is carried from the first token, which is
+read after an end-of-document token, to the last. With a window of N tokens each token is predicted
+from the N/2 to N before it, window by window, and counted once.
+
+A symbol that the vocabulary lacks costs -log p(unknown) + 8 ln 2 for each of its UTF-8 bytes: spelling
+it out, at a byte's full price. There are no free unknowns.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from memlm.errors import ConfigError, InputError
+from memlm.language_model import LanguageModel, Tokenizer, unknown_bytes
+from memlm.records import Score
+
+_LARGEST_BLOCK_VALUES = 1 << 24
+_LONGEST_BLOCK = 1024
+_WINDOWS_AT_ONCE = 32
+_INTERVAL_BLOCKS = 20
+_NATS_PER_UNKNOWN_BYTE = 8 * math.log(2)
+
+
+def score_text(
+    model: LanguageModel, tokenizer: Tokenizer, text: str, *, window: int | None = None
+) -> Score:
+    """Return how well `model` predicts `text`, with a 95 % interval over blocks of it.
+
+    Raises InputError for a text without tokens, ConfigError for a window below 2.
+    """
+    if window is not None and window < 2:
+        raise ConfigError("value_too_small", option="--window", value=window, least=2)
+    encoding = tokenizer.encode(text)
+    if not len(encoding.ids):
+        raise InputError("text_without_tokens")
+    ids = encoding.ids.astype(np.int64)
+    charged = unknown_bytes(tokenizer, text, encoding)
+    stream = np.concatenate([[tokenizer.end], ids])
+    reader = _read_long(model, stream) if window is None else _read_windows(model, stream, window)
+    nats = np.concatenate(list(reader)) + charged * _NATS_PER_UNKNOWN_BYTE
+    per_character = nats.sum() / len(text)
+    margin = _margin(nats, encoding.starts, len(text))
+    size = len(text.encode("utf-8"))
+    uniform = math.log(model.vocabulary_size) * len(ids)
+    baseline = (uniform + charged.sum() * _NATS_PER_UNKNOWN_BYTE) / len(text)
+    return Score(
+        nats_per_character=float(per_character),
+        low=float(per_character - margin),
+        high=float(per_character + margin),
+        bits_per_byte=float(nats.sum() / math.log(2) / size),
+        perplexity_per_token=float(np.exp(min(700.0, nats.mean()))),
+        tokens=len(ids),
+        characters=len(text),
+        bytes=size,
+        unknown=int((charged > 0).sum()),
+        unknown_bytes=int(charged.sum()),
+        baseline_nats_per_character=float(baseline),
+        protocol="frozen, long context" if window is None else f"frozen, window {window}",
+    )
+
+
+def _read_long(
+    model: LanguageModel, stream: npt.NDArray[np.int64]
+) -> Iterator[npt.NDArray[np.float64]]:
+    block = max(1, min(_LONGEST_BLOCK, _LARGEST_BLOCK_VALUES // model.vocabulary_size))
+    state = model.start(1)
+    for start in range(0, len(stream) - 1, block):
+        inputs = stream[start : min(start + block, len(stream) - 1)]
+        found, state = model.read(state, inputs[None])
+        yield _nats(found[0], stream[start + 1 : start + 1 + len(inputs)])
+
+
+def _read_windows(
+    model: LanguageModel, stream: npt.NDArray[np.int64], window: int
+) -> Iterator[npt.NDArray[np.float64]]:
+    """Yield the losses of windows that overlap by half; the first half is context only."""
+    total, stride = len(stream) - 1, window - window // 2
+    starts = list(range(0, max(1, total - window // 2), stride))
+    at_once = max(1, min(_WINDOWS_AT_ONCE, _LARGEST_BLOCK_VALUES // (window * model.vocabulary_size)))
+    for first in range(0, len(starts), at_once):
+        group = starts[first : first + at_once]
+        rows = np.full((len(group), window), stream[0])
+        for row, start in enumerate(group):
+            inputs = stream[start : min(start + window, total)]
+            rows[row, : len(inputs)] = inputs
+        found, _ = model.read(model.start(len(group)), rows)
+        for row, start in enumerate(group):
+            skipped = 0 if start == 0 else window // 2
+            stop = min(start + window, total)
+            yield _nats(found[row, skipped : stop - start], stream[start + skipped + 1 : stop + 1])
+
+
+def _nats(
+    log_probabilities: npt.NDArray[np.float32], targets: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    return -log_probabilities[np.arange(len(targets)), targets].astype(np.float64)
+
+
+def _margin(nats: npt.NDArray[np.float64], starts: npt.NDArray[np.int64], length: int) -> float:
+    """Return half the 95 % interval of the mean per character, over contiguous blocks."""
+    blocks = min(_INTERVAL_BLOCKS, len(nats))
+    if blocks < 2:
+        return math.inf
+    edges = np.linspace(0, len(nats), blocks + 1).astype(int)
+    ends = np.append(starts, length)[edges]
+    means = np.add.reduceat(nats, edges[:-1]) / np.maximum(1, np.diff(ends))
+    student = 2.09 + 12.0 / blocks**2  # close above Student's t from 5 blocks on
+    return float(student * means.std(ddof=1) / math.sqrt(blocks))

@@ -1,0 +1,337 @@
+"""The tokenizers: char, byte, bpe, word, whitespace.
+
+Ids begin with the special tokens: the end of a document, the unknown symbol (where a vocabulary can
+lack one), and one for each label, which opens the documents that carry it (as control codes do in
+CTRL, Keskar et al. 2019). The rest are the symbols. All but `whitespace` give the text back exactly,
+unknown symbols excepted.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from memlm.errors import CorruptArtefactError
+from memlm.language_model import Encoding, TextDecoder, Tokenizer
+from memlm.prepare.words import split_words
+from memlm.runtime import require_package
+from memlm.storage import read_json
+
+END, UNKNOWN = "<end>", "<unknown>"
+UNKNOWN_TEXT = "\ufffd"
+
+
+class SpecialTokens(ABC):
+    """What all tokenizers share: special ids first, then the symbols. Abstract."""
+
+    kind: str
+    has_unknown = True
+
+    def __init__(self, *, labels: Sequence[str], name: str) -> None:
+        self.name = name
+        specials = [END, *([UNKNOWN] if self.has_unknown else [])]
+        self.end = 0
+        self.unknown = 1 if self.has_unknown else None
+        self.labels = {label: len(specials) + number for number, label in enumerate(labels)}
+        self.num_specials = len(specials) + len(labels)
+
+    @property
+    @abstractmethod
+    def num_symbols(self) -> int:
+        """Symbols beside the special tokens."""
+
+    @property
+    def vocabulary_size(self) -> int:
+        return self.num_specials + self.num_symbols
+
+    @abstractmethod
+    def encode(self, text: str) -> Encoding:
+        """See `Tokenizer.encode`."""
+
+    @abstractmethod
+    def decoder(self) -> TextDecoder:
+        """See `Tokenizer.decoder`."""
+
+    @abstractmethod
+    def symbols_to_json(self) -> object:
+        """Return the symbols as JSON."""
+
+    def decode(self, ids: Iterable[int]) -> str:
+        decoder = self.decoder()
+        return "".join([decoder.feed(int(token)) for token in ids]) + decoder.finish()
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "kind": self.kind,
+            "name": self.name,
+            "labels": list(self.labels),
+            "symbols": self.symbols_to_json(),
+        }
+
+
+class CharTokenizer(SpecialTokens):
+    """One token a code point."""
+
+    kind = "char"
+
+    def __init__(self, symbols: Iterable[str], *, labels: Sequence[str], name: str) -> None:
+        super().__init__(labels=labels, name=name)
+        self._codes = np.array(sorted(map(ord, symbols)), dtype=np.uint32)
+
+    @property
+    def num_symbols(self) -> int:
+        return len(self._codes)
+
+    def encode(self, text: str) -> Encoding:
+        codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
+        ranks = np.minimum(np.searchsorted(self._codes, codes), max(0, len(self._codes) - 1))
+        ids = np.full(len(codes), self.unknown, dtype=np.uint32)
+        if len(self._codes):
+            is_known = self._codes[ranks] == codes
+            ids[is_known] = ranks[is_known] + self.num_specials
+        return Encoding(ids, np.arange(len(codes), dtype=np.int64))
+
+    def decoder(self) -> TextDecoder:
+        return _StringDecoder(self.num_specials, self.unknown, self.symbols_to_json())
+
+    def symbols_to_json(self) -> list[str]:
+        return [chr(code) for code in self._codes]
+
+
+class ByteTokenizer(SpecialTokens):
+    """One token a byte of UTF-8: nothing is ever unknown."""
+
+    kind = "byte"
+    has_unknown = False
+
+    @property
+    def num_symbols(self) -> int:
+        return 256
+
+    def encode(self, text: str) -> Encoding:
+        data = np.frombuffer(text.encode("utf-8"), dtype=np.uint8)
+        is_first = (data & 0xC0) != 0x80  # not a continuation byte
+        return Encoding(
+            data.astype(np.uint32) + self.num_specials, np.cumsum(is_first, dtype=np.int64) - 1
+        )
+
+    def decoder(self) -> TextDecoder:
+        return _BytesDecoder(self.num_specials, [bytes([value]) for value in range(256)])
+
+    def symbols_to_json(self) -> None:
+        return None
+
+
+class _StringTokenizer(SpecialTokens):
+    """Looks pieces of text up in a table. Abstract."""
+
+    def __init__(self, symbols: Iterable[str], *, labels: Sequence[str], name: str) -> None:
+        super().__init__(labels=labels, name=name)
+        self._symbols = list(symbols)
+        self._ids = {text: self.num_specials + rank for rank, text in enumerate(self._symbols)}
+
+    @property
+    def num_symbols(self) -> int:
+        return len(self._symbols)
+
+    def symbols_to_json(self) -> list[str]:
+        return self._symbols
+
+    def _look_up(self, pieces: Iterable[str]) -> npt.NDArray[np.uint32]:
+        unknown = self.unknown
+        return np.fromiter((self._ids.get(piece, unknown) for piece in pieces), dtype=np.uint32)
+
+
+class WordTokenizer(_StringTokenizer):
+    """One token a word of English or Chinese; see `words.py` for what a word is."""
+
+    kind = "word"
+
+    def encode(self, text: str) -> Encoding:
+        pieces = list(split_words(text))
+        lengths = np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces))
+        return Encoding(self._look_up(pieces), np.cumsum(lengths) - lengths)
+
+    def decoder(self) -> TextDecoder:
+        return _StringDecoder(self.num_specials, self.unknown, self._symbols)
+
+
+class WhitespaceTokenizer(_StringTokenizer):
+    """One token a run of visible characters, and one a line end: text that is cut already."""
+
+    kind = "whitespace"
+    _token = re.compile(r"\n|[^\s]+")
+
+    def encode(self, text: str) -> Encoding:
+        matches = list(self._token.finditer(text))
+        starts = np.fromiter((m.start() for m in matches), dtype=np.int64, count=len(matches))
+        return Encoding(self._look_up(match.group() for match in matches), starts)
+
+    def decoder(self) -> TextDecoder:
+        return _SpacedDecoder(self.num_specials, self.unknown, self._symbols)
+
+
+class BpeTokenizer(SpecialTokens):
+    """Byte-level byte-pair encoding, by the library `tokenizers`: nothing is ever unknown."""
+
+    kind = "bpe"
+    has_unknown = False
+
+    def __init__(self, model: str, *, labels: Sequence[str], name: str) -> None:
+        super().__init__(labels=labels, name=name)
+        require_package("tokenizers", extra="fast")
+        from tokenizers import Tokenizer as LibraryTokenizer
+
+        self._library = LibraryTokenizer.from_str(model)
+
+    @property
+    def num_symbols(self) -> int:
+        return int(self._library.get_vocab_size())
+
+    def encode(self, text: str) -> Encoding:
+        found = self._library.encode(text, add_special_tokens=False)
+        ids = np.asarray(found.ids, dtype=np.uint32) + np.uint32(self.num_specials)
+        starts = np.asarray([start for start, _ in found.offsets], dtype=np.int64)
+        return Encoding(ids, starts)
+
+    def decoder(self) -> TextDecoder:
+        return _BytesDecoder(self.num_specials, self._pieces)
+
+    def symbols_to_json(self) -> Any:  # Any: the library's own JSON
+        return json.loads(self._library.to_str())
+
+    @cached_property
+    def _pieces(self) -> list[bytes]:
+        to_byte = {character: value for value, character in enumerate(_byte_alphabet())}
+        tokens = (self._library.id_to_token(rank) for rank in range(self.num_symbols))
+        return [bytes(to_byte[character] for character in token) for token in tokens]
+
+
+class _StringDecoder:
+    def __init__(self, num_specials: int, unknown: int | None, symbols: Sequence[str]) -> None:
+        self._first, self._unknown, self._symbols = num_specials, unknown, symbols
+
+    def feed(self, token: int) -> str:
+        if token >= self._first:
+            return self._symbols[token - self._first]
+        return UNKNOWN_TEXT if token == self._unknown else ""
+
+    def finish(self) -> str:
+        return ""
+
+
+class _SpacedDecoder:
+    def __init__(self, num_specials: int, unknown: int | None, symbols: Sequence[str]) -> None:
+        self._words = _StringDecoder(num_specials, unknown, symbols)
+        self._at_line_start = True
+
+    def feed(self, token: int) -> str:
+        word = self._words.feed(token)
+        glue = "" if self._at_line_start or word in ("", "\n") else " "
+        self._at_line_start = word == "\n" or (self._at_line_start and not word)
+        return glue + word
+
+    def finish(self) -> str:
+        return ""
+
+
+class _BytesDecoder:
+    def __init__(self, num_specials: int, pieces: Sequence[bytes]) -> None:
+        self._first, self._pieces = num_specials, pieces
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def feed(self, token: int) -> str:
+        if token < self._first:
+            return ""
+        return self._decoder.decode(self._pieces[token - self._first])
+
+    def finish(self) -> str:
+        return self._decoder.decode(b"", final=True)
+
+
+def learn_tokenizer(
+    kind: str, texts: Iterable[str], *, size: int | None, labels: Sequence[str]
+) -> Tokenizer:
+    """Learn the vocabulary of a tokenizer from texts, read once.
+
+    `size` bounds the vocabulary, special tokens included; None means all symbols (for `bpe`: 4,096).
+    """
+    if kind == "byte":
+        return ByteTokenizer(labels=labels, name=tokenizer_name(kind, size))
+    if kind == "bpe":
+        return _learn_bpe(texts, size=size or DEFAULT_BPE_SIZE, labels=labels)
+    cut = {"char": iter, "word": split_words, "whitespace": _split_whitespace}[kind]
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(cut(text))  # type: ignore[operator]  # three functions of str
+    most = None if size is None else max(0, size - 2 - len(labels))
+    # Ties are broken by the symbol itself, so that the order of documents does not matter.
+    ranked = sorted(counts, key=lambda symbol: (-counts[symbol], symbol))[:most]
+    return _BY_KIND[kind](ranked, labels=labels, name=tokenizer_name(kind, size))
+
+
+def tokenizer_name(kind: str, size: int | None) -> str:
+    """Return the name of a tokenizer of this kind and size, which its folder carries."""
+    if kind == "byte":
+        return kind
+    size = size or (DEFAULT_BPE_SIZE if kind == "bpe" else None)
+    return kind if size is None else f"{kind}-{size}"
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    """Return the tokenizer that a `tokenizer.json` of ours describes."""
+    found = read_json(path)
+    try:
+        labels, name = found["labels"], found["name"]
+        if found["kind"] == "byte":
+            return ByteTokenizer(labels=labels, name=name)
+        if found["kind"] == "bpe":
+            return BpeTokenizer(json.dumps(found["symbols"]), labels=labels, name=name)
+        return _BY_KIND[found["kind"]](found["symbols"], labels=labels, name=name)
+    except (KeyError, TypeError) as error:
+        raise CorruptArtefactError("artefact_unreadable", path=path) from error
+
+
+DEFAULT_BPE_SIZE = 4096
+_BY_KIND = {"char": CharTokenizer, "word": WordTokenizer, "whitespace": WhitespaceTokenizer}
+
+
+def _split_whitespace(text: str) -> Iterator[str]:
+    for match in WhitespaceTokenizer._token.finditer(text):
+        yield match.group()
+
+
+def _learn_bpe(texts: Iterable[str], *, size: int, labels: Sequence[str]) -> Tokenizer:
+    require_package("tokenizers", extra="fast")
+    from tokenizers import Tokenizer as LibraryTokenizer
+    from tokenizers import decoders, models, pre_tokenizers, trainers
+
+    library = LibraryTokenizer(models.BPE())
+    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    library.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=max(256, size - 1 - len(labels)),
+        min_frequency=2,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    library.train_from_iterator(texts, trainer=trainer)
+    return BpeTokenizer(library.to_str(), labels=labels, name=tokenizer_name("bpe", size))
+
+
+def _byte_alphabet() -> list[str]:
+    """Return the visible character that stands for each byte in byte-level BPE (GPT-2's table)."""
+    visible = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    stand_ins = iter(range(0x100, 0x200))
+    shown = set(visible)
+    return [chr(value) if value in shown else chr(next(stand_ins)) for value in range(256)]

@@ -1,0 +1,49 @@
+"""Words of English and Chinese text, with nothing lost: the pieces put together are the text.
+
+A word of letters takes the space before it along; Chinese is segmented by jieba's dictionary
+(`rjieba`); line ends, other spaces and punctuation are pieces of their own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from memlm.runtime import require_package
+
+_HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
+_PIECE = re.compile(
+    rf"[{_HAN}]+"
+    rf"| ?[^\W\d_{_HAN}]+(?:['’][^\W\d_{_HAN}]+)*"  # letters, with apostrophes inside
+    r"| ?\d+"
+    r"|\n"
+    r"|[^\S\n]+(?=\S)(?<! )"  # tabs and wide spaces
+    r"| ?[^\w\s]"
+    r"| ?_+"
+    r"|[^\S\n]+"
+    r"|."
+)
+_IS_HAN = re.compile(rf"[{_HAN}]")
+
+
+def split_words(text: str) -> Iterator[str]:
+    """Yield the pieces of a text. MissingExtraError where Chinese needs `rjieba` and it is absent."""
+    for match in _PIECE.finditer(text):
+        piece = match.group()
+        if _IS_HAN.match(piece):
+            yield from _segment(piece)
+        else:
+            yield piece
+
+
+def han_share(text: str) -> float:
+    """Return the share of hanzi among the characters that are not white space."""
+    visible = sum(not character.isspace() for character in text)
+    return len(_IS_HAN.findall(text)) / visible if visible else 0.0
+
+
+def _segment(run: str) -> list[str]:
+    require_package("rjieba", extra="words")
+    import rjieba
+
+    return list(rjieba.cut(run))

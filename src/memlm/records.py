@@ -1,0 +1,207 @@
+"""The frozen records that travel between rooms; nothing in here does anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Split = Literal["train", "held_out"]
+SPLITS: tuple[Split, ...] = ("train", "held_out")
+SpanKind = Literal["recited", "recombined", "new"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """One text and what is known of it; `id` never changes while it stays in its place."""
+
+    id: str
+    text: str
+    label: str | None = None
+    fields: Mapping[str, object] = field(default_factory=dict)
+    source: str = ""
+    """Where it lies, as people name it: `notes/monday.txt`, `train.csv:12`."""
+    split: Split | None = None
+    """The split that the user asked for; None leaves it to the hash."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceText:
+    """A text as a reader found it, before it has an id."""
+
+    text: str
+    position: int | None = None
+    """Line (tables, JSON lines) where it begins, from 1; None for a whole file."""
+    key: str | None = None
+    """The row's own id, where it has one."""
+    label: str | None = None
+    fields: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceProblem:
+    """What is wrong with a row or a file: the code of a sentence and what fills it in."""
+
+    code: str
+    values: Mapping[str, object]
+    position: int | None = None
+    """Line, from 1; None for a whole file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceNote:
+    """Something about a source that its owner should know, though it could be read."""
+
+    code: str
+    values: Mapping[str, object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejected:
+    """Something in a source that could not become a document, and why."""
+
+    source: str
+    position: int | None
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dropped:
+    """A collected document that the preparation left out, and why."""
+
+    document_id: str
+    step: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectReport:
+    """What one call of `collect_documents` changed."""
+
+    documents_added: int
+    documents_unchanged: int
+    documents_changed: int
+    documents_removed: int
+    documents_rejected: int
+    rejected: tuple[Rejected, ...]
+    characters: int
+    """Code points of all documents that the workspace holds now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareReport:
+    """What one call of `prepare_documents` made."""
+
+    documents: int
+    dropped: int
+    dropped_by_reason: Mapping[str, int]
+    tokens: Mapping[str, int]
+    """Tokens of each split: train, held_out, sealed."""
+    tokenizer: str
+    vocabulary_size: int
+    unknown: int
+    """Symbols of the texts that the vocabulary lacks, counted with repetition."""
+    characters: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainReport:
+    """How a training ended."""
+
+    model: str
+    network: str
+    parameters: int
+    steps: int
+    seconds: float
+    held_out_nats_per_character: float | None
+    held_out_bits_per_byte: float | None
+    held_out_characters: int
+    train_nats_per_character: float | None
+    best_step: int
+    stopped_by: str | None = None
+    """Name of the signal that ended it early, else None."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """How well a model predicts a text."""
+
+    nats_per_character: float
+    low: float
+    high: float
+    """95 % interval of `nats_per_character` over blocks of the text."""
+    bits_per_byte: float
+    perplexity_per_token: float
+    tokens: int
+    characters: int
+    bytes: int
+    unknown: int
+    unknown_bytes: int
+    baseline_nats_per_character: float
+    """Every symbol of the vocabulary equally likely."""
+    protocol: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One measured value with its interval, sample size and baseline."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    baseline: float
+    unit: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpanSource:
+    """One place in the collected documents where a span occurs."""
+
+    document_id: str
+    source: str
+    start: int
+    end: int
+    """Code points of the collected text, end not included."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """A stretch of a traced text that occurs in the collected documents."""
+
+    start: int
+    end: int
+    """Code points of the traced text, end not included."""
+    text: str
+    kind: SpanKind
+    count: int
+    """How often it occurs in all documents together."""
+    expected_by_chance: float
+    sources: tuple[SpanSource, ...]
+    """The first places where it occurs; `count` says how many there are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """Where the words of a text come from."""
+
+    text: str
+    characters: int
+    recited_share: float
+    recombined_share: float
+    new_share: float
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """A text that a model wrote."""
+
+    prompt: str
+    text: str
+    """What was written, without the prompt."""
+    label: str | None
+    tokens: int
+    tokens_per_second: float
+    ended_by: Literal["length", "end", "stop"]
+    trace: Trace | None = None

@@ -1,0 +1,118 @@
+"""What the machine offers: processors, devices, seeds, free disk."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import platform
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from memlm.errors import ConfigError, MissingExtraError, ResourceError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def available_cores() -> int:
+    """Return how many processor cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # absent on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def is_installed(package: str) -> bool:
+    """Say whether `package` can be imported, without importing it."""
+    return importlib.util.find_spec(package) is not None
+
+
+def require_package(package: str, *, extra: str) -> None:
+    """Raise MissingExtraError, with the command that installs it, unless `package` is here."""
+    if not is_installed(package):
+        raise MissingExtraError("extra_missing", package=package, extra=extra)
+
+
+def choose_device(wish: str = "auto") -> torch.device:
+    """Return the torch device to use: the one wished for, else a GPU, else the CPU."""
+    require_package("torch", extra="train")
+    import torch
+
+    if wish == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(wish)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError("device_unknown", device=wish) from error
+    return device
+
+
+def stream_seed(seed: int, *purpose: object) -> int:
+    """Return the seed of one stream of random numbers: every purpose draws from its own."""
+    text = ":".join(str(part) for part in (seed, *purpose))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def require_free_disk(folder: Path, *, size_bytes: int) -> None:
+    """Raise ResourceError unless `folder`'s disk has `size_bytes` free."""
+    free = shutil.disk_usage(folder).free
+    if free < size_bytes:
+        raise ResourceError(
+            "disk_full", path=folder, needed_mb=size_bytes / 1e6, free_mb=free / 1e6
+        )
+
+
+def describe_machine(num_threads: int | None = None) -> dict[str, object]:
+    """Return what bit-exact repetition depends on, for the record beside a model."""
+    description: dict[str, object] = {
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "processor": platform.machine(),
+        "cores": available_cores(),
+    }
+    if num_threads is not None:
+        import torch
+
+        description |= {
+            "torch": torch.__version__,
+            "threads": num_threads,
+            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        }
+    return description
+
+
+class SignalWatch:
+    """Which signal has asked for an end, if any."""
+
+    name: str | None = None
+
+
+@contextmanager
+def watch_signals() -> Iterator[SignalWatch]:
+    """Inside the block the first Ctrl-C, SIGTERM or SIGHUP is only noted; a second one ends at once.
+
+    Outside the main thread, where Python allows no handlers, nothing is watched.
+    """
+    watch = SignalWatch()
+    if threading.current_thread() is not threading.main_thread():
+        yield watch
+        return
+
+    def note(number: int, frame: object) -> None:
+        if watch.name is not None:
+            raise KeyboardInterrupt
+        watch.name = signal.Signals(number).name
+
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), note) for name in names}
+    try:
+        yield watch
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)

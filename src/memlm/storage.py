@@ -1,0 +1,251 @@
+"""How artefacts reach the disk: whole or not at all, checksummed, by one writer at a time.
+
+Nobody else names temporary files or renames finished ones. A writer asks for a path, fills it, and
+when its block ends without an exception the result is flushed and put in place by one rename; a
+crash at any moment leaves the old artefact or the new one, never half of one. A folder carries a
+`manifest.json`, written last, with the size and SHA-256 of each file and what it was made from.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from memlm.errors import CorruptArtefactError, InputError, NotFoundError, ResourceError
+
+MANIFEST = "manifest.json"
+_TEMPORARY, _OUTGOING = ".tmp-", ".old-"
+_MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Hand out a temporary path beside `path`; what is written there replaces `path` at the end."""
+    temporary = path.with_name(f"{path.name}{_TEMPORARY}{uuid.uuid4().hex}")
+    with machine_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            _flush(temporary)
+            os.replace(temporary, path)
+            _flush(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write `value` as JSON, atomically."""
+    with new_file(path) as temporary:
+        text = json.dumps(value, ensure_ascii=False, indent=1, sort_keys=False, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:  # Any: the caller knows the shape of its own file
+    """Read a JSON file that memlm wrote; CorruptArtefactError if it no longer is one."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise NotFoundError("file_missing", path=path) from error
+    except ValueError as error:  # bad UTF-8 and bad JSON alike
+        raise CorruptArtefactError("artefact_unreadable", path=path) from error
+
+
+@contextmanager
+def new_folder(path: Path, *, made_from: Mapping[str, object]) -> Iterator[Path]:
+    """Hand out a temporary folder; at the end it gets a manifest and becomes `path`."""
+    temporary = path.with_name(f"{path.name}{_TEMPORARY}{uuid.uuid4().hex}")
+    with machine_errors(path):
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            names = [file.name for file in temporary.iterdir() if file.is_file()]
+            _seal(temporary, names, made_from)
+            _replace_folder(temporary, path)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+
+def seal_files(path: Path, names: Iterable[str], *, made_from: Mapping[str, object]) -> None:
+    """Write the manifest of some files in a folder that grew in place (a training)."""
+    with machine_errors(path):
+        _seal(path, names, made_from)
+
+
+def read_manifest(path: Path) -> dict[str, Any]:  # Any: made_from differs by artefact
+    """Return the manifest of the folder `path`; NotFoundError if there is none."""
+    manifest = read_json(path / MANIFEST)
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+        raise CorruptArtefactError("artefact_unreadable", path=path / MANIFEST)
+    return manifest
+
+
+def verify_folder(path: Path, *, contents: bool = True) -> dict[str, Any]:  # Any: as above
+    """Check every file of `path` against its manifest and return the manifest.
+
+    Sizes are always compared; bytes are hashed too unless `contents` is False.
+    Raises CorruptArtefactError naming the first file that differs.
+    """
+    manifest = read_manifest(path)
+    for name, expected in manifest["files"].items():
+        file = path / name
+        if not file.is_file():
+            raise CorruptArtefactError("artefact_file_missing", path=file)
+        if file.stat().st_size != expected["size"] or (
+            contents and hash_file(file) != expected["sha256"]
+        ):
+            raise CorruptArtefactError("artefact_changed", path=file, expected=expected["sha256"])
+    return manifest
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file, reading it in blocks."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_json(value: object) -> str:
+    """Return a hash of any JSON value that does not depend on the order of its keys."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def delete_folder(path: Path) -> None:
+    """Delete a folder so that a crash half-way leaves a name that nobody reads."""
+    with machine_errors(path), suppress(FileNotFoundError):
+        outgoing = path.with_name(f"{path.name}{_OUTGOING}{uuid.uuid4().hex}")
+        os.rename(path, outgoing)
+        shutil.rmtree(outgoing)
+
+
+def clean_leftovers(folder: Path) -> None:
+    """Remove what a crash left directly in `folder`; put back a folder that had lost its name."""
+    if not folder.is_dir():
+        return
+    for leftover in sorted(folder.iterdir()):
+        name, outgoing, _ = leftover.name.partition(_OUTGOING)
+        if outgoing and not (folder / name).exists() and (leftover / MANIFEST).exists():
+            os.rename(leftover, folder / name)
+        elif outgoing or _TEMPORARY in leftover.name:
+            _remove(leftover)
+
+
+def size_on_disk(path: Path) -> int:
+    """Return the bytes of all files below `path` (or of the file itself)."""
+    if path.is_file():
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+class WriterLock:
+    """The right to write into one workspace; it dies with its process, however that ends.
+
+    The lock is the operating system's, on the file `lock`; the process id in it is for people.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: Any = None  # Any: an open text file, or None
+
+    def acquire(self) -> None:
+        """Take the lock, or raise InputError naming the process that holds it."""
+        with machine_errors(self.path):
+            file = self.path.open("a+", encoding="ascii")
+        if not _lock_file(file):
+            file.seek(0)
+            holder = file.read().strip() or "?"
+            file.close()
+            raise InputError("workspace_busy", path=self.path.parent, process=holder)
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        self._file = file
+
+    def release(self) -> None:
+        """Give the lock back."""
+        self._file.close()
+        self._file = None
+
+
+@contextmanager
+def machine_errors(path: Path) -> Iterator[None]:
+    """Turn what the disk says (full, read-only, not allowed) into a ResourceError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _MACHINE_ERRORS:
+            raise
+        raise ResourceError(
+            "cannot_write", path=error.filename or path, reason=error.strerror
+        ) from error
+
+
+def _seal(folder: Path, names: Iterable[str], made_from: Mapping[str, object]) -> None:
+    names = sorted(names)
+    files = {
+        name: {"size": (folder / name).stat().st_size, "sha256": hash_file(folder / name)}
+        for name in names
+    }
+    for name in names:
+        _flush(folder / name)
+    write_json(folder / MANIFEST, {"files": files, "made_from": dict(made_from)})
+
+
+def _replace_folder(temporary: Path, path: Path) -> None:
+    outgoing = None
+    if path.exists():
+        outgoing = path.with_name(f"{path.name}{_OUTGOING}{uuid.uuid4().hex}")
+        os.rename(path, outgoing)
+    os.rename(temporary, path)
+    _flush(path.parent)
+    if outgoing is not None:
+        shutil.rmtree(outgoing)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def _flush(path: Path) -> None:
+    if path.is_dir() and os.name == "nt":  # Windows cannot flush a directory
+        return
+    descriptor = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock_file(file: Any) -> bool:  # Any: an open file
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return _lock_file_on_windows(file)
+    try:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _lock_file_on_windows(file: Any) -> bool:  # Any: an open file
+    import msvcrt
+
+    # Ranges past the end may be locked, and leave the process id readable to the others.
+    file.seek(1 << 20)
+    try:
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]  # Windows
+    except OSError:
+        return False
+    return True

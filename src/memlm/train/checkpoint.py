@@ -1,0 +1,115 @@
+"""A training on disk, so that it can go on as if it had never stopped.
+
+    checkpoints/step-000060/   model.safetensors  optimizer.safetensors  state.safetensors
+                               best.safetensors (where held-out text chose)  state.json  manifest.json
+
+A checkpoint appears whole (`storage.new_folder`); the one before it is kept until it has. The newest
+that passes its checksums is the one that counts.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from memlm.errors import CorruptArtefactError
+from memlm.storage import delete_folder, new_folder, read_json, verify_folder
+from memlm.train.loop import Training
+
+_KEPT = 2
+
+
+def save_checkpoint(folder: Path, training: Training) -> Path:
+    """Write a checkpoint of `training` below `folder`, and delete all but the newest two."""
+    path = folder / f"step-{training.step:06d}"
+    with new_folder(path, made_from={"plan": training.plan.to_json()}) as temporary:
+        save_file(_contiguous(training.network.state_dict()), temporary / "model.safetensors")
+        save_file(_optimizer_tensors(training.optimizer), temporary / "optimizer.safetensors")
+        state = {f"carried.{i}": part.contiguous() for i, part in enumerate(training.carried)}
+        save_file(state | {"random": training.random}, temporary / "state.safetensors")
+        if training.best_weights is not None:
+            save_file(_contiguous(training.best_weights), temporary / "best.safetensors")
+        numbers = {
+            "step": training.step,
+            "seconds": training.seconds,
+            "recent_loss": training.recent_loss,
+            "best_loss": training.best_loss,
+            "best_step": training.best_step,
+        }
+        (temporary / "state.json").write_text(json.dumps(numbers), encoding="utf-8")
+    for old in _checkpoints(folder)[_KEPT:]:
+        delete_folder(old)
+    return path
+
+
+def load_checkpoint(folder: Path, training: Training) -> list[str]:
+    """Put the newest sound checkpoint below `folder` into `training`.
+
+    Returns the names of newer ones that were passed over because they are damaged; raises
+    CorruptArtefactError if none is sound. Without any checkpoint nothing happens.
+    """
+    damaged: list[str] = []
+    failure: CorruptArtefactError | None = None
+    for path in _checkpoints(folder):
+        try:
+            verify_folder(path)
+        except CorruptArtefactError as error:
+            damaged.append(path.name)
+            failure = failure or error
+            continue
+        _restore(path, training)
+        return damaged
+    if failure is not None:
+        raise failure
+    return damaged
+
+
+def _restore(path: Path, training: Training) -> None:
+    device = training.device
+    training.network.load_state_dict(load_file(path / "model.safetensors"))
+    _restore_optimizer(training.optimizer, load_file(path / "optimizer.safetensors"))
+    state = load_file(path / "state.safetensors")
+    training.carried = tuple(
+        state[f"carried.{i}"].to(device) for i in range(len(training.carried))
+    )
+    training.random = state["random"]
+    best = path / "best.safetensors"
+    training.best_weights = load_file(best) if best.exists() else None
+    numbers = read_json(path / "state.json")
+    training.step = numbers["step"]
+    training.seconds = numbers["seconds"]
+    training.recent_loss = numbers["recent_loss"]
+    training.best_loss = numbers["best_loss"]
+    training.best_step = numbers["best_step"]
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints below `folder`, newest first."""
+    found = [path for path in folder.glob("step-*") if path.name[5:].isdigit()]
+    return sorted(found, key=lambda path: int(path.name[5:]), reverse=True)
+
+
+def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{number}.{name}": value.detach().cpu().contiguous()
+        for number, values in state.items()
+        for name, value in values.items()
+    }
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    described = optimizer.state_dict()
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        number, name = key.split(".", 1)
+        state.setdefault(int(number), {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": described["param_groups"]})

@@ -1,0 +1,89 @@
+"""What a person may say about a training; everything else is derived and printed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Literal
+
+from memlm.errors import ConfigError
+
+DEFAULT_MINUTES = 3.0
+_AT_LEAST_ONE = (
+    "embedding_width", "hidden_width", "layers", "batch_size", "sequence_length", "steps",
+    "epochs", "checkpoint_every", "threads",
+)  # fmt: skip
+_POSITIVE = ("minutes", "learning_rate", "clip_norm")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How to train. One dial, `minutes`, is enough; the rest is chosen from the data."""
+
+    name: str | None = None
+    """Name of the model; lstm-1, lstm-2, ... if not given."""
+    network: Literal["auto", "lstm", "gru"] = "auto"
+    """Kind of network."""
+    minutes: float | None = None
+    """Minutes of training, validation included (default 3)."""
+    steps: int | None = None
+    """Steps of training, instead of minutes; nothing depends on the clock then."""
+    epochs: int | None = None
+    """Times to read the text, instead of minutes."""
+    embedding_width: int | None = None
+    """Width of the token vectors."""
+    hidden_width: int | None = None
+    """Units of each recurrent layer."""
+    layers: int | None = None
+    """Recurrent layers."""
+    dropout: float | None = None
+    """Share of units dropped while training, against learning by heart."""
+    batch_size: int | None = None
+    """Stretches of text read side by side."""
+    sequence_length: int | None = None
+    """Tokens between two updates (truncated back-propagation; the state is carried on)."""
+    learning_rate: float | None = None
+    """Peak learning rate after warm-up."""
+    weight_decay: float = 0.01
+    """Decay of the weights (AdamW); 0 makes it Adam."""
+    clip_norm: float = 1.0
+    """Largest norm of the gradient."""
+    seed: int = 0
+    """Seed of the first weights, the order of the text and dropout."""
+    checkpoint_every: int | None = None
+    """Steps between checkpoints; a tenth of the training if not given."""
+    threads: int | None = None
+    """Processor threads; all cores if not given."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:1."""
+
+    def check(self) -> None:
+        """Raise ConfigError where a value is impossible."""
+        for name in _AT_LEAST_ONE:
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError("value_too_small", option=_option(name), value=value, least=1)
+        for name in _POSITIVE:
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise ConfigError("value_not_positive", option=_option(name), value=value)
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise ConfigError(
+                "value_outside", option="--dropout", value=self.dropout, low=0, high=1
+            )
+        if not 0 <= self.weight_decay < float("inf"):
+            raise ConfigError("value_not_positive", option="--weight-decay", value=self.weight_decay)
+        lengths = [name for name in ("minutes", "steps", "epochs") if getattr(self, name)]
+        if len(lengths) > 1:
+            raise ConfigError("options_exclude", one=_option(lengths[0]), other=_option(lengths[1]))
+
+    def changed(self) -> dict[str, object]:
+        """Return the values that differ from the defaults."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if getattr(self, field.name) != field.default
+        }
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")

@@ -1,0 +1,190 @@
+"""The loop: read a stretch of every lane, compare, correct; readable from top to bottom.
+
+Truncated back-propagation through time (Williams and Peng 1990): the state is carried from step to
+step, the gradient is not. AdamW (Loshchilov and Hutter 2019), learning rate linear up and down,
+gradient norm clipped.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from memlm.errors import DivergedError
+from memlm.models.network import build_network
+from memlm.models.recurrent import NetworkState, RecurrentNetwork
+from memlm.runtime import stream_seed
+from memlm.train.batches import Batch, TokenStream
+from memlm.train.plan import VALIDATIONS, WARM_UP_SHARE, TrainPlan
+from memlm.train.validation import HeldOutText
+
+_SMOOTHING_STEPS = 50
+_FEWEST_MEASURED_STEPS = 5
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step of the loop tells."""
+
+    step: int
+    loss: float
+    """Nats per token, smoothed over about 50 steps."""
+    learning_rate: float
+    seconds: float
+    """Of training so far, validation included."""
+    held_out_loss: float | None
+    """Nats per character on the held-out sample, where this step was followed by a validation."""
+
+
+class Training:
+    """All that changes while a network learns, and what must be kept to go on."""
+
+    def __init__(self, plan: TrainPlan, *, device: torch.device) -> None:
+        self.plan, self.device = plan, device
+        self.network: RecurrentNetwork = build_network(
+            plan.network, seed=stream_seed(plan.seed, "weights")
+        ).to(device)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(),
+            lr=plan.learning_rate,
+            betas=(0.9, 0.99),
+            weight_decay=plan.weight_decay,
+            fused=True,
+        )
+        self.carried: NetworkState = self.network.start(plan.batch_size)
+        dropout = torch.Generator(device).manual_seed(stream_seed(plan.seed, "dropout"))
+        self.random: Tensor = dropout.get_state()
+        self.step = 0
+        self.seconds = 0.0
+        self.recent_loss = 0.0
+        self.best_loss = math.inf
+        self.best_step = 0
+        self.best_weights: dict[str, Tensor] | None = None
+
+    @property
+    def is_on_gpu(self) -> bool:
+        return self.device.type == "cuda"
+
+    def random_state(self) -> Tensor:
+        """Return where the device's random numbers are."""
+        return torch.cuda.get_rng_state(self.device) if self.is_on_gpu else torch.get_rng_state()
+
+    def keep_if_best(self, loss: float) -> None:
+        """Remember the weights if no validation before was as good."""
+        if loss < self.best_loss:
+            self.best_loss, self.best_step = loss, self.step
+            weights = self.network.state_dict()
+            self.best_weights = {name: value.detach().clone() for name, value in weights.items()}
+
+
+def train_steps(
+    training: Training,
+    stream: TokenStream,
+    held_out: HeldOutText | None,
+    *,
+    closing_validations: float = 0.0,
+    should_stop: Callable[[], bool] = lambda: False,
+    now: Callable[[], float] = time.monotonic,
+) -> Iterator[Step]:
+    """Train until the plan is done (or `should_stop`), yielding after every step.
+
+    `closing_validations` says what the caller will spend after the last step, in validations, so
+    that `minutes` has room for it. Raises DivergedError before the weights are touched if a loss is not a finite number.
+    """
+    clock = _Clock(training, now)
+    network, optimizer = training.network.train(), training.optimizer
+    if training.plan.steps is None:  # what a validation costs is part of what is measured
+        _validate(training, held_out, clock)
+    while training.step != training.plan.steps and not should_stop():
+        batch = stream.batch(training.step)
+        rate = training.plan.learning_rate_at(training.step)
+        loss = _loss(training, batch)
+        if not math.isfinite(loss.item()):
+            raise DivergedError("diverged", step=training.step + 1, learning_rate=rate)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), training.plan.clip_norm)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+
+        training.step += 1
+        weight = 1 / min(training.step, _SMOOTHING_STEPS)
+        training.recent_loss += weight * (loss.item() - training.recent_loss)
+        clock.step_done()
+        if training.plan.steps is None and clock.has_measured():
+            training.plan = training.plan.with_steps(clock.steps_that_fit(closing_validations))
+        found = None
+        every = training.plan.validate_every
+        if every and (training.step % every == 0 or training.step == training.plan.steps):
+            found = _validate(training, held_out, clock)
+        training.seconds = clock.elapsed()
+        yield Step(training.step, training.recent_loss, rate, training.seconds, found)
+
+
+def _loss(training: Training, batch: Batch) -> Tensor:
+    inputs = torch.from_numpy(batch.inputs).to(training.device)
+    targets = torch.from_numpy(batch.targets).to(training.device)
+    if batch.starts_epoch:
+        training.carried = training.network.start(len(inputs))
+    # Dropout draws from a generator of its own, whose state is part of the checkpoint.
+    with torch.random.fork_rng(devices=[training.device] if training.is_on_gpu else []):
+        if training.is_on_gpu:
+            torch.cuda.set_rng_state(training.random, training.device)
+        else:
+            torch.set_rng_state(training.random)
+        logits, state = training.network(inputs, training.carried)
+        training.random = training.random_state()
+    training.carried = tuple(part.detach() for part in state)
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+
+def _validate(training: Training, held_out: HeldOutText | None, clock: _Clock) -> float | None:
+    if held_out is None:
+        return None
+    started = clock.elapsed()
+    loss = held_out.loss(training.network).nats_per_character
+    clock.validation_seconds = clock.elapsed() - started
+    training.keep_if_best(loss)
+    return loss
+
+
+class _Clock:
+    """Measures the warm-up, and says once how many steps the minutes have room for."""
+
+    def __init__(self, training: Training, now: Callable[[], float]) -> None:
+        self._training, self._now = training, now
+        self._origin = now() - training.seconds
+        self._first_step_at: float | None = None
+        self._steps_measured = 0
+        self.validation_seconds = 0.0
+
+    def elapsed(self) -> float:
+        return self._now() - self._origin
+
+    def step_done(self) -> None:
+        # The first step allocates memory and is no measure of the others.
+        if self._first_step_at is None:
+            self._first_step_at = self.elapsed()
+        else:
+            self._steps_measured += 1
+
+    def has_measured(self) -> bool:
+        budget = (self._training.plan.minutes or 0) * 60
+        return self.elapsed() >= WARM_UP_SHARE * budget and (
+            self._steps_measured >= _FEWEST_MEASURED_STEPS or self.elapsed() > budget / 2
+        )
+
+    def steps_that_fit(self, closing_validations: float) -> int:
+        plan, elapsed = self._training.plan, self.elapsed()
+        measured = elapsed - (self._first_step_at or 0.0)
+        seconds_per_step = measured / max(1, self._steps_measured)
+        validations = (VALIDATIONS + closing_validations) * self.validation_seconds
+        left = (plan.minutes or 0) * 60 - elapsed - validations
+        return self._training.step + max(0, int(left / max(seconds_per_step, 1e-9)))

@@ -1,0 +1,285 @@
+"""One training in its folder: planned, run, checkpointed, and finished as a model.
+
+    models/<name>/  config.json  model.safetensors  tokenizer.json   the model
+                    run.json     what it was made from, the plan, how it ended
+                    steps.jsonl  losses as they fell (nothing in it depends on the clock)
+                    checkpoints/ until it is finished
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from memlm.errors import ConfigError, DivergedError, InputError, NotFoundError
+from memlm.prepare import TokenStore
+from memlm.records import TrainReport
+from memlm.runtime import available_cores, choose_device, describe_machine, require_free_disk
+from memlm.storage import (
+    delete_folder,
+    hash_json,
+    machine_errors,
+    new_file,
+    read_json,
+    read_manifest,
+    seal_files,
+    write_json,
+)
+from memlm.train.batches import TokenStream
+from memlm.train.checkpoint import load_checkpoint, save_checkpoint
+from memlm.train.config import TrainConfig
+from memlm.train.loop import Step, Training, train_steps
+from memlm.train.plan import DataFacts, TrainPlan, make_plan
+from memlm.train.validation import HeldOutLoss, HeldOutText
+
+MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json")
+_MOST_CLOSING_TOKENS = 1_000_000
+_CLEARLY_BETTER = 0.995
+_LOGGED_STEPS = 200
+_CHECKPOINT_FACTOR = 5  # weights, two moments, best weights, and some room
+
+
+class TrainingRun:
+    """A training that has a folder; made by `start_run` or `resume_run`."""
+
+    def __init__(self, folder: Path, store: TokenStore, plan: TrainPlan, config: TrainConfig) -> None:
+        self.folder, self.store = folder, store
+        self.facts = data_facts(store)
+        self.training = Training(plan, device=choose_device(config.device))
+        self.damaged_checkpoints: list[str] = []
+
+    @property
+    def plan(self) -> TrainPlan:
+        """The plan in force: its number of steps is fixed while it runs."""
+        return self.training.plan
+
+    def steps(self, *, should_stop: Callable[[], bool] = lambda: False) -> Iterator[Step]:
+        """Train, checkpoint and log; yield after every step. A last checkpoint is always written."""
+        training = self.training
+        stream = TokenStream(
+            self.store.tokens,
+            self.store.units_of("train"),
+            batch_size=self.plan.batch_size,
+            sequence_length=self.plan.sequence_length,
+            seed=self.plan.seed,
+        )
+        closing = min(self.facts.held_out_tokens, _MOST_CLOSING_TOKENS)
+        run = train_steps(
+            training,
+            stream,
+            self._held_out(self.plan.validated_tokens),
+            closing_validations=closing / max(1, self.plan.validated_tokens),
+            should_stop=should_stop,
+        )
+        had_steps = self.plan.steps
+        log = self.folder / "steps.jsonl"
+        with machine_errors(log), log.open("a", encoding="utf-8") as lines:
+            try:
+                for step in run:
+                    if had_steps is None and self.plan.steps is not None:
+                        had_steps = self.plan.steps
+                        self.note(plan=self.plan.to_json())
+                    self._log(lines.write, step)
+                    if self._is_checkpoint(step.step):
+                        lines.flush()
+                        save_checkpoint(self.folder / "checkpoints", training)
+                    yield step
+            except DivergedError:
+                # The weights are still those of the last finite loss.
+                save_checkpoint(self.folder / "checkpoints", training)
+                self.note(status="diverged")
+                raise
+
+    def finish(self, *, stopped_by: str | None = None) -> TrainReport:
+        """Write the model, and what came of it; keep the checkpoints if it was stopped."""
+        training = self.training
+        if stopped_by is not None:
+            save_checkpoint(self.folder / "checkpoints", training)
+        best_step = self._take_best()
+        closing = self._closing_loss()
+        self._write_model()
+        report = TrainReport(
+            model=self.folder.name,
+            network=self.plan.network.kind,
+            parameters=self.plan.network.num_parameters,
+            steps=training.step,
+            seconds=round(training.seconds, 2),
+            held_out_nats_per_character=closing and closing.nats_per_character,
+            held_out_bits_per_byte=closing and closing.bits_per_byte,
+            held_out_characters=round(closing.characters) if closing else 0,
+            train_nats_per_character=self.per_character(training.recent_loss),
+            best_step=best_step,
+            stopped_by=stopped_by,
+        )
+        self.note(status="stopped" if stopped_by else "finished", results=report.__dict__)
+        made_from = read_json(self.folder / "run.json")["made_from"]
+        seal_files(self.folder, MODEL_FILES, made_from=made_from)
+        if stopped_by is None:
+            delete_folder(self.folder / "checkpoints")
+        return report
+
+    def per_character(self, nats_per_token: float) -> float:
+        """Turn a loss per training token into one per character."""
+        return nats_per_token * self.facts.train_tokens / max(1, self.facts.train_characters)
+
+    def note(self, **changes: object) -> None:
+        """Change `run.json`."""
+        write_json(self.folder / "run.json", read_json(self.folder / "run.json") | changes)
+
+    def _held_out(self, most_tokens: int) -> HeldOutText | None:
+        if not self.facts.held_out_tokens:
+            return None
+        tokenizer = self.store.tokenizer
+        special = max([tokenizer.end, tokenizer.unknown or 0, *tokenizer.labels.values()])
+        return HeldOutText(
+            self.store.tokens,
+            self.store.units_of("held_out"),
+            most_tokens=most_tokens,
+            first_text_token=special + 1,
+            unknown=tokenizer.unknown,
+            end=tokenizer.end,
+        )
+
+    def _is_checkpoint(self, step: int) -> bool:
+        every = self.plan.checkpoint_every
+        return every is not None and (step % every == 0) and step != self.plan.steps
+
+    def _log(self, write: Callable[[str], object], step: Step) -> None:
+        every = max(1, (self.plan.steps or 0) // _LOGGED_STEPS)
+        if step.held_out_loss is None and step.step % every:
+            return
+        entry = {
+            "step": step.step,
+            "nats_per_token": step.loss,
+            "learning_rate": step.learning_rate,
+            "held_out_nats_per_character": step.held_out_loss,
+        }
+        write(json.dumps(entry) + "\n")
+
+    def _take_best(self) -> int:
+        """Put the best weights in place where they are clearly better than the last."""
+        training = self.training
+        if training.best_weights is None or training.best_step == training.step:
+            return training.step
+        sample = self._held_out(self.plan.validated_tokens)
+        assert sample is not None
+        last = sample.loss(training.network).nats_per_character
+        if training.best_loss >= last * _CLEARLY_BETTER:
+            return training.step
+        training.network.load_state_dict(training.best_weights)
+        return training.best_step
+
+    def _closing_loss(self) -> HeldOutLoss | None:
+        everything = self._held_out(min(self.facts.held_out_tokens, _MOST_CLOSING_TOKENS))
+        return everything.loss(self.training.network) if everything else None
+
+    def _write_model(self) -> None:
+        weights = {
+            name: value.detach().cpu().contiguous()
+            for name, value in self.training.network.state_dict().items()
+        }
+        with new_file(self.folder / "model.safetensors") as temporary:
+            save_file(weights, temporary)
+        write_json(self.folder / "config.json", self.plan.network.to_json())
+
+
+def start_run(
+    folder: Path, store: TokenStore, config: TrainConfig, *, made_from: Mapping[str, object]
+) -> TrainingRun:
+    """Plan a training of `store`'s tokens and give it the (new) folder."""
+    config.check()
+    plan = make_plan(config, data_facts(store), cores=available_cores())
+    torch.set_num_threads(plan.threads)
+    size = plan.network.num_parameters * 4 * _CHECKPOINT_FACTOR
+    with machine_errors(folder):
+        folder.mkdir(parents=True)
+        require_free_disk(folder, size_bytes=size)
+    write_json(folder / "tokenizer.json", store.tokenizer.to_json())
+    write_json(
+        folder / "run.json",
+        {
+            "started": datetime.now(UTC).isoformat(timespec="microseconds"),
+            "status": "running",
+            "made_from": dict(made_from) | {"tokens": tokens_hash(store)},
+            "labels": _count_labels(store),
+            "config": config.changed(),
+            "plan": plan.to_json(),
+            "machine": describe_machine(plan.threads),
+        },
+    )
+    return TrainingRun(folder, store, plan, config)
+
+
+def resume_run(folder: Path, store: TokenStore, config: TrainConfig) -> TrainingRun:
+    """Take up the training in `folder` from its newest sound checkpoint.
+
+    Raises NotFoundError if there is nothing to take up, ConfigError if options differ from those it
+    was started with, InputError if the tokens are not those that it learns.
+    """
+    path = folder / "run.json"
+    found = read_json(path)
+    if found["status"] == "finished":
+        raise NotFoundError("resume_finished", model=folder.name)
+    if found["made_from"]["tokens"] != tokens_hash(store):
+        raise InputError("resume_other_tokens", model=folder.name)
+    for name, value in config.changed().items():
+        if name not in ("name", "device") and found["config"].get(name) != value:
+            option = "--" + name.replace("_", "-")
+            raise ConfigError(
+                "resume_changed", option=option, now=value, before=found["config"].get(name, "auto")
+            )
+    plan = TrainPlan.from_json(found["plan"], path=path)
+    torch.set_num_threads(plan.threads)
+    run = TrainingRun(folder, store, plan, config)
+    run.damaged_checkpoints = load_checkpoint(folder / "checkpoints", run.training)
+    _cut_log(folder / "steps.jsonl", run.training.step)
+    run.note(status="running")
+    return run
+
+
+def data_facts(store: TokenStore) -> DataFacts:
+    """Return what a plan needs to know of a token store."""
+    learned, held_out = store.units_of("train"), store.units_of("held_out")
+    return DataFacts(
+        train_tokens=int((learned["token_end"] - learned["token_start"]).sum()),
+        held_out_tokens=int((held_out["token_end"] - held_out["token_start"]).sum()),
+        train_characters=int(learned["characters"].sum()),
+        vocabulary_size=store.tokenizer.vocabulary_size,
+        label_tokens=tuple(store.tokenizer.labels.values()),
+    )
+
+
+def _count_labels(store: TokenStore) -> dict[str, int]:
+    """Return how many learned documents carry each label: its token opens them."""
+    first = store.tokens[store.units_of("train")["token_start"]]
+    return {label: int((first == token).sum()) for label, token in store.tokenizer.labels.items()}
+
+
+def tokens_hash(store: TokenStore) -> str:
+    """Return a hash of the tokens and what made them."""
+    return hash_json(read_manifest(store.folder)["files"])
+
+
+def _cut_log(path: Path, last_step: int) -> None:
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            if json.loads(line)["step"] <= last_step:
+                kept.append(line + "\n")
+        except ValueError:  # a line that a crash cut short
+            continue
+    with new_file(path) as temporary:
+        temporary.write_text("".join(kept), encoding="utf-8")
+
+
+def is_memorising(train_loss: float, held_out_loss: float, best_loss: float) -> bool:
+    """Say whether a network learns its text by heart: held-out loss rises while the other falls."""
+    return held_out_loss > 1.02 * best_loss and train_loss < 0.85 * held_out_loss
+

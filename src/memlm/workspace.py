@@ -1,0 +1,134 @@
+"""Where everything of one workspace lies, and whether it still fits what it was made from.
+
+A workspace is a folder that mirrors the rooms; it holds no absolute path and can be moved. What an
+artefact was made from stands in its own manifest, so that the two can never disagree;
+`workspace.json` holds the schema version and which tokenizer and model were made last.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from memlm.errors import InputError, NotFoundError
+from memlm.storage import WriterLock, clean_leftovers, read_json, write_json
+
+SCHEMA_VERSION = 1
+_NAME = re.compile(r"[\w.-]+", re.UNICODE)
+
+
+class Workspace:
+    """The paths of one workspace, the lock on it, and its few remembered choices."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = WriterLock(path / "lock")
+        self._writers = 0
+
+    @property
+    def settings_file(self) -> Path:
+        return self.path / "workspace.json"
+
+    @property
+    def documents_file(self) -> Path:
+        return self.path / "documents.sqlite"
+
+    @property
+    def rejected_file(self) -> Path:
+        return self.path / "rejected.jsonl"
+
+    @property
+    def character_index(self) -> Path:
+        """Folder of the suffix segments over the characters of the collected text."""
+        return self.path / "index" / "characters"
+
+    def prepared(self, tokenizer: str) -> Path:
+        """Folder of the tokens that `tokenizer` made."""
+        return self.path / "prepared" / tokenizer
+
+    def model(self, name: str) -> Path:
+        """Folder of the model `name`; InputError if that cannot be the name of a folder."""
+        if not _NAME.fullmatch(name) or name.startswith("."):
+            raise InputError("model_name", name=name)
+        return self.path / "models" / name
+
+    def model_names(self) -> list[str]:
+        """Return the names of all models, finished or not, oldest first."""
+        folder = self.path / "models"
+        found = [entry for entry in folder.glob("*/run.json") if ".tmp-" not in entry.parent.name]
+        runs = [(read_json(entry)["started"], entry.parent.name) for entry in found]
+        return [name for _, name in sorted(runs)]
+
+    def tokenizer_names(self) -> list[str]:
+        """Return the names of all tokenizers whose tokens are here."""
+        return sorted(entry.parent.name for entry in (self.path / "prepared").glob("*/store.json"))
+
+    def settings(self) -> dict[str, Any]:  # Any: JSON values
+        """Return what `workspace.json` says."""
+        return dict(read_json(self.settings_file))
+
+    def remember(self, **choices: object) -> None:
+        """Store choices (the last tokenizer, ...) in `workspace.json`."""
+        write_json(self.settings_file, self.settings() | choices)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the right to write; nested calls in one process share it."""
+        if self._writers == 0:
+            self._lock.acquire()
+            self._tidy()
+        self._writers += 1
+        try:
+            yield
+        finally:
+            self._writers -= 1
+            if self._writers == 0:
+                self._lock.release()
+
+    def _tidy(self) -> None:
+        for folder in (self.path, self.character_index, self.path / "prepared"):
+            clean_leftovers(folder)
+        clean_leftovers(self.path / "models")
+        for checkpoints in (self.path / "models").glob("*/checkpoints"):
+            clean_leftovers(checkpoints)
+
+
+def open_workspace(path: Path | str, *, create: bool = False) -> Workspace:
+    """Return the workspace in the folder `path`, made anew if `create` and there is none.
+
+    Raises NotFoundError if there is none, InputError if the folder is something else or was
+    written by a newer memlm.
+
+    >>> import tempfile
+    >>> open_workspace(tempfile.mkdtemp(), create=True).tokenizer_names()
+    []
+    """
+    workspace = Workspace(Path(path).expanduser())
+    if workspace.settings_file.is_file():
+        _check_schema(workspace)
+        return workspace
+    if workspace.path.exists() and not workspace.path.is_dir():
+        raise InputError("workspace_is_a_file", path=workspace.path)
+    if not create and not workspace.path.exists():
+        raise NotFoundError("workspace_missing", path=workspace.path)
+    if workspace.path.exists() and any(
+        entry.name != "lock" and ".tmp-" not in entry.name for entry in workspace.path.iterdir()
+    ):
+        raise InputError("workspace_is_another_folder", path=workspace.path)
+    if not create:
+        raise NotFoundError("workspace_missing", path=workspace.path)
+    write_json(workspace.settings_file, {"schema_version": SCHEMA_VERSION})
+    return workspace
+
+
+def _check_schema(workspace: Workspace) -> None:
+    version = workspace.settings().get("schema_version")
+    if not isinstance(version, int) or version < 1:
+        raise InputError("workspace_is_another_folder", path=workspace.path)
+    if version > SCHEMA_VERSION:
+        raise InputError(
+            "workspace_is_newer", path=workspace.path, version=version, known=SCHEMA_VERSION
+        )
