@@ -1,9 +1,10 @@
 """`documents.sqlite`: the collected texts, each with an id that never changes.
 
-The only file with SQL. A *root* is a source that was named (a folder or a file); a document is found
-again by (root, path in the root, row key, occurrence), whose hash is its id. The store keeps one
-*digest* of everything in it, the sum of the hashes of its documents, which does not depend on the
-order in which they came: what was made from the documents compares it to know whether it is stale.
+The only file with SQL. A *root* is a source that was named (a folder or a file); a document is
+found again by (root, path in the root, row key, occurrence), whose hash is its id. The store keeps
+one *digest* of everything in it, the sum of the hashes of its documents, which does not depend on
+the order in which they came: what was made from the documents compares it to know whether it is
+stale.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ CREATE TABLE IF NOT EXISTS rejected (
     details TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS rejected_by_place ON rejected (root, path);
 """
-_COLUMNS = "d.number, d.id, d.root, d.path, d.position, d.label, d.fields, d.split, r.name, r.is_folder"
+_COLUMNS = (
+    "d.number, d.id, d.root, d.path, d.position, d.label, d.fields, d.split, r.name, r.is_folder"
+)
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class DocumentStore:
     def __enter__(self) -> Self:
         with _database_errors(self.path):
             self._connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
-            # Some builds have secure_delete on, others off: deleted text must be gone from the file.
+            # Some builds have secure_delete on, others off: deleted text must be gone.
             for setting in ("journal_mode=DELETE", "synchronous=FULL", "secure_delete=ON"):
                 self._connection.execute(f"PRAGMA {setting}")
             self._connection.executescript(_SCHEMA)
@@ -87,7 +90,10 @@ class DocumentStore:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         self._connection.close()
 
@@ -113,7 +119,7 @@ class DocumentStore:
     def find_moved_root(
         self, bytes_hashes: Iterable[str], *, is_folder: bool, in_use: Iterable[int]
     ) -> Root | None:
-        """Return the root most of whose files have these contents: it has moved, never mind its name."""
+        """Return the root most of whose files have these contents: it has moved."""
         hashes = list(bytes_hashes)
         best: tuple[int, Root] | None = None
         taken = set(in_use)
@@ -254,7 +260,8 @@ class DocumentStore:
 
     def _documents(self, clause: str, *values: object) -> Iterator[Document]:
         for number, identity, _, path, position, label, fields, split, name, folder in self._rows(
-            f"SELECT {_COLUMNS} FROM documents d JOIN roots r ON r.number = d.root {clause}", *values
+            f"SELECT {_COLUMNS} FROM documents d JOIN roots r ON r.number = d.root {clause}",
+            *values,
         ):
             parts = self._rows(
                 "SELECT text FROM text_parts WHERE document = ? ORDER BY part", number
@@ -333,7 +340,9 @@ class FileMerge:
     def add(self, found: SourceText, *, split: Split | None = None) -> str:
         """Store one text if it is new or changed; return its document id."""
         fields = json.dumps(dict(found.fields), ensure_ascii=False, sort_keys=True, default=str)
-        content = _hash(found.text, found.label or "", str(found.label is None), fields, split or "")
+        content = _hash(
+            found.text, found.label or "", str(found.label is None), fields, split or ""
+        )
         identity = self._identify(found, content)
         self._store._run("INSERT OR IGNORE INTO temp.seen VALUES (?)", identity)
         position = found.position or 0
@@ -422,7 +431,9 @@ class FileMerge:
         )
         for part, start in enumerate(range(0, len(found.text), PART_CHARACTERS)):
             text = found.text[start : start + PART_CHARACTERS]
-            self._store._run("INSERT INTO text_parts VALUES (?, ?, ?)", cursor.lastrowid, part, text)
+            self._store._run(
+                "INSERT INTO text_parts VALUES (?, ?, ?)", cursor.lastrowid, part, text
+            )
         self._digest_change += _digest_share(identity, content)
 
     def _delete(self, number: int, identity: str, content: str) -> None:
@@ -461,4 +472,3 @@ def _database_errors(path: Path) -> Iterator[None]:
         raise ResourceError("cannot_write", path=path, reason=reason) from error
     except sqlite3.DatabaseError as error:
         raise CorruptArtefactError("artefact_unreadable", path=path) from error
-

@@ -99,7 +99,7 @@ class Tokenizer(Protocol):
 
 
 def unknown_bytes(tokenizer: Tokenizer, text: str, encoding: Encoding) -> npt.NDArray[np.int64]:
-    """Return, for each token of a text, the UTF-8 bytes of the unknown symbol it stands for, else 0."""
+    """Return, for each token, the UTF-8 bytes of the unknown symbol it stands for, else 0."""
     sizes = np.zeros(len(encoding.ids), dtype=np.int64)
     if tokenizer.unknown is None:
         return sizes

@@ -95,7 +95,7 @@ class SignalWatch:
 
 @contextmanager
 def watch_signals() -> Iterator[SignalWatch]:
-    """Inside the block the first Ctrl-C, SIGTERM or SIGHUP is only noted; a second one ends at once.
+    """Inside the block the first Ctrl-C, SIGTERM or SIGHUP is only noted; a second ends at once.
 
     Outside the main thread, where Python allows no handlers, nothing is watched.
     """

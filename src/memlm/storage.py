@@ -35,7 +35,7 @@ def new_file(path: Path) -> Iterator[Path]:
         try:
             yield temporary
             _flush(temporary)
-            os.replace(temporary, path)
+            temporary.replace(path)
             _flush(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
@@ -122,7 +122,7 @@ def delete_folder(path: Path) -> None:
     """Delete a folder so that a crash half-way leaves a name that nobody reads."""
     with machine_errors(path), suppress(FileNotFoundError):
         outgoing = path.with_name(f"{path.name}{_OUTGOING}{uuid.uuid4().hex}")
-        os.rename(path, outgoing)
+        path.rename(outgoing)
         shutil.rmtree(outgoing)
 
 
@@ -133,7 +133,7 @@ def clean_leftovers(folder: Path) -> None:
     for leftover in sorted(folder.iterdir()):
         name, outgoing, _ = leftover.name.partition(_OUTGOING)
         if outgoing and not (folder / name).exists() and (leftover / MANIFEST).exists():
-            os.rename(leftover, folder / name)
+            leftover.rename(folder / name)
         elif outgoing or _TEMPORARY in leftover.name:
             _remove(leftover)
 
@@ -203,8 +203,8 @@ def _replace_folder(temporary: Path, path: Path) -> None:
     outgoing = None
     if path.exists():
         outgoing = path.with_name(f"{path.name}{_OUTGOING}{uuid.uuid4().hex}")
-        os.rename(path, outgoing)
-    os.rename(temporary, path)
+        path.rename(outgoing)
+    temporary.rename(path)
     _flush(path.parent)
     if outgoing is not None:
         shutil.rmtree(outgoing)

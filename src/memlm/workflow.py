@@ -126,7 +126,10 @@ def collect_documents(
         if texts is not None:
             collection.read_texts(texts)
         report = collection.finish()
-        with new_file(opened.rejected_file) as temporary, temporary.open("w", encoding="utf-8") as f:
+        with (
+            new_file(opened.rejected_file) as temporary,
+            temporary.open("w", encoding="utf-8") as f,
+        ):
             f.writelines(json.dumps(asdict(r), ensure_ascii=False) + "\n" for r in store.rejected())
     return report
 
@@ -197,7 +200,7 @@ def train_model(
 ) -> TrainReport:
     """Train a network on the documents; collect `sources` and prepare first where that is needed.
 
-    Ctrl-C and SIGTERM end it early with everything saved; `resume` then goes on, to the same result.
+    Ctrl-C and SIGTERM end it early with everything saved; `resume` goes on to the same result.
     """
     config, hears = config or TrainConfig(), listener or Listener()
     config.check()
@@ -471,7 +474,9 @@ def evaluate_task(
     return evaluate_labels(true, predicted, majority=majority_label(Counter(model.label_counts)))
 
 
-def _labelled_texts(path: Path | str, config: CollectConfig, listener: Listener) -> list[SourceText]:
+def _labelled_texts(
+    path: Path | str, config: CollectConfig, listener: Listener
+) -> list[SourceText]:
     items = list(read_file(_existing_file(path), config))
     for item in items:
         if isinstance(item, SourceProblem):
@@ -500,7 +505,9 @@ def text_from_bytes(data: bytes) -> str:
     try:
         return normalise_text(data.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise InputError("not_in_encoding", path="-", offset=error.start, encoding="utf-8") from error
+        raise InputError(
+            "not_in_encoding", path="-", offset=error.start, encoding="utf-8"
+        ) from error
 
 
 def _existing_file(path: Path | str) -> Path:
@@ -535,7 +542,9 @@ def describe_workspace(workspace: AnyWorkspace) -> dict[str, Any]:  # Any: JSON,
             "stale": held["made_from"] != digest,
             "bytes": size_on_disk(opened.character_index),
         }
-    found["prepared"] = [_describe_tokens(opened, name, digest) for name in opened.tokenizer_names()]
+    found["prepared"] = [
+        _describe_tokens(opened, name, digest) for name in opened.tokenizer_names()
+    ]
     found["models"] = [_describe_model(opened, name, digest) for name in opened.model_names()]
     return found
 

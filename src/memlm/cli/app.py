@@ -76,7 +76,9 @@ def _dispatch(words: list[str]) -> int:
         return _dispatch([*words[width:], *words[:width]])
     command = words[0]
     if command not in COMMANDS:
-        raise ConfigError("command_unknown", command=command, suggestion=_suggest(command, COMMANDS))
+        raise ConfigError(
+            "command_unknown", command=command, suggestion=_suggest(command, COMMANDS)
+        )
     with suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, _on_terminate)
     app = _app(command, words)
@@ -107,7 +109,7 @@ def _app(command: str, words: list[str]) -> App:
 
 
 def _config_file(words: list[str], command: str) -> list[Dict]:
-    """Return the values of `--config FILE`: its table [command] if it has one, else its own keys."""
+    """Return the values of `--config FILE`: its own keys, then its table [command]."""
     path = _value_of(words, "--config")
     if path is None:
         return []
@@ -122,7 +124,10 @@ def _config_file(words: list[str], command: str) -> list[Dict]:
     for name, value in found.items():
         if isinstance(value, dict) and name not in COMMANDS:
             raise ConfigError(
-                "option_unknown", option=f"[{name}]", suggestion=_suggest(name, COMMANDS), command=command
+                "option_unknown",
+                option=f"[{name}]",
+                suggestion=_suggest(name, COMMANDS),
+                command=command,
             )
     dashed = {name.replace("_", "-"): value for name, value in values.items()}
     return [Dict(dashed, source=str(path), use_commands_as_keys=False)]

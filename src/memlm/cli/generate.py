@@ -19,12 +19,12 @@ from memlm.cli.options import (
     Which,
 )
 from memlm.cli.reading import read_standard_input
+from memlm.collect import normalise_text
 from memlm.generate.config import GenerateConfig
 from memlm.messages import render
 from memlm.prepare import PrepareConfig
 from memlm.records import Generation
 from memlm.train import TrainConfig
-from memlm.collect import normalise_text
 from memlm.workflow import ensure_model, generate_text
 
 

@@ -45,12 +45,16 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str, str, str, str]]:  # Any
                 "documents.sqlite",
                 render("info.documents", **documents),
                 sources,
-                render("info.rejected", count=documents["rejected"]) if documents["rejected"] else "",
+                render("info.rejected", count=documents["rejected"])
+                if documents["rejected"]
+                else "",
                 _size(documents["bytes"]),
             )
         )
         if documents["labels"]:
-            labels = ", ".join(f"{name}: {n:,}" for name, n in list(documents["labels"].items())[:6])
+            labels = ", ".join(
+                f"{name}: {n:,}" for name, n in list(documents["labels"].items())[:6]
+            )
             rows.append(("", render("info.labels", labels=labels), "", "", ""))
     origin = render("info.from_documents")
     if "index" in found:
@@ -77,12 +81,12 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str, str, str, str]]:  # Any
 def _results(part: dict[str, Any]) -> str:  # Any: JSON
     results = part["results"]
     if not results:
-        return part["network"]
+        return str(part["network"])
     held = render("info.model", network=part["network"], parameters=results["parameters"])
     if results["held_out_nats_per_character"] is not None:
         nats = results["held_out_nats_per_character"]
         held += ", " + render("info.held_out", nats=nats)
-    return str(held)
+    return held
 
 
 def _state(part: dict[str, Any]) -> str:  # Any: JSON

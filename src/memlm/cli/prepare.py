@@ -27,7 +27,11 @@ def prepare(
         print_json(asdict(report))
         return 0
     say("prepared.summary", **asdict(report))
-    say("prepared.tokens", **report.tokens, per_token=report.characters / sum(report.tokens.values()))
+    say(
+        "prepared.tokens",
+        **report.tokens,
+        per_token=report.characters / sum(report.tokens.values()),
+    )
     if report.unknown:
         say("prepared.unknown", unknown=report.unknown)
     for reason, count in report.dropped_by_reason.items():

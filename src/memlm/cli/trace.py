@@ -10,9 +10,9 @@ from rich.text import Text
 from memlm.cli.console import ConsoleListener, out, print_json, print_trace, trace_to_json
 from memlm.cli.options import Common, CommonOptions
 from memlm.cli.reading import read_whole
+from memlm.collect import normalise_text
 from memlm.errors import ConfigError
 from memlm.records import Trace
-from memlm.collect import normalise_text
 from memlm.workflow import trace_text
 
 
@@ -49,10 +49,13 @@ def _to_json(traces: dict[str, Trace]) -> dict[str, object]:
         return trace_to_json(next(iter(traces.values())))
     total = sum(found.characters for found in traces.values())
     shares = {
-        name: sum(getattr(found, name) * found.characters for found in traces.values()) / max(1, total)
+        name: sum(getattr(found, name) * found.characters for found in traces.values())
+        / max(1, total)
         for name in ("recited_share", "recombined_share", "new_share")
     }
-    spans = [asdict(span) | {"file": name} for name, found in traces.items() for span in found.spans]
+    spans = [
+        asdict(span) | {"file": name} for name, found in traces.items() for span in found.spans
+    ]
     files = [{"file": name} | _summary(found) for name, found in traces.items()]
     return {"characters": total, **shares, "spans": spans, "files": files}
 

@@ -1,4 +1,4 @@
-"""Sources to documents: what people name (files, folders, tables, texts) becomes plain, decoded text.
+"""Sources to documents: what people name (files, folders, tables) becomes plain, decoded text.
 
 `sources.py` has the table of formats. Nothing is skipped silently: what cannot be read comes out
 as a problem with its line and its reason.

@@ -105,7 +105,9 @@ class Collection:
         return found, prefix
 
     def _read_file(self, path: Path, root: Root, relative: str, bytes_hash: str) -> None:
-        if self._store.file_is_current(root, relative, bytes_hash=bytes_hash, reading=self._reading):
+        if self._store.file_is_current(
+            root, relative, bytes_hash=bytes_hash, reading=self._reading
+        ):
             self._totals.unchanged += self._store.count_in_file(root, relative)
             self._rejected += self._store.rejected_in_file(root, relative)
             self._has_read_a_file = True

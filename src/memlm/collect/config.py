@@ -8,7 +8,7 @@ class CollectConfig:
     """How to read the sources."""
 
     text_column: str | None = None
-    """Column of a table (or key of JSON lines) that holds the text; found by its name if not given."""
+    """Column (or key of JSON lines) that holds the text; found by its name if not given."""
     label_column: str | None = None
     """Column that holds the label; found by its name if not given."""
     id_column: str | None = None

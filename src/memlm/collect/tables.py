@@ -1,7 +1,7 @@
 """Tables: CSV, TSV and JSON lines, one row one text.
 
-Rows are streamed. A row of the wrong shape is a problem of its own; an unbalanced quote, after which
-no row can be trusted, is a problem of the file and names the line where the quote opened.
+Rows are streamed. A row of the wrong shape is a problem of its own; an unbalanced quote, after
+which no row can be trusted, is a problem of the file and names the line where the quote opened.
 """
 
 from __future__ import annotations
@@ -111,9 +111,10 @@ def _rows(path: Path, file: TextIO, delimiter: str) -> Iterator[tuple[int, list[
             recent.append(line)
             yield line
 
-    is_tab = delimiter == "\t"
-    quoting = csv.QUOTE_NONE if is_tab else csv.QUOTE_MINIMAL
-    reader = csv.reader(remembering(), delimiter=delimiter, strict=True, quoting=quoting)
+    if delimiter == "\t":
+        reader = csv.reader(remembering(), delimiter="\t", quoting=csv.QUOTE_NONE)
+    else:
+        reader = csv.reader(remembering(), delimiter=delimiter, strict=True)
     while True:
         start = reader.line_num + 1
         recent.clear()
@@ -176,7 +177,7 @@ def _longest_column(header: list[str], sample: list[dict[str, object]]) -> str |
     """Return the column that is clearly the longest (or the only one)."""
     if len(header) == 1:
         return header[0]
-    totals = {name: 0 for name in header}
+    totals = dict.fromkeys(header, 0)
     for row in sample:
         for name in header:
             value = row.get(name)

@@ -45,7 +45,9 @@ def generate_texts(
     prompt_ids = _encode_prompt(tokenizer, prompt)
     labels = _draw_labels(model, tokenizer, config, random)
     found, state = _read_prompt(model, tokenizer, prompt_ids, labels)
-    writers = [_Writer(tokenizer, prompt_ids, config, number, on_text) for number in range(len(labels))]
+    writers = [
+        _Writer(tokenizer, prompt_ids, config, number, on_text) for number in range(len(labels))
+    ]
     transforms = _transforms(tokenizer, config)
     started = time.perf_counter()
     for written in count(1):
@@ -185,4 +187,3 @@ def _draw(
     cumulative = np.cumsum(normalise(weights), axis=1)
     points = random.random((len(cumulative), 1)) * cumulative[:, -1:]
     return np.asarray((cumulative <= points).sum(axis=1), dtype=np.int64)
-

@@ -65,9 +65,7 @@ def wilson_interval(successes: int, n: int) -> tuple[float, float]:
     return max(0.0, centre - spread), min(1.0, centre + spread)
 
 
-def _macro_f1(
-    truth: npt.NDArray[np.int64], guess: npt.NDArray[np.int64], num_labels: int
-) -> float:
+def _macro_f1(truth: npt.NDArray[np.int64], guess: npt.NDArray[np.int64], num_labels: int) -> float:
     true_counts = np.bincount(truth, minlength=num_labels)
     guess_counts = np.bincount(guess, minlength=num_labels)
     hits = np.bincount(truth[truth == guess], minlength=num_labels)

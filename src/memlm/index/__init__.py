@@ -1,8 +1,8 @@
 """Where does this text occur? Suffix arrays over the collected characters, in segments.
 
-    index = open_index(folder)
-    index.count("to be or not")      # how often, in all documents
-    maximal_matches(index, text)     # every stretch of a text that occurs somewhere
+index = open_index(folder)
+index.count("to be or not")      # how often, in all documents
+maximal_matches(index, text)     # every stretch of a text that occurs somewhere
 """
 
 from memlm.index.matches import Match, maximal_matches

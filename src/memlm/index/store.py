@@ -55,7 +55,8 @@ class SuffixIndex:
 
     def places(self, text: str, *, limit: int) -> tuple[int, list[tuple[str, int]]]:
         """Return how often `text` occurs and (document id, offset) of the first places."""
-        count, found = 0, []
+        count = 0
+        found: list[tuple[str, int]] = []
         for segment in self.segments:
             low, high = segment.interval(segment.encode(text))
             count += high - low
@@ -135,9 +136,7 @@ def _segments_to_keep(
     return {name: entries for name, (_, entries) in kept.items()}
 
 
-def _group(
-    pending: Iterable[str], documents: Mapping[str, tuple[str, int]]
-) -> Iterator[list[str]]:
+def _group(pending: Iterable[str], documents: Mapping[str, tuple[str, int]]) -> Iterator[list[str]]:
     group: list[str] = []
     size = 0
     for identity in pending:

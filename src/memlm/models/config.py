@@ -22,7 +22,9 @@ class NetworkConfig:
     hidden_width: int
     layers: int
     dropout: float = 0.0
-    """Share of units dropped, while training, of the embedding, between layers and at the output."""
+    """Share of units dropped while training: embedding, between layers, output."""
+    is_tied: bool = False
+    """The output looks tokens up in the embedding's table; both have the same width then."""
     label_tokens: tuple[int, ...] = ()
     """Ids of the label tokens. The label in force is shown to the network at every step."""
 
@@ -35,7 +37,8 @@ class NetworkConfig:
             width = self.hidden_width
         embeddings = self.vocabulary_size * self.embedding_width
         labels = (len(self.label_tokens) + 1) * self.label_width if self.label_tokens else 0
-        return total + embeddings + labels + self.vocabulary_size * (self.hidden_width + 1)
+        output = self.vocabulary_size * (1 if self.is_tied else self.hidden_width + 1)
+        return total + embeddings + labels + output
 
     @property
     def label_width(self) -> int:

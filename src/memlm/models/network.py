@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,10 +46,21 @@ def load_network(folder: Path, *, device: torch.device) -> RecurrentNetwork:
 def load_weights(network: RecurrentNetwork, path: Path) -> None:
     """Fill a network with the weights in a file; CorruptArtefactError if they do not fit."""
     try:
-        weights: Mapping[str, Tensor] = load_file(path)
-        network.load_state_dict(weights)
-    except (SafetensorError, RuntimeError, OSError) as error:
+        network.load_weights(load_file(path))
+    except (SafetensorError, RuntimeError, KeyError, OSError) as error:
         raise CorruptArtefactError("artefact_unreadable", path=path) from error
+
+
+@contextmanager
+def _without_onednn() -> Iterator[None]:
+    """Turn oneDNN off; `torch.backends.mkldnn.flags` does too, but warns about other settings."""
+    mkldnn: Any = torch.backends.mkldnn  # Any: its attributes are properties that mypy misreads
+    before = mkldnn.enabled
+    mkldnn.enabled = False
+    try:
+        yield
+    finally:
+        mkldnn.enabled = before
 
 
 class NetworkModel:
@@ -72,7 +85,7 @@ class NetworkModel:
     @torch.no_grad()
     def advance(self, state: NetworkState, tokens: Tokens) -> tuple[LogProbabilities, NetworkState]:
         # oneDNN prepares its weights anew for every call: 8 to 40 times slower for single steps.
-        with torch.backends.mkldnn.flags(enabled=False):
+        with _without_onednn():
             logits, after = self.network(self._to_device(tokens)[:, None], state)
         return F.log_softmax(logits[:, 0], dim=-1).cpu().numpy(), after
 

@@ -4,8 +4,8 @@ Frozen: the weights do not change. Long context: the state is carried from the f
 read after an end-of-document token, to the last. With a window of N tokens each token is predicted
 from the N/2 to N before it, window by window, and counted once.
 
-A symbol that the vocabulary lacks costs -log p(unknown) + 8 ln 2 for each of its UTF-8 bytes: spelling
-it out, at a byte's full price. There are no free unknowns.
+A symbol that the vocabulary lacks costs -log p(unknown) + 8 ln 2 for each of its UTF-8 bytes:
+spelling it out, at a byte's full price. There are no free unknowns.
 """
 
 from __future__ import annotations
@@ -82,7 +82,9 @@ def _read_windows(
     """Yield the losses of windows that overlap by half; the first half is context only."""
     total, stride = len(stream) - 1, window - window // 2
     starts = list(range(0, max(1, total - window // 2), stride))
-    at_once = max(1, min(_WINDOWS_AT_ONCE, _LARGEST_BLOCK_VALUES // (window * model.vocabulary_size)))
+    at_once = max(
+        1, min(_WINDOWS_AT_ONCE, _LARGEST_BLOCK_VALUES // (window * model.vocabulary_size))
+    )
     for first in range(0, len(starts), at_once):
         group = starts[first : first + at_once]
         rows = np.full((len(group), window), stream[0])

@@ -5,8 +5,8 @@
     units.bin      one record a stretch of one split  store.json       sizes and counts
     dropped.jsonl  documents left out, and why
 
-A *unit* is a stretch of one document on one side of the split. Its tokens are, in order, the label's
-(where the unit begins the document), the text's, and the end's (where it ends the document).
+A *unit* is a stretch of one document on one side of the split. Its tokens are, in order, the
+label's (where the unit begins the document), the text's, and the end's (where it ends it).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -64,7 +64,7 @@ class TokenStore:
         self.tokenizer: Tokenizer = load_tokenizer(folder / "tokenizer.json")
         self.tokens = _map(folder / "tokens.bin", header["token_dtype"], header["tokens"])
         self.offsets = _map(folder / "offsets.bin", "<u4", header["tokens"])
-        self.units = _map(folder / "units.bin", _UNIT, header["units"])
+        self.units: Any = _map(folder / "units.bin", _UNIT, header["units"])  # Any: records by name
         self.document_ids = (folder / "documents.txt").read_text("ascii").splitlines()
 
     def units_of(self, split: Split) -> npt.NDArray[np.void]:

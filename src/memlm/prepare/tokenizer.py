@@ -1,9 +1,9 @@
 """The tokenizers: char, byte, bpe, word, whitespace.
 
-Ids begin with the special tokens: the end of a document, the unknown symbol (where a vocabulary can
-lack one), and one for each label, which opens the documents that carry it (as control codes do in
-CTRL, Keskar et al. 2019). The rest are the symbols. All but `whitespace` give the text back exactly,
-unknown symbols excepted.
+Ids begin with the special tokens: the end of a document, the unknown symbol (where a vocabulary
+can lack one), and one for each label, which opens the documents that carry it (as control codes do
+in CTRL, Keskar et al. 2019). The rest are the symbols. All but `whitespace` give the text back
+exactly, unknown symbols excepted.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -213,7 +213,7 @@ class BpeTokenizer(SpecialTokens):
     @cached_property
     def _pieces(self) -> list[bytes]:
         to_byte = {character: value for value, character in enumerate(_byte_alphabet())}
-        tokens = (self._library.id_to_token(rank) for rank in range(self.num_symbols))
+        tokens = (str(self._library.id_to_token(rank)) for rank in range(self.num_symbols))
         return [bytes(to_byte[character] for character in token) for token in tokens]
 
 
@@ -264,7 +264,7 @@ def learn_tokenizer(
 ) -> Tokenizer:
     """Learn the vocabulary of a tokenizer from texts, read once.
 
-    `size` bounds the vocabulary, special tokens included; None means all symbols (for `bpe`: 4,096).
+    `size` bounds the vocabulary, special tokens included; None means all (for `bpe`: 4,096).
     """
     if kind == "byte":
         return ByteTokenizer(labels=labels, name=tokenizer_name(kind, size))
@@ -303,7 +303,11 @@ def load_tokenizer(path: Path) -> Tokenizer:
 
 
 DEFAULT_BPE_SIZE = 4096
-_BY_KIND = {"char": CharTokenizer, "word": WordTokenizer, "whitespace": WhitespaceTokenizer}
+_BY_KIND: dict[str, Callable[..., Tokenizer]] = {
+    "char": CharTokenizer,
+    "word": WordTokenizer,
+    "whitespace": WhitespaceTokenizer,
+}
 
 
 def _split_whitespace(text: str) -> Iterator[str]:

@@ -27,7 +27,7 @@ _IS_HAN = re.compile(rf"[{_HAN}]")
 
 
 def split_words(text: str) -> Iterator[str]:
-    """Yield the pieces of a text. MissingExtraError where Chinese needs `rjieba` and it is absent."""
+    """Yield the pieces of a text; MissingExtraError where Chinese needs `rjieba` in vain."""
     for match in _PIECE.finditer(text):
         piece = match.group()
         if _IS_HAN.match(piece):

@@ -1,4 +1,4 @@
-"""The order in which text is learned, as a function of (seed, step): nothing is ever fast-forwarded.
+"""The order in which text is learned, a function of (seed, step): nothing is fast-forwarded.
 
 In each epoch the units of the training split are laid end to end in a new order, the whole is
 turned by a random amount, and cut into as many lanes as the batch has rows. A step reads the next

@@ -1,10 +1,10 @@
 """A training on disk, so that it can go on as if it had never stopped.
 
-    checkpoints/step-000060/   model.safetensors  optimizer.safetensors  state.safetensors
-                               best.safetensors (where held-out text chose)  state.json  manifest.json
+    checkpoints/step-000060/  model.safetensors  optimizer.safetensors  state.safetensors
+                              best.safetensors (chosen by held-out text)  state.json  manifest.json
 
-A checkpoint appears whole (`storage.new_folder`); the one before it is kept until it has. The newest
-that passes its checksums is the one that counts.
+A checkpoint appears whole (`storage.new_folder`); the one before it is kept until it has. The
+newest that passes its checksums is the one that counts.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ def save_checkpoint(folder: Path, training: Training) -> Path:
     """Write a checkpoint of `training` below `folder`, and delete all but the newest two."""
     path = folder / f"step-{training.step:06d}"
     with new_folder(path, made_from={"plan": training.plan.to_json()}) as temporary:
-        save_file(_contiguous(training.network.state_dict()), temporary / "model.safetensors")
+        save_file(_on_cpu(training.network.weights()), temporary / "model.safetensors")
         save_file(_optimizer_tensors(training.optimizer), temporary / "optimizer.safetensors")
         state = {f"carried.{i}": part.contiguous() for i, part in enumerate(training.carried)}
         save_file(state | {"random": training.random}, temporary / "state.safetensors")
         if training.best_weights is not None:
-            save_file(_contiguous(training.best_weights), temporary / "best.safetensors")
+            save_file(_on_cpu(training.best_weights), temporary / "best.safetensors")
         numbers = {
             "step": training.step,
             "seconds": training.seconds,
@@ -70,12 +70,10 @@ def load_checkpoint(folder: Path, training: Training) -> list[str]:
 
 def _restore(path: Path, training: Training) -> None:
     device = training.device
-    training.network.load_state_dict(load_file(path / "model.safetensors"))
+    training.network.load_weights(load_file(path / "model.safetensors"))
     _restore_optimizer(training.optimizer, load_file(path / "optimizer.safetensors"))
     state = load_file(path / "state.safetensors")
-    training.carried = tuple(
-        state[f"carried.{i}"].to(device) for i in range(len(training.carried))
-    )
+    training.carried = tuple(state[f"carried.{i}"].to(device) for i in range(len(training.carried)))
     training.random = state["random"]
     best = path / "best.safetensors"
     training.best_weights = load_file(best) if best.exists() else None
@@ -93,8 +91,8 @@ def _checkpoints(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name[5:]), reverse=True)
 
 
-def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

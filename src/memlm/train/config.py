@@ -71,7 +71,9 @@ class TrainConfig:
                 "value_outside", option="--dropout", value=self.dropout, low=0, high=1
             )
         if not 0 <= self.weight_decay < float("inf"):
-            raise ConfigError("value_not_positive", option="--weight-decay", value=self.weight_decay)
+            raise ConfigError(
+                "value_not_positive", option="--weight-decay", value=self.weight_decay
+            )
         lengths = [name for name in ("minutes", "steps", "epochs") if getattr(self, name)]
         if len(lengths) > 1:
             raise ConfigError("options_exclude", one=_option(lengths[0]), other=_option(lengths[1]))

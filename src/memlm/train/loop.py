@@ -79,8 +79,7 @@ class Training:
         """Remember the weights if no validation before was as good."""
         if loss < self.best_loss:
             self.best_loss, self.best_step = loss, self.step
-            weights = self.network.state_dict()
-            self.best_weights = {name: value.detach().clone() for name, value in weights.items()}
+            self.best_weights = self.network.weights()
 
 
 def train_steps(
@@ -95,12 +94,11 @@ def train_steps(
     """Train until the plan is done (or `should_stop`), yielding after every step.
 
     `closing_validations` says what the caller will spend after the last step, in validations, so
-    that `minutes` has room for it. Raises DivergedError before the weights are touched if a loss is not a finite number.
+    that `minutes` has room for it. Raises DivergedError, before the weights are touched, if a loss
+    is not a finite number.
     """
     clock = _Clock(training, now)
     network, optimizer = training.network.train(), training.optimizer
-    if training.plan.steps is None:  # what a validation costs is part of what is measured
-        _validate(training, held_out, clock)
     while training.step != training.plan.steps and not should_stop():
         batch = stream.batch(training.step)
         rate = training.plan.learning_rate_at(training.step)
@@ -119,6 +117,7 @@ def train_steps(
         training.recent_loss += weight * (loss.item() - training.recent_loss)
         clock.step_done()
         if training.plan.steps is None and clock.has_measured():
+            _validate(training, held_out, clock)  # its cost is part of what is measured
             training.plan = training.plan.with_steps(clock.steps_that_fit(closing_validations))
         found = None
         every = training.plan.validate_every
@@ -162,6 +161,7 @@ class _Clock:
         self._training, self._now = training, now
         self._origin = now() - training.seconds
         self._first_step_at: float | None = None
+        self._last_step_at = 0.0
         self._steps_measured = 0
         self.validation_seconds = 0.0
 
@@ -174,6 +174,7 @@ class _Clock:
             self._first_step_at = self.elapsed()
         else:
             self._steps_measured += 1
+        self._last_step_at = self.elapsed()
 
     def has_measured(self) -> bool:
         budget = (self._training.plan.minutes or 0) * 60
@@ -183,7 +184,7 @@ class _Clock:
 
     def steps_that_fit(self, closing_validations: float) -> int:
         plan, elapsed = self._training.plan, self.elapsed()
-        measured = elapsed - (self._first_step_at or 0.0)
+        measured = self._last_step_at - (self._first_step_at or 0.0)
         seconds_per_step = measured / max(1, self._steps_measured)
         validations = (VALIDATIONS + closing_validations) * self.validation_seconds
         left = (plan.minutes or 0) * 60 - elapsed - validations

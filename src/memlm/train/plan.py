@@ -18,7 +18,15 @@ from memlm.train.config import DEFAULT_MINUTES, TrainConfig
 WARM_UP_SHARE = 0.05
 VALIDATIONS = 20
 CHECKPOINTS = 10
-_FLOPS_PER_SECOND_PER_CORE = 25e9  # a guess that only sizes the warm-up and the network
+_FLOPS_PER_SECOND_PER_CORE = 60e9  # a guess that only sizes the warm-up and the dropout
+_LARGE_VOCABULARY = 1024
+# (at least so many core-minutes, hidden width), see benchmarks/LOG.md
+_WIDTH_BY_TIME = ((40.0, 768), (8.0, 512), (0.8, 384), (0.0, 192))
+_WIDTH_BY_TIME_LARGE_VOCABULARY = ((40.0, 512), (8.0, 384), (0.8, 256), (0.0, 128))
+# (at least so many tokens to learn, most hidden units)
+_WIDTH_BY_TOKENS = ((300_000, 1024), (60_000, 256), (10_000, 192), (0, 128))
+# (read at least so many times, dropout)
+_DROPOUT_BY_EPOCHS = ((20.0, 0.4), (6.0, 0.2), (0.0, 0.0))
 _VALIDATION_SHARE = 0.0075  # of the tokens trained, for each validation: 5 % of the time in all
 _FEWEST_VALIDATED_TOKENS = 2_000
 
@@ -131,44 +139,55 @@ def make_plan(config: TrainConfig, facts: DataFacts, *, cores: int) -> TrainPlan
 def _shape(
     config: TrainConfig, facts: DataFacts, minutes: float | None, threads: int
 ) -> NetworkConfig:
-    kind = "lstm" if config.network == "auto" else config.network
-    layers = config.layers or 1
-    tokens = config.epochs * facts.train_tokens if config.epochs else None
-    if config.steps:
-        tokens = config.steps * (config.batch_size or 16) * (config.sequence_length or 64)
-    width = config.hidden_width or _width(facts, minutes, tokens, threads)
-    embedding = config.embedding_width or _embedding_width(facts.vocabulary_size, width)
-    dropout = config.dropout
-    if dropout is None:
-        dropout = 0.1 if facts.train_tokens < 500_000 else 0.0
-    return NetworkConfig(
-        kind=kind,
+    width = config.hidden_width or _width(config, facts, minutes, threads)
+    is_large = facts.vocabulary_size > _LARGE_VOCABULARY
+    # Letters need few dimensions. Many symbols share one table at both ends, if it may be as wide.
+    embedding = config.embedding_width or (width if is_large else min(64, width))
+    shape = NetworkConfig(
+        kind="lstm" if config.network == "auto" else config.network,
         vocabulary_size=facts.vocabulary_size,
         embedding_width=embedding,
         hidden_width=width,
-        layers=layers,
-        dropout=dropout,
+        layers=config.layers or 1,
+        dropout=config.dropout or 0.0,
+        is_tied=is_large and embedding == width,
         label_tokens=facts.label_tokens,
     )
+    if config.dropout is not None:
+        return shape
+    epochs = _expected_tokens(config, facts, shape, minutes, threads) / facts.train_tokens
+    dropout = next(share for least, share in _DROPOUT_BY_EPOCHS if epochs >= least)
+    return replace(shape, dropout=dropout)
 
 
-def _width(facts: DataFacts, minutes: float | None, tokens: int | None, threads: int) -> int:
-    """Return the hidden width: the more there is to read in the time, the wider pays."""
-    if minutes is None:
-        flops = 6.0 * 0.5e6 * (tokens or 1)
-    else:
-        flops = minutes * 60 * _FLOPS_PER_SECOND_PER_CORE * threads
-    for width, least_flops in ((768, 4e13), (512, 7e12), (384, 1.5e12), (256, 4e11), (192, 1e11)):
-        if flops >= least_flops and facts.train_tokens > 20 * width:
-            return width
-    return 128
+def _width(config: TrainConfig, facts: DataFacts, minutes: float | None, threads: int) -> int:
+    """Return the hidden width: what won in about as much time, and no more than the text can fill.
+
+    The table is measured, see benchmarks/LOG.md.
+    """
+    most = next(width for least, width in _WIDTH_BY_TOKENS if facts.train_tokens >= least)
+    if minutes is None:  # as long as it takes: as if for the default time
+        minutes = DEFAULT_MINUTES
+    table = _WIDTH_BY_TIME
+    if facts.vocabulary_size > _LARGE_VOCABULARY:
+        table = _WIDTH_BY_TIME_LARGE_VOCABULARY
+    return min(most, next(width for least, width in table if minutes * threads >= least))
 
 
-def _embedding_width(vocabulary_size: int, hidden_width: int) -> int:
-    """Return the width of the token vectors: letters need few dimensions, words more."""
-    if vocabulary_size <= 512:
-        return min(64, hidden_width)
-    return min(128 if vocabulary_size <= 8192 else 192, hidden_width)
+def _expected_tokens(
+    config: TrainConfig,
+    facts: DataFacts,
+    shape: NetworkConfig,
+    minutes: float | None,
+    threads: int,
+) -> float:
+    if config.epochs is not None:
+        return float(config.epochs * facts.train_tokens)
+    if config.steps is not None:
+        batch_size, sequence_length = _batch(config, facts)
+        return float(config.steps * batch_size * sequence_length)
+    seconds = (minutes or DEFAULT_MINUTES) * 60
+    return seconds * _FLOPS_PER_SECOND_PER_CORE * threads / _flops_per_token(shape)
 
 
 def _batch(config: TrainConfig, facts: DataFacts) -> tuple[int, int]:
@@ -178,13 +197,15 @@ def _batch(config: TrainConfig, facts: DataFacts) -> tuple[int, int]:
 
 
 def _learning_rate(network: NetworkConfig) -> float:
-    """Return a peak learning rate that falls with the width, as it must (6e-3 at 384, measured)."""
-    return 6e-3 * math.sqrt(384 / max(network.hidden_width, 192))
+    """Return a peak learning rate that falls with the width (6e-3 at 384: measured)."""
+    return 6e-3 * math.sqrt(384 / max(network.hidden_width, 144))
+
+
+def _flops_per_token(network: NetworkConfig) -> float:
+    looked_up = 0 if network.is_tied else network.vocabulary_size * network.embedding_width
+    return 6.0 * (network.num_parameters - looked_up)
 
 
 def _seconds_per_step(plan: TrainPlan) -> float:
-    multiplied = plan.network.num_parameters - (
-        plan.network.vocabulary_size * plan.network.embedding_width
-    )
-    flops = 6.0 * multiplied * plan.tokens_per_step
+    flops = _flops_per_token(plan.network) * plan.tokens_per_step
     return flops / (_FLOPS_PER_SECOND_PER_CORE * plan.threads)

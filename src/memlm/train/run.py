@@ -1,14 +1,15 @@
 """One training in its folder: planned, run, checkpointed, and finished as a model.
 
-    models/<name>/  config.json  model.safetensors  tokenizer.json   the model
-                    run.json     what it was made from, the plan, how it ended
-                    steps.jsonl  losses as they fell (nothing in it depends on the clock)
-                    checkpoints/ until it is finished
+models/<name>/  config.json  model.safetensors  tokenizer.json   the model
+                run.json     what it was made from, the plan, how it ended
+                steps.jsonl  losses as they fell (nothing in it depends on the clock)
+                checkpoints/ until it is finished
 """
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,7 +48,9 @@ _CHECKPOINT_FACTOR = 5  # weights, two moments, best weights, and some room
 class TrainingRun:
     """A training that has a folder; made by `start_run` or `resume_run`."""
 
-    def __init__(self, folder: Path, store: TokenStore, plan: TrainPlan, config: TrainConfig) -> None:
+    def __init__(
+        self, folder: Path, store: TokenStore, plan: TrainPlan, config: TrainConfig
+    ) -> None:
         self.folder, self.store = folder, store
         self.facts = data_facts(store)
         self.training = Training(plan, device=choose_device(config.device))
@@ -59,7 +62,7 @@ class TrainingRun:
         return self.training.plan
 
     def steps(self, *, should_stop: Callable[[], bool] = lambda: False) -> Iterator[Step]:
-        """Train, checkpoint and log; yield after every step. A last checkpoint is always written."""
+        """Train, write checkpoints and the log; yield after every step."""
         training = self.training
         stream = TokenStream(
             self.store.tokens,
@@ -97,7 +100,7 @@ class TrainingRun:
 
     def finish(self, *, stopped_by: str | None = None) -> TrainReport:
         """Write the model, and what came of it; keep the checkpoints if it was stopped."""
-        training = self.training
+        training, started = self.training, time.monotonic()
         if stopped_by is not None:
             save_checkpoint(self.folder / "checkpoints", training)
         best_step = self._take_best()
@@ -108,9 +111,9 @@ class TrainingRun:
             network=self.plan.network.kind,
             parameters=self.plan.network.num_parameters,
             steps=training.step,
-            seconds=round(training.seconds, 2),
-            held_out_nats_per_character=closing and closing.nats_per_character,
-            held_out_bits_per_byte=closing and closing.bits_per_byte,
+            seconds=round(training.seconds + time.monotonic() - started, 2),
+            held_out_nats_per_character=closing.nats_per_character if closing else None,
+            held_out_bits_per_byte=closing.bits_per_byte if closing else None,
             held_out_characters=round(closing.characters) if closing else 0,
             train_nats_per_character=self.per_character(training.recent_loss),
             best_step=best_step,
@@ -171,7 +174,7 @@ class TrainingRun:
         last = sample.loss(training.network).nats_per_character
         if training.best_loss >= last * _CLEARLY_BETTER:
             return training.step
-        training.network.load_state_dict(training.best_weights)
+        training.network.load_weights(training.best_weights)
         return training.best_step
 
     def _closing_loss(self) -> HeldOutLoss | None:
@@ -179,12 +182,9 @@ class TrainingRun:
         return everything.loss(self.training.network) if everything else None
 
     def _write_model(self) -> None:
-        weights = {
-            name: value.detach().cpu().contiguous()
-            for name, value in self.training.network.state_dict().items()
-        }
+        weights = self.training.network.weights()
         with new_file(self.folder / "model.safetensors") as temporary:
-            save_file(weights, temporary)
+            save_file({name: value.cpu() for name, value in weights.items()}, temporary)
         write_json(self.folder / "config.json", self.plan.network.to_json())
 
 
@@ -282,4 +282,3 @@ def _cut_log(path: Path, last_step: int) -> None:
 def is_memorising(train_loss: float, held_out_loss: float, best_loss: float) -> bool:
     """Say whether a network learns its text by heart: held-out loss rises while the other falls."""
     return held_out_loss > 1.02 * best_loss and train_loss < 0.85 * held_out_loss
-

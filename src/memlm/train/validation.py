@@ -76,7 +76,9 @@ class HeldOutText:
             piece = stream[lane * length : (lane + 1) * length + 1]
             self._inputs[lane, : len(piece) - 1] = piece[:-1]
             targets = piece[1:]
-            is_text = (targets >= first_text_token) | (targets == (-1 if unknown is None else unknown))
+            is_text = (targets >= first_text_token) | (
+                targets == (-1 if unknown is None else unknown)
+            )
             self._targets[lane, : len(targets)] = np.where(is_text, targets, -100)
 
     @torch.no_grad()
