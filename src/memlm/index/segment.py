@@ -52,9 +52,9 @@ def build_segment(folder: Path, documents: Iterable[SegmentDocument]) -> None:
     alphabet = np.unique(shifted)
     # The symbol after the last stands for every character that the segment lacks.
     symbol_bytes = next(size for size in (1, 2, 4) if len(alphabet) < 1 << (8 * size))
-    symbols = np.searchsorted(alphabet, shifted).astype(f">u{symbol_bytes}")
+    symbols = np.searchsorted(alphabet, shifted).astype(f"=u{symbol_bytes}")
     suffixes = divsufsort(symbols)
-    symbols.tofile(folder / "text.bin")
+    symbols.astype(f">u{symbol_bytes}").tofile(folder / "text.bin")
     suffixes.astype(f"<i{suffixes.itemsize}").tofile(folder / "suffixes.bin")
     alphabet.astype("<u4").tofile(folder / "alphabet.bin")
     np.asarray([*starts, position], dtype="<i8").tofile(folder / "starts.bin")
