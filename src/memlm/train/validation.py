@@ -20,6 +20,7 @@ from memlm.models.recurrent import RecurrentNetwork
 _LANES = 16
 _BLOCK = 256
 _LARGEST_BLOCK_VALUES = 1 << 25
+_FEWEST_UNITS = 8
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,11 @@ class HeldOutLoss:
 
 
 class HeldOutText:
-    """The first `most_tokens` held-out tokens of a store, ready to be read again and again."""
+    """Up to `most_tokens` held-out tokens of a store, ready to be read again and again.
+
+    Where they are fewer than all, they come from units in a fixed random order, and none gives more
+    than an eighth, so that the sample is about as mixed as the text.
+    """
 
     def __init__(
         self,
@@ -54,13 +59,13 @@ class HeldOutText:
     ) -> None:
         parts: list[npt.NDArray[np.int64]] = [np.array([end])]
         self._characters = self._bytes = self._unknown_nats = 0.0
-        left = most_tokens
-        for unit in units:
+        left, most_of_one = most_tokens, _most_of_one(units, most_tokens)
+        for unit in units[np.random.Generator(np.random.Philox(0)).permutation(len(units))]:
             start, stop = int(unit["token_start"]), int(unit["token_end"])
-            share = min(1.0, left / max(1, stop - start))
-            if left <= 0:
+            taken = min(stop - start, most_of_one, left)
+            if taken <= 0:
                 break
-            stop = min(stop, start + left)
+            share, stop = taken / (stop - start), start + taken
             parts.append(np.asarray(tokens[start:stop], dtype=np.int64))
             left -= stop - start
             self._characters += share * int(unit["characters"])
@@ -99,3 +104,11 @@ class HeldOutText:
             ).item()
         network.train(was_training)
         return HeldOutLoss(nats + self._unknown_nats, self._characters, self._bytes)
+
+
+def _most_of_one(units: npt.NDArray[np.void], most_tokens: int) -> int:
+    """Return how many tokens of one unit are taken: all where everything is read."""
+    lengths = units["token_end"] - units["token_start"]
+    if int(lengths.sum()) <= most_tokens or len(units) < _FEWEST_UNITS:
+        return most_tokens
+    return max(1, most_tokens // _FEWEST_UNITS)
