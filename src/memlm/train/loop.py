@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.utils import clip_grad_norm_
 
 from memlm.errors import DivergedError
 from memlm.models.network import build_network
@@ -94,20 +95,22 @@ def train_steps(
     """Train until the plan is done (or `should_stop`), yielding after every step.
 
     `closing_validations` says what the caller will spend after the last step, in validations, so
-    that `minutes` has room for it. Raises DivergedError, before the weights are touched, if a loss
-    is not a finite number.
+    that `minutes` has room for it. Raises DivergedError if a loss or its gradient is not a finite
+    number, and leaves `training` as it was before that step.
     """
     clock = _Clock(training, now)
     network, optimizer = training.network.train(), training.optimizer
     while training.step != training.plan.steps and not should_stop():
         batch = stream.batch(training.step)
         rate = training.plan.learning_rate_at(training.step)
+        before = training.carried, training.random
         loss = _loss(training, batch)
-        if not math.isfinite(loss.item()):
-            raise DivergedError("diverged", step=training.step + 1, learning_rate=rate)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), training.plan.clip_norm)
+        norm = clip_grad_norm_(network.parameters(), training.plan.clip_norm)
+        if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
+            training.carried, training.random = before
+            raise DivergedError("diverged", step=training.step + 1, learning_rate=rate)
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.step()
@@ -160,32 +163,26 @@ class _Clock:
     def __init__(self, training: Training, now: Callable[[], float]) -> None:
         self._training, self._now = training, now
         self._origin = now() - training.seconds
-        self._first_step_at: float | None = None
-        self._last_step_at = 0.0
-        self._steps_measured = 0
+        self._step_ends: list[float] = []
         self.validation_seconds = 0.0
 
     def elapsed(self) -> float:
         return self._now() - self._origin
 
     def step_done(self) -> None:
-        # The first step allocates memory and is no measure of the others.
-        if self._first_step_at is None:
-            self._first_step_at = self.elapsed()
-        else:
-            self._steps_measured += 1
-        self._last_step_at = self.elapsed()
+        if self._training.plan.steps is None:
+            self._step_ends.append(self.elapsed())
 
     def has_measured(self) -> bool:
-        budget = (self._training.plan.minutes or 0) * 60
-        return self.elapsed() >= WARM_UP_SHARE * budget and (
-            self._steps_measured >= _FEWEST_MEASURED_STEPS or self.elapsed() > budget / 2
-        )
+        budget, elapsed = (self._training.plan.minutes or 0) * 60, self.elapsed()
+        is_enough = len(self._step_ends) > _FEWEST_MEASURED_STEPS
+        return elapsed >= WARM_UP_SHARE * budget and (is_enough or elapsed > budget / 2)
 
     def steps_that_fit(self, closing_validations: float) -> int:
         plan, elapsed = self._training.plan, self.elapsed()
-        measured = self._last_step_at - (self._first_step_at or 0.0)
-        seconds_per_step = measured / max(1, self._steps_measured)
+        # The first steps allocate memory and wake the threads; the later half is like the rest.
+        ends = self._step_ends[len(self._step_ends) // 2 :] or [elapsed]
+        seconds_per_step = (ends[-1] - ends[0]) / (len(ends) - 1) if len(ends) > 1 else elapsed
         validations = (VALIDATIONS + closing_validations) * self.validation_seconds
         left = (plan.minutes or 0) * 60 - elapsed - validations
         return self._training.step + max(0, int(left / max(seconds_per_step, 1e-9)))
