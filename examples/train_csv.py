@@ -1,6 +1,6 @@
 """The article's own project in ten lines: learn from text,label, write for a label, predict labels.
 
-    python examples/train_csv.py my-workspace train.csv test.csv
+python examples/train_csv.py my-workspace train.csv test.csv
 """
 
 import sys

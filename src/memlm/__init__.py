@@ -9,6 +9,8 @@
 Importing memlm loads neither torch nor transformers.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from memlm.collect import CollectConfig
 from memlm.documents import DocumentStore
 from memlm.errors import MemlmError
@@ -31,6 +33,9 @@ from memlm.workflow import (
 )
 from memlm.workspace import Workspace, open_workspace
 
+if TYPE_CHECKING:
+    from memlm.models.network import build_network
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -44,6 +49,7 @@ __all__ = [
     "PrepareConfig",
     "TrainConfig",
     "Workspace",
+    "build_network",
     "collect_documents",
     "describe_workspace",
     "evaluate_task",
@@ -55,3 +61,11 @@ __all__ = [
     "trace_text",
     "train_model",
 ]
+
+
+def __getattr__(name: str) -> Any:  # Any: what needs torch is loaded when it is asked for
+    if name == "build_network":
+        from memlm.models.network import build_network
+
+        return build_network
+    raise AttributeError(f"module 'memlm' has no attribute {name!r}")
