@@ -49,8 +49,12 @@ CREATE TABLE IF NOT EXISTS rejected (
 CREATE INDEX IF NOT EXISTS rejected_by_place ON rejected (root, path);
 """
 _COLUMNS = (
-    "d.number, d.id, d.root, d.path, d.position, d.label, d.fields, d.split, r.name, r.is_folder"
+    "d.number, d.id, d.path, d.position, d.label, d.fields, d.split, d.content, r.name, r.is_folder"
 )
+_MACHINE_CODES = {
+    sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_TOOBIG,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -81,12 +85,11 @@ class DocumentStore:
     def __enter__(self) -> Self:
         with _database_errors(self.path):
             self._connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
-            # Some builds have secure_delete on, others off: deleted text must be gone.
-            for setting in ("journal_mode=DELETE", "synchronous=FULL", "secure_delete=ON"):
-                self._connection.execute(f"PRAGMA {setting}")
-            self._connection.executescript(_SCHEMA)
-        self._set_default("digest", "0")
-        self._set_default("salt", secrets.token_hex(16))
+        try:
+            self._set_up()
+        except BaseException:
+            self._connection.close()
+            raise
         return self
 
     def __exit__(
@@ -99,22 +102,21 @@ class DocumentStore:
 
     # -- roots and files ------------------------------------------------------------------------
 
-    def find_root(self, path: Path) -> Root | None:
-        """Return the root that lies at this absolute path, if one was collected from there."""
-        rows = self._rows(
-            "SELECT number, name, is_folder FROM roots WHERE path_hash = ?", self._hash_path(path)
-        )
-        return next((Root(number, name, bool(folder)) for number, name, folder in rows), None)
+    def find_root(self, path: Path, *, is_folder: bool) -> Root | None:
+        """Return the root that lies at this absolute path, if one was collected from there.
+
+        A file is never taken for the folder that once had its name.
+        """
+        return self._find_root(self._hash_path(path, is_folder))
 
     def add_root(self, path: Path, *, is_folder: bool) -> Root:
         """Give the source at this absolute path a number."""
-        cursor = self._run(
-            "INSERT INTO roots (name, path_hash, is_folder) VALUES (?, ?, ?)",
-            path.name or path.anchor,
-            self._hash_path(path),
-            is_folder,
-        )
-        return Root(cast(int, cursor.lastrowid), path.name or path.anchor, is_folder)
+        return self._add_root(_root_name(path), self._hash_path(path, is_folder), is_folder)
+
+    def memory_root(self) -> Root:
+        """Return the root of the texts that were handed over in Python: it lies nowhere."""
+        place = _hash(self._salt(), "memory")
+        return self._find_root(place) or self._add_root("texts", place, is_folder=False)
 
     def find_moved_root(
         self, bytes_hashes: Iterable[str], *, is_folder: bool, in_use: Iterable[int]
@@ -139,11 +141,11 @@ class DocumentStore:
         """Note that a root now lies at this absolute path."""
         self._run(
             "UPDATE roots SET path_hash = ?, name = ? WHERE number = ?",
-            self._hash_path(path),
-            path.name,
+            self._hash_path(path, root.is_folder),
+            _root_name(path),
             root.number,
         )
-        return Root(root.number, path.name, root.is_folder)
+        return Root(root.number, _root_name(path), root.is_folder)
 
     def file_is_current(self, root: Root, path: str, *, bytes_hash: str, reading: str) -> bool:
         """Say whether this file was read before with these bytes and these options."""
@@ -179,10 +181,10 @@ class DocumentStore:
                 bytes_hash,
                 reading,
             )
+            self._run("COMMIT")
         except BaseException:
             self._connection.rollback()
             raise
-        self._run("COMMIT")
 
     def count(self) -> int:
         """Return the number of documents."""
@@ -245,6 +247,8 @@ class DocumentStore:
 
     def reject_file(self, root: Root, path: str, problem: SourceProblem) -> None:
         """Note that a whole file could not be read; documents it gave earlier stay."""
+        # Should its old bytes come back, they must be read again, or this problem would stay.
+        self._run("DELETE FROM files WHERE root=? AND path=?", root.number, path)
         self._run("DELETE FROM rejected WHERE root=? AND path=?", root.number, path)
         self._reject(root, path, problem)
 
@@ -259,16 +263,20 @@ class DocumentStore:
     # -- the connection -------------------------------------------------------------------------
 
     def _documents(self, clause: str, *values: object) -> Iterator[Document]:
-        for number, identity, _, path, position, label, fields, split, name, folder in self._rows(
+        for row in self._rows(
             f"SELECT {_COLUMNS} FROM documents d JOIN roots r ON r.number = d.root {clause}",
             *values,
         ):
+            number, identity, path, position, label, fields, split, content, name, folder = row
             parts = self._rows(
                 "SELECT text FROM text_parts WHERE document = ? ORDER BY part", number
             )
+            text = "".join(part for (part,) in parts)
+            if _hash_content(text, label, fields, split) != content:
+                raise CorruptArtefactError("artefact_unreadable", path=self.path)
             yield Document(
                 id=identity,
-                text="".join(text for (text,) in parts),
+                text=text,
                 label=label,
                 fields=json.loads(fields),
                 source=place_name(name, bool(folder), path, position),
@@ -288,7 +296,7 @@ class DocumentStore:
             )
 
     def _reject(self, root: Root, path: str, problem: SourceProblem) -> None:
-        details = json.dumps(dict(problem.values), ensure_ascii=False, default=str)
+        details = json.dumps(dict(problem.values), default=str)
         self._run(
             "INSERT INTO rejected VALUES (?, ?, ?, ?, ?)",
             root.number,
@@ -298,12 +306,32 @@ class DocumentStore:
             details,
         )
 
-    def _hash_path(self, path: Path) -> str:
-        salt = self._value("SELECT value FROM meta WHERE key=?", "salt")
-        return _hash(str(salt), str(path.resolve()))
+    def _find_root(self, place: str) -> Root | None:
+        rows = self._rows("SELECT number, name, is_folder FROM roots WHERE path_hash=?", place)
+        return next((Root(number, name, bool(folder)) for number, name, folder in rows), None)
 
-    def _set_default(self, key: str, value: str) -> None:
-        self._run("INSERT OR IGNORE INTO meta VALUES (?, ?)", key, value)
+    def _add_root(self, name: str, place: str, is_folder: bool) -> Root:
+        sql = "INSERT INTO roots (name, path_hash, is_folder) VALUES (?, ?, ?)"
+        cursor = self._run(sql, name, place, is_folder)
+        return Root(cast(int, cursor.lastrowid), name, is_folder)
+
+    def _hash_path(self, path: Path, is_folder: bool) -> str:
+        return _hash(self._salt(), "folder" if is_folder else "file", str(path.resolve()))
+
+    def _salt(self) -> str:
+        return str(self._value("SELECT value FROM meta WHERE key=?", "salt"))
+
+    def _set_up(self) -> None:
+        # Some builds have secure_delete on, others off: deleted text must be gone.
+        for setting in ("journal_mode=DELETE", "synchronous=FULL", "secure_delete=ON"):
+            self._run(f"PRAGMA {setting}")
+        # What is there already is not written again: a reader must not wait for a writer.
+        if self._value("SELECT 1 FROM sqlite_master WHERE name=?", "rejected_by_place") is None:
+            with _database_errors(self.path):
+                self._connection.executescript(_SCHEMA)
+        for key, value in (("digest", "0"), ("salt", secrets.token_hex(16))):
+            if self._value("SELECT 1 FROM meta WHERE key=?", key) is None:
+                self._run("INSERT OR IGNORE INTO meta VALUES (?, ?)", key, value)
 
     def _value(self, sql: str, *values: object) -> Any:  # Any: SQLite's value types
         row = next(self._rows(sql, *values), None)
@@ -340,9 +368,7 @@ class FileMerge:
     def add(self, found: SourceText, *, split: Split | None = None) -> str:
         """Store one text if it is new or changed; return its document id."""
         fields = json.dumps(dict(found.fields), ensure_ascii=False, sort_keys=True, default=str)
-        content = _hash(
-            found.text, found.label or "", str(found.label is None), fields, split or ""
-        )
+        content = _hash_content(found.text, found.label, fields, split)
         identity = self._identify(found, content)
         self._store._run("INSERT OR IGNORE INTO temp.seen VALUES (?)", identity)
         position = found.position or 0
@@ -448,6 +474,16 @@ def place_name(root: str, is_folder: bool, path: str, position: int | None) -> s
     return f"{name}:{position}" if position else name
 
 
+def _root_name(path: Path) -> str:
+    """Return the last name of a path; bytes in it that are not UTF-8 are spelt out."""
+    name = path.name or path.anchor
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _hash_content(text: str, label: str | None, fields: str, split: str | None) -> str:
+    return _hash(text, label or "", str(label is None), fields, split or "")
+
+
 def _hash(*parts: str) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
@@ -465,10 +501,11 @@ def _digest_share(identity: str, content: str) -> int:
 def _database_errors(path: Path) -> Iterator[None]:
     try:
         yield
-    except sqlite3.OperationalError as error:
-        reason = str(error)
-        if "locked" in reason:
-            raise InputError("workspace_busy", path=path.parent, process="?") from error
-        raise ResourceError("cannot_write", path=path, reason=reason) from error
     except sqlite3.DatabaseError as error:
+        # The low byte is the kind. Text that is no UTF-8 comes without a code: it is damaged.
+        kind = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+        if kind in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise InputError("workspace_busy", path=path.parent, process="?") from error
+        if kind in _MACHINE_CODES:
+            raise ResourceError("cannot_write", path=path, reason=error) from error
         raise CorruptArtefactError("artefact_unreadable", path=path) from error

@@ -3,7 +3,8 @@
 Nobody else names temporary files or renames finished ones. A writer asks for a path, fills it, and
 when its block ends without an exception the result is flushed and put in place by one rename; a
 crash at any moment leaves the old artefact or the new one, never half of one. A folder carries a
-`manifest.json`, written last, with the size and SHA-256 of each file and what it was made from.
+`manifest.json`, written last, with the size and SHA-256 of each file, what it was made from, and a
+checksum of itself.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,13 +25,17 @@ from memlm.errors import CorruptArtefactError, InputError, NotFoundError, Resour
 
 MANIFEST = "manifest.json"
 _TEMPORARY, _OUTGOING = ".tmp-", ".old-"
-_MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+_LEFTOVER = re.compile(r"(.+)(\.tmp-|\.old-)[0-9a-f]{32}")
+_MACHINE_ERRORS = {
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
+    errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ENOTDIR,
+}  # fmt: skip
 
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
     """Hand out a temporary path beside `path`; what is written there replaces `path` at the end."""
-    temporary = path.with_name(f"{path.name}{_TEMPORARY}{uuid.uuid4().hex}")
+    temporary = _beside(path, _TEMPORARY)
     with machine_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -61,7 +67,7 @@ def read_json(path: Path) -> Any:  # Any: the caller knows the shape of its own 
 @contextmanager
 def new_folder(path: Path, *, made_from: Mapping[str, object]) -> Iterator[Path]:
     """Hand out a temporary folder; at the end it gets a manifest and becomes `path`."""
-    temporary = path.with_name(f"{path.name}{_TEMPORARY}{uuid.uuid4().hex}")
+    temporary = _beside(path, _TEMPORARY)
     with machine_errors(path):
         temporary.mkdir(parents=True)
         try:
@@ -81,9 +87,12 @@ def seal_files(path: Path, names: Iterable[str], *, made_from: Mapping[str, obje
 
 
 def read_manifest(path: Path) -> dict[str, Any]:  # Any: made_from differs by artefact
-    """Return the manifest of the folder `path`; NotFoundError if there is none."""
+    """Return the manifest of the folder `path`.
+
+    Raises NotFoundError if there is none, CorruptArtefactError if it is not as it was written.
+    """
     manifest = read_json(path / MANIFEST)
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+    if not isinstance(manifest, dict) or manifest.pop("checksum", None) != hash_json(manifest):
         raise CorruptArtefactError("artefact_unreadable", path=path / MANIFEST)
     return manifest
 
@@ -121,9 +130,15 @@ def hash_json(value: object) -> str:
 def delete_folder(path: Path) -> None:
     """Delete a folder so that a crash half-way leaves a name that nobody reads."""
     with machine_errors(path), suppress(FileNotFoundError):
-        outgoing = path.with_name(f"{path.name}{_OUTGOING}{uuid.uuid4().hex}")
-        path.rename(outgoing)
-        shutil.rmtree(outgoing)
+        # Named as unfinished, not as outgoing: what is half deleted must never be put back.
+        doomed = _beside(path, _TEMPORARY)
+        path.rename(doomed)
+        shutil.rmtree(doomed)
+
+
+def is_leftover(name: str) -> bool:
+    """Say whether this is a name that only something unfinished or outgoing carries."""
+    return _LEFTOVER.fullmatch(name) is not None
 
 
 def clean_leftovers(folder: Path) -> None:
@@ -131,10 +146,13 @@ def clean_leftovers(folder: Path) -> None:
     if not folder.is_dir():
         return
     for leftover in sorted(folder.iterdir()):
-        name, outgoing, _ = leftover.name.partition(_OUTGOING)
-        if outgoing and not (folder / name).exists() and (leftover / MANIFEST).exists():
+        match = _LEFTOVER.fullmatch(leftover.name)
+        if match is None:
+            continue
+        name, kind = match.groups()
+        if kind == _OUTGOING and not (folder / name).exists():
             leftover.rename(folder / name)
-        elif outgoing or _TEMPORARY in leftover.name:
+        else:
             _remove(leftover)
 
 
@@ -164,9 +182,14 @@ class WriterLock:
             holder = file.read().strip() or "?"
             file.close()
             raise InputError("workspace_busy", path=self.path.parent, process=holder)
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
+        try:
+            with machine_errors(self.path):
+                file.truncate(0)
+                file.write(f"{os.getpid()}\n")
+                file.flush()
+        except BaseException:
+            file.close()
+            raise
         self._file = file
 
     def release(self) -> None:
@@ -196,18 +219,29 @@ def _seal(folder: Path, names: Iterable[str], made_from: Mapping[str, object]) -
     }
     for name in names:
         _flush(folder / name)
-    write_json(folder / MANIFEST, {"files": files, "made_from": dict(made_from)})
+    manifest = {"files": files, "made_from": dict(made_from)}
+    write_json(folder / MANIFEST, manifest | {"checksum": hash_json(manifest)})
 
 
 def _replace_folder(temporary: Path, path: Path) -> None:
     outgoing = None
     if path.exists():
-        outgoing = path.with_name(f"{path.name}{_OUTGOING}{uuid.uuid4().hex}")
+        outgoing = _beside(path, _OUTGOING)
         path.rename(outgoing)
-    temporary.rename(path)
+    try:
+        temporary.rename(path)
+    except OSError:
+        if outgoing is not None:
+            outgoing.rename(path)
+        raise
     _flush(path.parent)
     if outgoing is not None:
         shutil.rmtree(outgoing)
+
+
+def _beside(path: Path, kind: str) -> Path:
+    """Return a name beside `path` that nothing carries yet."""
+    return path.with_name(f"{path.name}{kind}{uuid.uuid4().hex}")
 
 
 def _remove(path: Path) -> None:

@@ -13,8 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from memlm.errors import InputError, NotFoundError
-from memlm.storage import WriterLock, clean_leftovers, read_json, write_json
+from memlm.errors import CorruptArtefactError, InputError, NotFoundError
+from memlm.storage import (
+    WriterLock,
+    clean_leftovers,
+    is_leftover,
+    machine_errors,
+    read_json,
+    write_json,
+)
 
 SCHEMA_VERSION = 1
 _NAME = re.compile(r"[\w.-]+", re.UNICODE)
@@ -58,17 +65,17 @@ class Workspace:
     def model_names(self) -> list[str]:
         """Return the names of all models, finished or not, oldest first."""
         folder = self.path / "models"
-        found = [entry for entry in folder.glob("*/run.json") if ".tmp-" not in entry.parent.name]
-        runs = [(read_json(entry)["started"], entry.parent.name) for entry in found]
-        return [name for _, name in sorted(runs)]
+        found = [run for run in folder.glob("*/run.json") if not is_leftover(run.parent.name)]
+        return [run.parent.name for run in sorted(found, key=lambda run: (_started(run), run))]
 
     def tokenizer_names(self) -> list[str]:
         """Return the names of all tokenizers whose tokens are here."""
         return sorted(entry.parent.name for entry in (self.path / "prepared").glob("*/store.json"))
 
     def settings(self) -> dict[str, Any]:  # Any: JSON values
-        """Return what `workspace.json` says."""
-        return dict(read_json(self.settings_file))
+        """Return what `workspace.json` says; nothing where that is not ours."""
+        found = read_json(self.settings_file)
+        return found if isinstance(found, dict) else {}
 
     def remember(self, **choices: object) -> None:
         """Store choices (the last tokenizer, ...) in `workspace.json`."""
@@ -79,9 +86,10 @@ class Workspace:
         """Hold the right to write; nested calls in one process share it."""
         if self._writers == 0:
             self._lock.acquire()
-            self._tidy()
         self._writers += 1
         try:
+            if self._writers == 1:
+                self._tidy()
             yield
         finally:
             self._writers -= 1
@@ -89,11 +97,12 @@ class Workspace:
                 self._lock.release()
 
     def _tidy(self) -> None:
-        for folder in (self.path, self.character_index, self.path / "prepared"):
-            clean_leftovers(folder)
-        clean_leftovers(self.path / "models")
-        for checkpoints in (self.path / "models").glob("*/checkpoints"):
-            clean_leftovers(checkpoints)
+        models = self.path / "models"
+        with machine_errors(self.path):
+            for folder in (self.path, self.character_index, self.path / "prepared", models):
+                clean_leftovers(folder)
+            for folder in (*models.glob("*"), *models.glob("*/checkpoints")):
+                clean_leftovers(folder)
 
 
 def open_workspace(path: Path | str, *, create: bool = False) -> Workspace:
@@ -107,7 +116,9 @@ def open_workspace(path: Path | str, *, create: bool = False) -> Workspace:
     []
     """
     workspace = Workspace(Path(path).expanduser())
-    if workspace.settings_file.is_file():
+    with machine_errors(workspace.path):
+        has_settings = workspace.settings_file.is_file()
+    if has_settings:
         _check_schema(workspace)
         return workspace
     if workspace.path.exists() and not workspace.path.is_dir():
@@ -115,7 +126,7 @@ def open_workspace(path: Path | str, *, create: bool = False) -> Workspace:
     if not create and not workspace.path.exists():
         raise NotFoundError("workspace_missing", path=workspace.path)
     if workspace.path.exists() and any(
-        entry.name != "lock" and ".tmp-" not in entry.name for entry in workspace.path.iterdir()
+        entry.name != "lock" and not is_leftover(entry.name) for entry in workspace.path.iterdir()
     ):
         raise InputError("workspace_is_another_folder", path=workspace.path)
     if not create:
@@ -132,3 +143,10 @@ def _check_schema(workspace: Workspace) -> None:
         raise InputError(
             "workspace_is_newer", path=workspace.path, version=version, known=SCHEMA_VERSION
         )
+
+
+def _started(run: Path) -> str:
+    found = read_json(run)
+    if not isinstance(found, dict) or not isinstance(found.get("started"), str):
+        raise CorruptArtefactError("artefact_unreadable", path=run)
+    return str(found["started"])

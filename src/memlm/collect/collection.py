@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
 from memlm.collect.config import CollectConfig
 from memlm.collect.files import TextFromMemory, texts_from_memory
-from memlm.collect.sources import SourceFile, read_file
+from memlm.collect.sources import TABLES, SourceFile, read_file, relative_name
 from memlm.documents import DocumentStore, MergeCounts, Root
 from memlm.errors import ConfigError, InputError, MemlmError
 from memlm.records import (
@@ -41,37 +41,37 @@ class Collection:
         self._rejected: list[Rejected] = []
         self._roots_in_use: set[int] = set()
         self._missing_column: list[tuple[Root, str, InputError]] = []
-        self._has_read_a_file = False
+        self._has_read_a_table = False
 
     def read_source(self, source: Path, files: list[SourceFile]) -> None:
         """Read the files of one source."""
-        hashes = {file.path: hash_file(file.path) for file in files if file.problem is None}
-        root, prefix = self._root_of(source, hashes)
+        hashes = {file.path: _hash_readable(file) for file in files}
+        known = [found for found in hashes.values() if found is not None]
+        root, prefix = self._root_of(source, known)
+        below: dict[Path, tuple[Root, Path] | None] = {}
         for number, file in enumerate(files, start=1):
-            place = root, f"{prefix}{file.relative}" if root.is_folder else root.name
-            own = self._store.find_root(file.path) if file.path != source else None
-            if own is not None:  # it was collected by itself before: the same document
-                place = own, own.name
-            if file.problem is not None:
-                self._store.reject_file(*place, file.problem)
-                self._rejected += self._store.rejected_in_file(*place)
+            place = root, f"{prefix}{file.relative}" if root.is_folder else ""
+            place = self._collected_by_itself(source, file, below) or place
+            bytes_hash, problem = hashes[file.path], file.problem
+            if bytes_hash is None:
+                unreadable = SourceProblem(code="not_readable", values={"path": file.relative})
+                self._reject(*place, problem or unreadable)
             else:
-                self._read_file(file.path, *place, hashes[file.path])
+                self._read_file(file.path, *place, bytes_hash)
             self._progress(number, len(files))
 
     def read_texts(self, texts: Iterable[TextFromMemory]) -> None:
         """Read texts that were handed over in Python; those of earlier calls stay."""
-        place = Path("texts")
-        root = self._store.find_root(place) or self._store.add_root(place, is_folder=False)
-        self._merge(root, root.name, texts_from_memory(texts), bytes_hash="", keeps_others=True)
+        root = self._store.memory_root()
+        self._merge(root, "", texts_from_memory(texts), bytes_hash="", keeps_others=True)
 
     def finish(self) -> CollectReport:
         """Return the report. ConfigError if a column was named that no table has."""
-        if self._missing_column and not self._has_read_a_file:
+        if self._missing_column and not self._has_read_a_table:
             error = self._missing_column[0][2]
             raise ConfigError(error.code, **error.values)
         for root, path, error in self._missing_column:
-            self._reject(root, path, error)
+            self._reject(root, path, _problem_of(error))
         return CollectReport(
             documents_added=self._totals.added,
             documents_unchanged=self._totals.unchanged,
@@ -82,20 +82,46 @@ class Collection:
             characters=self._store.characters(),
         )
 
-    def _root_of(self, source: Path, hashes: Mapping[Path, str]) -> tuple[Root, str]:
+    def _collected_by_itself(
+        self, source: Path, file: SourceFile, below: dict[Path, tuple[Root, Path] | None]
+    ) -> tuple[Root, str] | None:
+        """Return the place of a file which, or whose folder, was collected before its source was.
+
+        `below` remembers the folders of the source that were asked about.
+        """
+        if file.path == source:
+            return None
+        own = self._store.find_root(file.path, is_folder=False)
+        if own is not None:
+            return own, ""
+        folder = file.path.parent
+        if folder not in below:
+            below[folder] = self._nearest_root(source, folder)
+        nearest = below[folder]
+        return None if nearest is None else (nearest[0], relative_name(file.path, nearest[1]))
+
+    def _nearest_root(self, source: Path, folder: Path) -> tuple[Root, Path] | None:
+        """Return the root at `folder` or nearest above it, below `source`, and where it lies."""
+        while folder != source:
+            root = self._store.find_root(folder, is_folder=True)
+            if root is not None:
+                return root, folder
+            folder = folder.parent
+        return None
+
+    def _root_of(self, source: Path, bytes_hashes: list[str]) -> tuple[Root, str]:
         """Return the root that a source belongs to, and what its paths begin with there."""
         resolved = source.resolve()
-        found, prefix = self._store.find_root(resolved), ""
+        found, prefix = self._store.find_root(resolved, is_folder=source.is_dir()), ""
         for parent in resolved.parents if found is None else ():
-            found = self._store.find_root(parent)
+            found = self._store.find_root(parent, is_folder=True)
             if found is not None:  # part of a folder that was collected before
-                inside = resolved.relative_to(parent)
-                inside = inside if source.is_dir() else inside.parent
-                prefix = "" if inside == Path() else f"{inside.as_posix()}/"
+                inside = resolved if source.is_dir() else resolved.parent
+                prefix = "" if inside == parent else f"{relative_name(inside, parent)}/"
                 break
         if found is None:
             moved = self._store.find_moved_root(
-                hashes.values(), is_folder=source.is_dir(), in_use=self._roots_in_use
+                bytes_hashes, is_folder=source.is_dir(), in_use=self._roots_in_use
             )
             if moved is not None:
                 found = self._store.move_root(moved, resolved)
@@ -110,18 +136,18 @@ class Collection:
         ):
             self._totals.unchanged += self._store.count_in_file(root, relative)
             self._rejected += self._store.rejected_in_file(root, relative)
-            self._has_read_a_file = True
+            self._has_read_a_table |= path.suffix.lower() in TABLES
             return
         try:
             self._merge(root, relative, read_file(path, self._config), bytes_hash=bytes_hash)
-            self._has_read_a_file = True
+            self._has_read_a_table |= path.suffix.lower() in TABLES
         except InputError as error:
             if error.code == "column_missing":
                 self._missing_column.append((root, relative, error))
             elif error.code == "workspace_busy":
                 raise
             else:
-                self._reject(root, relative, error)
+                self._reject(root, relative, _problem_of(error))
 
     def _merge(
         self,
@@ -146,9 +172,18 @@ class Collection:
             setattr(self._totals, name, getattr(self._totals, name) + value)
         self._rejected += self._store.rejected_in_file(root, path)
 
-    def _reject(self, root: Root, path: str, error: MemlmError) -> None:
-        line = error.values.get("line")
-        self._store.reject_file(
-            root, path, SourceProblem(code=error.code, values=error.values, position=line)
-        )
+    def _reject(self, root: Root, path: str, problem: SourceProblem) -> None:
+        self._store.reject_file(root, path, problem)
         self._rejected += self._store.rejected_in_file(root, path)
+
+
+def _problem_of(error: MemlmError) -> SourceProblem:
+    return SourceProblem(code=error.code, values=error.values, position=error.values.get("line"))
+
+
+def _hash_readable(file: SourceFile) -> str | None:
+    """Return the hash of a file's bytes; None if there is a problem with it."""
+    try:
+        return hash_file(file.path) if file.problem is None else None
+    except OSError:
+        return None

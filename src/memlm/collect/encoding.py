@@ -42,8 +42,12 @@ def find_encoding(path: Path, *, wish: str | None = None) -> str:
     failure = _first_bad_byte(path, "utf-8")
     if failure is None and not _is_binary(sample.decode("utf-8", "ignore")):
         return "utf-8"
-    found = _most_plausible(sample)
-    if found is not None and _first_bad_byte(path, found) is None:
+    if failure is not None and sample.isascii() and b"\0" not in sample:
+        with path.open("rb") as file:  # what is to be judged comes later
+            file.seek(failure)
+            sample = file.read(_SAMPLE_BYTES)
+    found = _most_plausible(path, sample)
+    if found is not None:
         return found
     if failure is None or b"\0" in sample:
         raise InputError("not_text", path=path.name)
@@ -83,7 +87,7 @@ def _first_bad_byte(path: Path, encoding: str) -> int | None:
             position += len(block)
 
 
-def _most_plausible(sample: bytes) -> str | None:
+def _most_plausible(path: Path, sample: bytes) -> str | None:
     best_score, best = _LEAST_PLAUSIBLE, None
     for encoding in ("gb18030", "utf-16-le", "utf-16-be"):
         decoder = codecs.getincrementaldecoder(encoding)()
@@ -94,7 +98,7 @@ def _most_plausible(sample: bytes) -> str | None:
         if not text or _is_binary(text):
             continue
         score = _plausibility(text)
-        if score > best_score:
+        if score > best_score and _first_bad_byte(path, encoding) is None:
             best_score, best = score, encoding
     return best
 

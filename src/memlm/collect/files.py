@@ -69,12 +69,16 @@ def texts_from_memory(texts: Iterable[TextFromMemory]) -> Iterator[SourceText | 
         elif not text.strip():
             yield SourceProblem(code="text_empty", values={}, position=number)
         else:
-            yield SourceText(
-                text=normalise_text(text),
-                position=number,
-                label=None if label is None else str(label),
-                fields=fields,
-            )
+            try:
+                yield SourceText(
+                    text=normalise_text(text),
+                    position=number,
+                    # A DataFrame says NaN, which is not itself, where there is none.
+                    label=None if label is None or label != label else normalise_text(str(label)),
+                    fields=fields,
+                )
+            except InputError as error:  # a lone surrogate
+                yield SourceProblem(code=error.code, values=error.values, position=number)
 
 
 def _as_fields(item: TextFromMemory) -> dict[str, object]:

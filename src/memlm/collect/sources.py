@@ -27,6 +27,7 @@ READERS: dict[str, Reader] = {
     ".jsonl": read_json_lines,
     ".ndjson": read_json_lines,
 }
+TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,16 @@ class SourceFile:
 def list_files(source: Path) -> Iterator[SourceFile]:
     """Yield the files of a source: the file itself, or all below a folder, in a fixed order.
 
-    Hidden files and memlm workspaces come out with the problem that they are.
-    Raises NotFoundError if there is nothing at `source`.
+    Hidden files, unknown endings and memlm workspaces come out with the problem that they are.
+    Raises NotFoundError if there is nothing at `source`, InputError if it is neither a file nor a
+    folder, or a workspace.
     """
     if source.is_dir():
+        if _is_workspace(source):
+            raise InputError("is_workspace", path=source)
         yield from _walk(source, source)
     elif source.is_file():
-        yield SourceFile(source, source.name)
+        yield _readable(source, source.parent)
     elif source.exists():
         raise InputError("not_a_file", path=source)
     else:
@@ -64,34 +68,61 @@ def read_file(
     """
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        known = " ".join(sorted(ending for ending in READERS if ending))
-        raise InputError("ending_unknown", path=path.name, ending=path.suffix, known=known)
-    yield from reader(path, config)
+        raise InputError("ending_unknown", **_ending(path))
+    try:
+        yield from reader(path, config)
+    except OSError as error:  # not allowed, or the disk gave some of it and then no more
+        raise InputError("not_readable", path=path.name) from error
+
+
+def relative_name(path: Path, root: Path) -> str:
+    """Return a path inside its source; bytes in it that are not UTF-8 are spelt out."""
+    relative = path.relative_to(root).as_posix()
+    return relative.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _walk(folder: Path, root: Path) -> Iterator[SourceFile]:
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except PermissionError:
+    except OSError:
         yield _left_alone(folder, root, "not_readable")
         return
     for entry in entries:
         path = Path(entry.path)
+        # Path's questions, not the entry's: a link to itself is no error to them.
         if entry.name.startswith("."):
             yield _left_alone(path, root, "hidden")
-        elif entry.is_symlink() and entry.is_dir():
+        elif path.is_symlink() and path.is_dir():
             yield _left_alone(path, root, "linked_folder")
-        elif entry.is_dir():
-            if (path / "workspace.json").exists():
+        elif path.is_dir():
+            if _is_workspace(path):
                 yield _left_alone(path, root, "is_workspace")
             else:
                 yield from _walk(path, root)
-        elif entry.is_file():
-            yield SourceFile(path, path.relative_to(root).as_posix())
+        elif path.is_file():
+            yield _readable(path, root)
         else:
             yield _left_alone(path, root, "not_a_file")
 
 
-def _left_alone(path: Path, root: Path, code: str) -> SourceFile:
-    relative = path.relative_to(root).as_posix()
-    return SourceFile(path, relative, SourceProblem(code=code, values={"path": relative}))
+def _is_workspace(folder: Path) -> bool:
+    # Other programs write a workspace.json too.
+    return (folder / "workspace.json").exists() and (folder / "documents.sqlite").exists()
+
+
+def _readable(path: Path, root: Path) -> SourceFile:
+    """Return a file with its problem where no reader is for it, so that nobody need open it."""
+    if path.suffix.lower() not in READERS:
+        return _left_alone(path, root, "ending_unknown", **_ending(path))
+    return SourceFile(path, relative_name(path, root))
+
+
+def _left_alone(path: Path, root: Path, code: str, **values: str) -> SourceFile:
+    relative = relative_name(path, root)
+    values = values or {"path": relative}
+    return SourceFile(path, relative, SourceProblem(code=code, values=values))
+
+
+def _ending(path: Path) -> dict[str, str]:
+    known = " ".join(sorted(ending for ending in READERS if ending))
+    return {"path": path.name, "ending": path.suffix, "known": known}

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -53,26 +54,42 @@ def read_json_lines(path: Path, config: CollectConfig) -> Iterator[Item]:
     """Yield the objects (or strings) of a file that holds one JSON value a line."""
     encoding = find_encoding(path, wish=config.encoding)
     yield from note_encoding(path, encoding, config)
-    columns: _Columns | None = None
-    is_empty = True
-    with path.open(encoding=encoding, newline="\n") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            is_empty = False
-            try:
-                value = json.loads(line.removeprefix("\ufeff"))
-            except (ValueError, RecursionError):
-                yield SourceProblem(code="json_line_bad", values={}, position=number)
-                continue
-            row = {"text": value} if isinstance(value, str) else value
-            if not isinstance(row, dict):
-                yield SourceProblem(code="json_line_no_object", values={}, position=number)
+    with path.open(encoding=encoding, newline="\n") as file:
+        items = _json_rows(file)
+        sample = list(islice(items, _SAMPLE_ROWS))
+        if not sample:
+            raise InputError("file_empty", path=path.name)
+        rows = [row for _, row in sample if isinstance(row, dict)]
+        header = list(dict.fromkeys(name for row in rows for name in row))  # not all have all keys
+        columns = _choose_columns(path, config, header, rows) if rows else None
+        for line, row in chain(sample, items):
+            if isinstance(row, SourceProblem):
+                yield row
                 continue
             columns = columns or _choose_columns(path, config, list(row), [row])
-            yield from _row_to_text(row, columns, number)
-    if is_empty:
-        raise InputError("file_empty", path=path.name)
+            yield from _row_to_text(row, columns, line)
+
+
+def _json_rows(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, object] | SourceProblem]]:
+    """Yield (line, object) of each line that is not blank, or what is wrong with it."""
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line.removeprefix("\ufeff"), parse_constant=_constant)
+        except (ValueError, RecursionError):
+            yield number, SourceProblem(code="json_line_bad", values={}, position=number)
+            continue
+        row = {"text": value} if isinstance(value, str) else value
+        if isinstance(row, dict):
+            yield number, row
+        else:
+            yield number, SourceProblem(code="json_line_no_object", values={}, position=number)
+
+
+def _constant(name: str) -> str | None:
+    """Return what stands for a number that JSON lacks: NaN is how Python writes a missing one."""
+    return None if name == "NaN" else name
 
 
 def _read_separated(path: Path, config: CollectConfig, *, delimiter: str | None) -> Iterator[Item]:
@@ -84,7 +101,8 @@ def _read_separated(path: Path, config: CollectConfig, *, delimiter: str | None)
         _, header = next(rows, (0, []))
         if not header:
             raise InputError("file_empty", path=path.name)
-        header = [normalise_text(name).strip() for name in header]
+        # Spreadsheets leave unnamed columns behind.
+        header = [normalise_text(name).strip() or f"#{n}" for n, name in enumerate(header, 1)]
         if len(set(header)) < len(header):
             raise InputError("columns_repeated", path=path.name, found=", ".join(header))
         sample = list(islice(rows, _SAMPLE_ROWS))
@@ -108,8 +126,9 @@ def _rows(path: Path, file: TextIO, delimiter: str) -> Iterator[tuple[int, list[
 
     def remembering() -> Iterator[str]:
         for line in file:
-            recent.append(line)
-            yield line
+            # A byte order mark that the named encoding did not take away would hide a quote.
+            recent.append(line.removeprefix("\ufeff"))
+            yield recent[-1]
 
     if delimiter == "\t":
         reader = csv.reader(remembering(), delimiter="\t", quoting=csv.QUOTE_NONE)
@@ -131,19 +150,26 @@ def _rows(path: Path, file: TextIO, delimiter: str) -> Iterator[tuple[int, list[
 
 def _line_of_open_quote(lines: Sequence[str], delimiter: str) -> int:
     """Return the offset of the line that opened the quote which never closed properly."""
-    opened, is_open = 0, False
+    opened, state = 0, "start"  # of a field; then plain or quoted; closing after a quote in quotes
     for number, line in enumerate(lines):
-        at_field_start = not is_open
         for character in line:
-            if character == '"' and (is_open or at_field_start):
-                is_open = not is_open
-                opened = number if is_open else opened
-            at_field_start = character == delimiter
+            if state in ("quoted", "closing") and character == '"':
+                state = "closing" if state == "quoted" else "quoted"  # two are one, and no end
+            elif state == "quoted":
+                continue
+            elif character in (delimiter, "\r", "\n"):
+                state = "start"
+            elif state == "closing":  # something stands between the closing quote and the next
+                return opened
+            elif state == "start" and character == '"':
+                opened, state = number, "quoted"
+            else:
+                state = "plain"
     return opened
 
 
 def _find_delimiter(file: TextIO) -> str:
-    first = file.readline()
+    first = re.sub('"[^"]*"', "", file.readline())
     file.seek(0)
     return max(",\t;|", key=first.count)
 
@@ -203,13 +229,15 @@ def _row_to_text(
     else:
         used = {columns.text, columns.label, columns.key}
         key = row.get(columns.key) if columns.key else None
+        fields = {name: value for name, value in row.items() if name not in used}
         try:
+            normalise_text(json.dumps([key, fields], ensure_ascii=False))
             yield SourceText(
                 text=normalise_text(text),
                 position=line,
                 key=None if key is None or key == "" else str(key),
-                label=None if label is None or label == "" else normalise_text(str(label)).strip(),
-                fields={name: value for name, value in row.items() if name not in used},
+                label=None if label is None else normalise_text(str(label)).strip() or None,
+                fields=fields,
             )
         except InputError as error:  # a lone surrogate
             yield SourceProblem(code=error.code, values=error.values, position=line)

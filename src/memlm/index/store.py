@@ -75,8 +75,14 @@ def open_index(folder: Path) -> SuffixIndex:
 
 
 def is_current(folder: Path, *, digest: str) -> bool:
-    """Say whether the index in `folder` holds just the documents with this digest."""
-    return (folder / _LIST).exists() and read_json(folder / _LIST)["made_from"] == digest
+    """Say whether the index in `folder` holds just the documents with this digest.
+
+    A segment that somebody deleted, because it was damaged, makes it stale.
+    """
+    if not (folder / _LIST).exists():
+        return False
+    held = read_json(folder / _LIST)
+    return held["made_from"] == digest and all((folder / s).is_dir() for s in held["segments"])
 
 
 def refresh_index(

@@ -185,7 +185,8 @@ def _plan(
         sides = {
             piece.split
             for document in documents()
-            for piece in plan.pieces(document, document.text)
+            if (text := clean_text(document.text)[0]).strip()  # the others will be left out
+            for piece in plan.pieces(document, text)
         }
         if sides == {"train", "held_out"}:
             return plan

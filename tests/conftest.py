@@ -1,0 +1,33 @@
+"""What tests of several rooms share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("memlm", deadline=None, max_examples=60, derandomize=True)
+settings.load_profile("memlm")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The development data, which lies beside the checkout and is not part of it."""
+    folder = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the development data is not beside this checkout")
+    return folder
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """A folder of three small texts and a table of four rows with labels."""
+    folder = tmp_path / "corpus"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "one.txt").write_text("The lamp was lit.\nNobody came.\n", encoding="utf-8")
+    (folder / "deep" / "two.md").write_text("# 灯\n\n夜里没有人来。\n", encoding="utf-8")
+    (folder / "three.txt").write_text("A third text, of one line.\n", encoding="utf-8")
+    rows = ["text,label", "good film,yes", "bad film,no", "好电影,yes", "坏电影,no"]
+    (folder / "rows.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return folder
