@@ -9,8 +9,9 @@ import sys
 import tempfile
 import tomllib
 import traceback
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, get_args
 
@@ -32,6 +33,9 @@ from memlm.messages import LANGUAGES, Language, in_language, render
 COMMANDS = (
     "demo", "train", "generate", "trace", "collect", "prepare", "score", "evaluate", "info",
 )  # fmt: skip
+_COMMON_WITH_VALUE = ("--language", "--config")
+_COMMON = ("--json", "--debug", *_COMMON_WITH_VALUE)
+_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 class Terminated(BaseException):
@@ -41,8 +45,8 @@ class Terminated(BaseException):
 def run(words: Sequence[str]) -> int:
     """Run one command; return its exit code."""
     _let_any_text_be_printed()
-    as_json, debug = "--json" in words, "--debug" in words
-    with in_language(_language(words)):
+    as_json, debug, language = _manner(words)
+    with in_language(language):
         try:
             return _dispatch(list(words))
         except MemlmError as error:
@@ -55,38 +59,44 @@ def run(words: Sequence[str]) -> int:
         except BrokenPipeError:  # the reader of our output has left: nothing is wrong
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 128 + 13
-        except MemoryError:
-            _say(as_json, "memory_full")
-            return _trace_if(debug, 4)
-        except Exception as error:  # our own mistake, whatever it is
+        except Exception as error:
+            if _lacks_memory(error):
+                _say(as_json, "memory_full")
+                return _trace_if(debug, 4)
+            # Our own mistake, whatever it is.
             _say(as_json, "internal", kind=type(error).__name__, log=_log_mistake(error))
             return _trace_if(debug, 1)
 
 
 def _dispatch(words: list[str]) -> int:
-    if not words or words[0] in ("--help", "-h", "help"):
+    leading = _leading_options(words)
+    words = [*words[leading:], *words[:leading]]
+    if leading == len(words) or words[0] in ("--help", "-h", "help"):
         root_help(COMMANDS)
         return 0
     if words[0] == "--version":
         print(__version__)
         return 0
-    if words[0] in ("--json", "--debug") or words[0].startswith("--language"):
-        # Common options may stand before the command too.
-        width = 2 if words[0] == "--language" else 1
-        return _dispatch([*words[width:], *words[:width]])
     command = words[0]
     if command not in COMMANDS:
         raise ConfigError(
             "command_unknown", command=command, suggestion=_suggest(command, COMMANDS)
         )
-    with suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, _on_terminate)
     app = _app(command, words)
     try:
-        result = app(words[1:], exit_on_error=False, print_error=False)
+        with _terminable():
+            result = app(words[1:], exit_on_error=False, print_error=False)
     except CycloptsError as error:
         raise _as_our_own(error, command) from error
     return result if isinstance(result, int) else 0
+
+
+def _leading_options(words: list[str]) -> int:
+    """Return how many words before the command are common options and their values."""
+    width = 0
+    while width < len(words) and words[width].partition("=")[0] in _COMMON:
+        width += 2 if words[width] in _COMMON_WITH_VALUE else 1
+    return min(width, len(words))
 
 
 def _app(command: str, words: list[str]) -> App:
@@ -109,10 +119,17 @@ def _app(command: str, words: list[str]) -> App:
 
 
 def _config_file(words: list[str], command: str) -> list[Dict]:
+    values = _config_values(words, command)
+    dashed = {name.replace("_", "-"): value for name, value in values.items()}
+    source = str(_value_of(words, "--config"))
+    return [Dict(dashed, source=source, use_commands_as_keys=False)] if dashed else []
+
+
+def _config_values(words: Sequence[str], command: str) -> dict[str, Any]:  # Any: TOML values
     """Return the values of `--config FILE`: its own keys, then its table [command]."""
     path = _value_of(words, "--config")
     if path is None:
-        return []
+        return {}
     try:
         found: dict[str, Any] = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -120,7 +137,8 @@ def _config_file(words: list[str], command: str) -> list[Dict]:
     except (OSError, ValueError) as error:
         raise ConfigError("config_file_bad", path=path, reason=error) from error
     values = {name: value for name, value in found.items() if not isinstance(value, dict)}
-    values |= found.get(command, {})
+    table = found.get(command)
+    values |= table if isinstance(table, dict) else {}
     for name, value in found.items():
         if isinstance(value, dict) and name not in COMMANDS:
             raise ConfigError(
@@ -129,8 +147,7 @@ def _config_file(words: list[str], command: str) -> list[Dict]:
                 suggestion=_suggest(name, COMMANDS),
                 command=command,
             )
-    dashed = {name.replace("_", "-"): value for name, value in values.items()}
-    return [Dict(dashed, source=str(path), use_commands_as_keys=False)]
+    return values
 
 
 def _as_our_own(error: CycloptsError, command: str) -> ConfigError:
@@ -167,9 +184,19 @@ def _suggest(word: str, known: Sequence[str]) -> str:
     return render("suggestion", known=close[0]) + " " if close else ""
 
 
-def _language(words: Sequence[str]) -> Language | None:
-    wish = _value_of(words, "--language")
-    return next((language for language in LANGUAGES if language == wish), None)
+def _manner(words: Sequence[str]) -> tuple[bool, bool, Language | None]:
+    """Return --json, --debug and --language, which count before the words are parsed."""
+    words = list(takewhile(lambda word: word != "--", words))
+    command = next(iter(words[_leading_options(words) :]), "")
+    values: dict[str, Any] = {}  # Any: TOML values
+    with suppress(MemlmError):  # it comes again, and is reported, when the command is built
+        values = _config_values(words, command)
+    wish = _value_of(words, "--language") or values.get("language")
+    return (
+        "--json" in words or values.get("json") is True,
+        "--debug" in words or values.get("debug") is True,
+        next((language for language in LANGUAGES if language == wish), None),
+    )
 
 
 def _value_of(words: Sequence[str], option: str) -> str | None:
@@ -209,6 +236,27 @@ def _let_any_text_be_printed() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Inside the block SIGTERM raises `Terminated`, where Python allows handlers at all."""
+    before: Any = None  # Any: what the signal module calls a handler
+    with suppress(ValueError):  # not in the main thread
+        before = signal.signal(signal.SIGTERM, _on_terminate)
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Say whether the machine has run out of memory; torch says so in words only."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in said for words in _NO_MEMORY)
+    )
 
 
 def _on_terminate(number: int, frame: object) -> None:

@@ -14,8 +14,8 @@ from memlm.workspace import open_workspace
 
 def collect(
     workspace: Path,
-    /,
     source: Path,
+    /,
     *sources: Path,
     reading: Collect = CollectConfig(),  # noqa: B008  # frozen
     common: Common = CommonOptions(),  # noqa: B008  # frozen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -34,8 +35,19 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 def print_json(value: object) -> None:
     """Print one JSON object, as the only thing on standard output."""
     encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
-    text = json.dumps(value, ensure_ascii=not encoding.startswith("utf"), allow_nan=False)
-    print(text)
+    is_ascii = not encoding.startswith("utf")
+    print(json.dumps(_without_infinities(value), ensure_ascii=is_ascii, allow_nan=False))
+
+
+def _without_infinities(value: Any) -> Any:  # Any: JSON
+    """Return `value` with null for what JSON has no number for (an interval without an end)."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {name: _without_infinities(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_infinities(part) for part in value]
+    return value
 
 
 def print_error(code: str, message: str, hint: str, *, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from memlm.cli.console import ConsoleListener, print_json, say
 from memlm.cli.options import Collect, Common, CommonOptions, ModelOptions, Prepare, Train, Which
 from memlm.collect import CollectConfig
+from memlm.errors import NotFoundError
 from memlm.prepare import PrepareConfig
 from memlm.train import TrainConfig
 from memlm.workflow import ensure_model, evaluate_task
@@ -15,8 +16,8 @@ from memlm.workflow import ensure_model, evaluate_task
 
 def evaluate(
     workspace: Path,
-    /,
     file: Path,
+    /,
     *,
     which: Which = ModelOptions(),  # noqa: B008  # frozen
     reading: Collect = CollectConfig(),  # noqa: B008  # frozen
@@ -24,6 +25,10 @@ def evaluate(
     cutting: Prepare = PrepareConfig(),  # noqa: B008  # frozen
     common: Common = CommonOptions(),  # noqa: B008  # frozen
 ) -> int:
+    training.check()
+    cutting.check()
+    if not file.expanduser().exists():  # said before a model is trained
+        raise NotFoundError("source_missing", path=file)
     with ConsoleListener() as listener:
         model = ensure_model(
             workspace, which.model, config=training, prepare=cutting, listener=listener

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from rich.text import Text
@@ -40,7 +40,10 @@ def generate(
     cutting: Prepare = PrepareConfig(),  # noqa: B008  # frozen
     common: Common = CommonOptions(),  # noqa: B008  # frozen
 ) -> int:
+    writing = replace(writing, stop=tuple(map(normalise_text, writing.stop)))
     writing.check()
+    training.check()
+    cutting.check()
     given = _prompt(prompt)
     with ConsoleListener() as listener:
         model = ensure_model(

@@ -8,6 +8,7 @@ from pathlib import Path
 from memlm.cli.console import ConsoleListener, print_json, say
 from memlm.cli.options import Common, CommonOptions, ModelOptions, Prepare, Train, Which
 from memlm.cli.reading import read_whole
+from memlm.predict.score import check_window
 from memlm.prepare import PrepareConfig
 from memlm.train import TrainConfig
 from memlm.workflow import ensure_model, score_text
@@ -15,8 +16,8 @@ from memlm.workflow import ensure_model, score_text
 
 def score(
     workspace: Path,
-    /,
     file: Path,
+    /,
     *,
     window: int | None = None,
     encoding: str | None = None,
@@ -25,6 +26,9 @@ def score(
     cutting: Prepare = PrepareConfig(),  # noqa: B008  # frozen
     common: Common = CommonOptions(),  # noqa: B008  # frozen
 ) -> int:
+    training.check()
+    cutting.check()
+    check_window(window)
     text = read_whole(file, encoding=encoding)
     with ConsoleListener() as listener:
         model = ensure_model(

@@ -36,6 +36,8 @@ def train(
     reading: Collect = CollectConfig(),  # noqa: B008  # frozen
     common: Common = CommonOptions(),  # noqa: B008  # frozen
 ) -> int:
+    training.check()
+    cutting.check()
     with ConsoleListener() as listener:
         report = train_model(
             workspace,

@@ -40,6 +40,8 @@ class GenerateConfig:
         ):
             if not 1 <= value <= most:
                 raise ConfigError("value_outside", option=option, value=value, low=1, high=most)
+        if self.seed is not None and self.seed < 0:
+            raise ConfigError("value_too_small", option="--seed", value=self.seed, least=0)
         if self.top_k is not None and self.top_k < 1:
             raise ConfigError("value_too_small", option="--top-k", value=self.top_k, least=1)
         if not 0 <= self.temperature <= 100:

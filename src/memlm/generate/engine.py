@@ -122,9 +122,17 @@ def _encode_prompt(tokenizer: Tokenizer, prompt: str) -> npt.NDArray[np.int64]:
         unknown = np.flatnonzero(encoding.ids == tokenizer.unknown)
         if len(unknown):
             ends = np.append(encoding.starts[1:], len(prompt))
-            symbols = [prompt[encoding.starts[i] : ends[i]].strip() for i in unknown]
+            symbols = [_visible(prompt[encoding.starts[i] : ends[i]]) for i in unknown]
             raise InputError("prompt_unknown", symbols=" ".join(dict.fromkeys(symbols)))
     return encoding.ids.astype(np.int64)
+
+
+def _visible(symbol: str) -> str:
+    """Return a symbol as a message can show it: white space and controls by their number."""
+    shown = symbol.strip()
+    if shown.isprintable() and shown:
+        return shown
+    return " ".join(f"U+{ord(character):04X}" for character in symbol)
 
 
 def _draw_labels(

@@ -34,7 +34,7 @@ def evaluate_labels(
     random = np.random.Generator(np.random.Philox(stream_seed(seed, "bootstrap")))
     resampled = [
         _macro_f1(truth[rows], guess[rows], len(labels))
-        for rows in random.integers(len(truth), size=(_RESAMPLES, len(truth)))
+        for rows in (random.integers(len(truth), size=len(truth)) for _ in range(_RESAMPLES))
     ]
     f1_low, f1_high = np.quantile(resampled, [0.025, 0.975])
     return {

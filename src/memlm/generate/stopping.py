@@ -18,10 +18,15 @@ class StopWatch:
         if self.has_stopped:
             return ""
         self._held += text
-        found = [place for stop in self._stops if (place := self._held.find(stop)) >= 0]
+        # The stop that is complete first counts, however the text was cut into tokens.
+        found = [
+            (place + len(stop), place)
+            for stop in self._stops
+            if (place := self._held.find(stop)) >= 0
+        ]
         if found:
             self.has_stopped = True
-            certain, self._held = self._held[: min(found)], ""
+            certain, self._held = self._held[: min(found)[1]], ""
             return certain
         keep = max((self._overlap(stop) for stop in self._stops), default=0)
         cut = len(self._held) - keep

@@ -44,7 +44,10 @@ class Temperature:
     def __call__(self, log_weights: LogWeights) -> LogWeights:
         if self.temperature == 0:
             return TopK(1)(log_weights)
-        return log_weights / self.temperature
+        # From the likeliest down, so that a very low temperature cannot overflow all of them.
+        below = log_weights - log_weights.max(axis=1, keepdims=True)
+        with np.errstate(over="ignore"):
+            return np.asarray(below / self.temperature)
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ class TopP:
     p: float
 
     def __call__(self, log_weights: LogWeights) -> LogWeights:
+        if self.p >= 1:
+            return log_weights.copy()
         order = np.argsort(-log_weights, axis=1, kind="stable")
         ranked = normalise(np.take_along_axis(log_weights, order, axis=1))
         before = np.cumsum(ranked, axis=1) - ranked  # probability of all likelier ones

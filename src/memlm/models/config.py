@@ -31,14 +31,13 @@ class NetworkConfig:
     @property
     def num_parameters(self) -> int:
         """Trainable parameters."""
-        width, total = self.input_width, 0
-        for _ in range(self.layers):
-            total += _GATES[self.kind] * self.hidden_width * (width + self.hidden_width + 2)
-            width = self.hidden_width
+        rows = _GATES[self.kind] * self.hidden_width
+        first = rows * (self.input_width + self.hidden_width + 2)
+        others = (self.layers - 1) * rows * (2 * self.hidden_width + 2)
         embeddings = self.vocabulary_size * self.embedding_width
         labels = (len(self.label_tokens) + 1) * self.label_width if self.label_tokens else 0
         output = self.vocabulary_size * (1 if self.is_tied else self.hidden_width + 1)
-        return total + embeddings + labels + output
+        return first + others + embeddings + labels + output
 
     @property
     def label_width(self) -> int:
@@ -63,6 +62,22 @@ class NetworkConfig:
             config = cls(**fields | {"label_tokens": tuple(labels)})  # type: ignore[arg-type]  # JSON
         except (TypeError, KeyError, AssertionError) as error:
             raise CorruptArtefactError("artefact_unreadable", path=path) from error
-        if config.kind not in NETWORKS:
+        if not config._is_possible():
             raise CorruptArtefactError("artefact_unreadable", path=path)
         return config
+
+    def _is_possible(self) -> bool:
+        """Say whether the fields, which may come from anybody's file, describe a network."""
+        sizes = (self.vocabulary_size, self.embedding_width, self.hidden_width, self.layers)
+        return (
+            self.kind in NETWORKS
+            and all(type(size) is int and size > 0 for size in sizes)
+            and isinstance(self.dropout, float | int)
+            and 0 <= self.dropout < 1
+            and isinstance(self.is_tied, bool)
+            and (not self.is_tied or self.embedding_width == self.hidden_width)
+            and all(
+                type(token) is int and 0 < token < self.vocabulary_size
+                for token in self.label_tokens
+            )
+        )

@@ -20,6 +20,8 @@ from memlm.models.config import NetworkConfig
 from memlm.models.recurrent import NetworkState, RecurrentNetwork
 from memlm.storage import read_json
 
+_WEIGHT_BYTES = 4
+
 
 def build_network(config: NetworkConfig, *, seed: int = 0) -> RecurrentNetwork:
     """Return a freshly initialised network, the same for the same seed.
@@ -37,9 +39,13 @@ def build_network(config: NetworkConfig, *, seed: int = 0) -> RecurrentNetwork:
 
 def load_network(folder: Path, *, device: torch.device) -> RecurrentNetwork:
     """Return the network whose `config.json` and `model.safetensors` lie in `folder`."""
-    path = folder / "config.json"
-    network = RecurrentNetwork(NetworkConfig.from_json(read_json(path), path=path))
-    load_weights(network, folder / "model.safetensors")
+    path, weights = folder / "config.json", folder / "model.safetensors"
+    config = NetworkConfig.from_json(read_json(path), path=path)
+    # A wrong size is noticed before memory is taken for it.
+    if not weights.is_file() or weights.stat().st_size < config.num_parameters * _WEIGHT_BYTES:
+        raise CorruptArtefactError("artefact_unreadable", path=weights)
+    network = RecurrentNetwork(config)
+    load_weights(network, weights)
     return network.to(device).eval()
 
 

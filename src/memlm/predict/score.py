@@ -34,8 +34,7 @@ def score_text(
 
     Raises InputError for a text without tokens, ConfigError for a window below 2.
     """
-    if window is not None and window < 2:
-        raise ConfigError("value_too_small", option="--window", value=window, least=2)
+    check_window(window)
     encoding = tokenizer.encode(text)
     if not len(encoding.ids):
         raise InputError("text_without_tokens")
@@ -63,6 +62,12 @@ def score_text(
         baseline_nats_per_character=float(baseline),
         protocol="frozen, long context" if window is None else f"frozen, window {window}",
     )
+
+
+def check_window(window: int | None) -> None:
+    """Raise ConfigError for a window that has no room for a context."""
+    if window is not None and window < 2:
+        raise ConfigError("value_too_small", option="--window", value=window, least=2)
 
 
 def _read_long(

@@ -10,14 +10,15 @@ newest that passes its checksums is the one that counts.
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from memlm.errors import CorruptArtefactError
-from memlm.storage import delete_folder, new_folder, read_json, verify_folder
+from memlm.errors import CorruptArtefactError, NotFoundError
+from memlm.storage import MANIFEST, delete_folder, new_folder, read_json, verify_folder
 from memlm.train.loop import Training
 
 _KEPT = 2
@@ -37,7 +38,7 @@ def save_checkpoint(folder: Path, training: Training) -> Path:
             "step": training.step,
             "seconds": training.seconds,
             "recent_loss": training.recent_loss,
-            "best_loss": training.best_loss,
+            "best_loss": training.best_loss if training.best_weights is not None else None,
             "best_step": training.best_step,
         }
         (temporary / "state.json").write_text(json.dumps(numbers), encoding="utf-8")
@@ -57,9 +58,10 @@ def load_checkpoint(folder: Path, training: Training) -> list[str]:
     for path in _checkpoints(folder):
         try:
             verify_folder(path)
-        except CorruptArtefactError as error:
+        except (CorruptArtefactError, NotFoundError) as error:  # its manifest may be what is gone
             damaged.append(path.name)
-            failure = failure or error
+            lost = CorruptArtefactError("artefact_file_missing", path=path / MANIFEST)
+            failure = failure or (error if isinstance(error, CorruptArtefactError) else lost)
             continue
         _restore(path, training)
         return damaged
@@ -81,7 +83,7 @@ def _restore(path: Path, training: Training) -> None:
     training.step = numbers["step"]
     training.seconds = numbers["seconds"]
     training.recent_loss = numbers["recent_loss"]
-    training.best_loss = numbers["best_loss"]
+    training.best_loss = math.inf if numbers["best_loss"] is None else numbers["best_loss"]
     training.best_step = numbers["best_step"]
 
 

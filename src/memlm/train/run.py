@@ -115,7 +115,9 @@ class TrainingRun:
             held_out_nats_per_character=closing.nats_per_character if closing else None,
             held_out_bits_per_byte=closing.bits_per_byte if closing else None,
             held_out_characters=round(closing.characters) if closing else 0,
-            train_nats_per_character=self.per_character(training.recent_loss),
+            train_nats_per_character=(
+                self.per_character(training.recent_loss) if training.step else None
+            ),
             best_step=best_step,
             stopped_by=stopped_by,
         )
@@ -193,6 +195,7 @@ def start_run(
 ) -> TrainingRun:
     """Plan a training of `store`'s tokens and give it the (new) folder."""
     config.check()
+    choose_device(config.device)  # a wrong one is said before there is a folder
     plan = make_plan(config, data_facts(store), cores=available_cores())
     torch.set_num_threads(plan.threads)
     size = plan.network.num_parameters * 4 * _CHECKPOINT_FACTOR

@@ -1,0 +1,137 @@
+"""What every `LanguageModel` promises, on every implementation that the package holds.
+
+A class with the verbs of the protocol is found by listing the package; one that nobody tells this
+file how to make fails it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+import torch
+
+import memlm
+from memlm.language_model import LanguageModel
+from memlm.models import NetworkConfig
+from memlm.models.network import NetworkModel, build_network
+
+VERBS = ("start", "read", "advance", "select", "vocabulary_size")
+VOCABULARY = 12
+
+
+def _network(kind: str, **more: object) -> Callable[[], LanguageModel]:
+    sizes = {"vocabulary_size": VOCABULARY, "embedding_width": 8, "hidden_width": 8, "layers": 2}
+
+    def make() -> LanguageModel:
+        network = build_network(NetworkConfig(**{"kind": kind, **sizes, **more}), seed=1)
+        with torch.no_grad():  # far from uniform, as a trained network is
+            network.output.bias.copy_(torch.linspace(-8, 8, VOCABULARY))
+        return NetworkModel(network)
+
+    return make
+
+
+MAKERS: dict[str, dict[str, Callable[[], LanguageModel]]] = {
+    "NetworkModel": {
+        "lstm": _network("lstm"),
+        "gru": _network("gru", is_tied=True),
+        "labelled lstm": _network("lstm", label_tokens=(2, 3), dropout=0.5),
+    }
+}
+CONTEXTS = [
+    pytest.param([0], id="empty"),
+    pytest.param([0, 5, 6, 7], id="ordinary"),
+    pytest.param([0, 2, 5, 6], id="after a label"),
+    pytest.param([0, 1, 1], id="unknown symbols"),
+    pytest.param([5, 0, 0, 0], id="at the end of documents"),
+    pytest.param([11] * 300, id="one token without end"),
+]
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(make, id=name) for makers in MAKERS.values() for name, make in makers.items()
+    ]
+)
+def model(request) -> Iterator[LanguageModel]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield request.param()
+    torch.set_num_threads(threads)
+
+
+def _flat(state: object) -> list[np.ndarray]:
+    return [np.asarray(part).copy() for part in state]  # type: ignore[attr-defined]
+
+
+def test_every_implementation_in_the_package_is_tested_here():
+    found = set()
+    for info in pkgutil.walk_packages(memlm.__path__, "memlm."):
+        if info.name == "memlm.__main__":
+            continue
+        module = importlib.import_module(info.name)
+        for name, value in inspect.getmembers(module, inspect.isclass):
+            if value is not LanguageModel and all(hasattr(value, verb) for verb in VERBS):
+                found.add(name)
+    assert found == set(MAKERS)
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_every_distribution_sums_to_one(model, context):
+    found, _ = model.read(model.start(1), np.array([context]))
+    assert found.shape == (1, len(context), model.vocabulary_size)
+    assert np.abs(np.exp(found.astype(np.float64)).sum(axis=2) - 1).max() < 1e-5
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_advancing_token_by_token_equals_reading(model, context):
+    expected, last = model.read(model.start(1), np.array([context]))
+    state = model.start(1)
+    for place, token in enumerate(context):
+        found, state = model.advance(state, np.array([token]))
+        np.testing.assert_allclose(found, expected[:, place], atol=2e-5)
+    for one, other in zip(_flat(state), _flat(last), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_reading_in_pieces_equals_reading_at_once(model):
+    tokens = np.array([[0, 2, 5, 6, 7, 8], [0, 3, 9, 9, 0, 4]])
+    expected, _ = model.read(model.start(2), tokens)
+    first, state = model.read(model.start(2), tokens[:, :2])
+    second, _ = model.read(state, tokens[:, 2:])
+    np.testing.assert_allclose(np.concatenate([first, second], axis=1), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("verb", ["read", "advance", "select"])
+def test_no_verb_changes_the_state_that_it_is_given(model, verb):
+    _, state = model.read(model.start(2), np.array([[0, 2, 5], [0, 3, 6]]))
+    before = [part.copy() for part in _flat(state)]
+    arguments = {"read": np.array([[7, 0], [8, 2]]), "advance": np.array([2, 0])}
+    getattr(model, verb)(state, arguments.get(verb, np.array([1, 1])))
+    assert all(np.array_equal(a, b) for a, b in zip(_flat(state), before, strict=True))
+
+
+@pytest.mark.parametrize("rows", [[1, 0], [1, 1, 0], [0], [1]], ids=str)
+def test_selecting_takes_rows_in_the_order_named(model, rows):
+    texts = np.array([[0, 2, 5, 6], [0, 3, 9, 10]])
+    _, state = model.read(model.start(2), texts)
+    found, _ = model.advance(model.select(state, np.array(rows)), np.array([7] * len(rows)))
+    _, direct = model.read(model.start(len(rows)), texts[rows])
+    expected, _ = model.advance(direct, np.array([7] * len(rows)))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_what_was_read_matters(model):
+    found, _ = model.read(model.start(2), np.array([[0, 5, 5, 7], [0, 9, 8, 7]]))
+    assert not np.allclose(found[0, -1], found[1, -1])
+
+
+def test_log_probabilities_are_single_precision_numbers(model):
+    found, _ = model.advance(model.start(1), np.array([0]))
+    assert isinstance(found, np.ndarray)
+    assert found.dtype == np.float32

@@ -1,0 +1,168 @@
+"""What a plan settles, and what it must never change."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from memlm.errors import ConfigError
+from memlm.train import TrainConfig
+from memlm.train.plan import DataFacts, TrainPlan, make_plan
+
+FACTS = DataFacts(
+    train_tokens=1_000_000,
+    held_out_tokens=100_000,
+    train_characters=1_000_000,
+    vocabulary_size=90,
+    label_tokens=(),
+)
+LARGE = replace(FACTS, vocabulary_size=8_000)
+
+
+def _rates(plan: TrainPlan) -> np.ndarray:
+    assert plan.steps is not None
+    return np.array([plan.learning_rate_at(step) for step in range(plan.steps)])
+
+
+def test_the_learning_rate_rises_in_warm_up_and_then_falls(make_plan_of):
+    rates = _rates(make_plan_of(steps=100, warm_up_steps=5))
+    assert (np.diff(rates[:5]) > 0).all()
+    assert (np.diff(rates[5:]) < 0).all()
+
+
+def test_the_learning_rate_never_exceeds_its_peak_and_reaches_it(make_plan_of):
+    rates = _rates(make_plan_of(steps=100, warm_up_steps=5, learning_rate=0.02))
+    assert rates.max() == pytest.approx(0.02)
+
+
+def test_the_learning_rate_ends_near_zero_but_not_at_it(make_plan_of):
+    rates = _rates(make_plan_of(steps=100, warm_up_steps=5, learning_rate=0.02))
+    assert 0 < rates[-1] < 0.02 * 0.02
+
+
+def test_the_learning_rate_changes_by_small_steps_only(make_plan_of):
+    rates = _rates(make_plan_of(steps=100, warm_up_steps=5, learning_rate=1.0))
+    assert np.abs(np.diff(rates)).max() <= 0.2 + 1e-9
+
+
+def test_while_the_steps_are_unknown_the_learning_rate_stays_in_warm_up(make_plan_of):
+    plan = make_plan_of(steps=None, minutes=1.0, warm_up_steps=4, learning_rate=0.02)
+    rates = [plan.learning_rate_at(step) for step in range(8)]
+    assert rates == pytest.approx([0.005, 0.01, 0.015, 0.02, 0.02, 0.02, 0.02, 0.02])
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_a_very_short_training_has_positive_learning_rates(make_plan_of, steps):
+    plan = make_plan_of(steps=None, minutes=1.0, warm_up_steps=100).with_steps(steps)
+    assert (_rates(plan) > 0).all()
+
+
+ARTICLE = {
+    "embedding_width": 61,
+    "hidden_width": 67,
+    "layers": 3,
+    "dropout": 0.35,
+    "batch_size": 7,
+    "sequence_length": 35,
+    "learning_rate": 0.0123,
+    "weight_decay": 0.0,
+    "clip_norm": 0.25,
+    "seed": 1111,
+    "threads": 3,
+    "checkpoint_every": 17,
+}
+
+
+@pytest.mark.parametrize("length", [{"steps": 100}, {"epochs": 2}, {"minutes": 5.0}], ids=str)
+@pytest.mark.parametrize("facts", [FACTS, LARGE], ids=["letters", "words"])
+@pytest.mark.parametrize("network", ["lstm", "gru"])
+def test_what_the_user_says_is_never_changed(length, facts, network):
+    plan = make_plan(TrainConfig(**ARTICLE, network=network, **length), facts, cores=2)
+    found = {
+        name: getattr(plan, name, None) or getattr(plan.network, name, 0.0) for name in ARTICLE
+    }
+    assert found == ARTICLE
+    assert plan.network.kind == network
+
+
+def test_steps_given_are_the_steps_planned():
+    assert make_plan(TrainConfig(steps=123), FACTS, cores=2).steps == 123
+
+
+def test_epochs_read_the_text_as_many_times():
+    plan = make_plan(TrainConfig(epochs=3), FACTS, cores=2)
+    assert plan.steps * plan.tokens_per_step == pytest.approx(3 * FACTS.train_tokens, rel=0.01)
+
+
+def test_minutes_leave_the_steps_open():
+    plan = make_plan(TrainConfig(minutes=2), FACTS, cores=2)
+    assert (plan.steps, plan.checkpoint_every, plan.validate_every) == (None, None, None)
+
+
+def test_without_any_length_three_minutes_are_planned():
+    assert make_plan(TrainConfig(), FACTS, cores=2).minutes == 3.0
+
+
+def test_with_steps_nothing_is_planned_by_the_clock():
+    assert make_plan(TrainConfig(steps=10), FACTS, cores=2).minutes is None
+
+
+def test_a_small_text_gets_a_small_network():
+    small = make_plan(TrainConfig(minutes=3), replace(FACTS, train_tokens=5_000), cores=2)
+    large = make_plan(TrainConfig(minutes=3), FACTS, cores=2)
+    assert small.network.num_parameters < large.network.num_parameters
+
+
+def test_the_output_of_a_large_vocabulary_is_tied():
+    assert make_plan(TrainConfig(minutes=3), LARGE, cores=2).network.is_tied
+
+
+@pytest.mark.parametrize("tokens", [2, 3, 10, 64, 65, 66, 500])
+def test_a_tiny_text_can_be_planned_and_cut_into_batches(tokens):
+    facts = replace(FACTS, train_tokens=tokens, held_out_tokens=0, train_characters=tokens)
+    plan = make_plan(TrainConfig(steps=5, batch_size=64), facts, cores=2)
+    assert plan.batch_size * (plan.sequence_length + 1) <= tokens
+
+
+def test_no_more_is_validated_than_there_is():
+    facts = replace(FACTS, held_out_tokens=77)
+    assert make_plan(TrainConfig(steps=5), facts, cores=2).validated_tokens == 77
+
+
+def test_the_labels_reach_the_network():
+    facts = replace(FACTS, label_tokens=(2, 3))
+    assert make_plan(TrainConfig(steps=5), facts, cores=2).network.label_tokens == (2, 3)
+
+
+@pytest.mark.parametrize("config", [TrainConfig(steps=9), TrainConfig(minutes=1.5)], ids=str)
+def test_json_gives_the_same_plan_back(config):
+    plan = make_plan(config, replace(FACTS, label_tokens=(2,)), cores=2)
+    fields = json.loads(json.dumps(plan.to_json()))
+    assert TrainPlan.from_json(fields, path="run.json") == plan
+
+
+@pytest.mark.parametrize(
+    ("config", "option"),
+    [
+        pytest.param(TrainConfig(steps=0), "--steps", id="no steps"),
+        pytest.param(TrainConfig(minutes=0), "--minutes", id="no minutes"),
+        pytest.param(
+            TrainConfig(minutes=float("nan")), "--minutes", id="minutes that are no number"
+        ),
+        pytest.param(TrainConfig(minutes=float("inf")), "--minutes", id="minutes without end"),
+        pytest.param(TrainConfig(learning_rate=-1.0), "--learning-rate", id="backwards"),
+        pytest.param(TrainConfig(dropout=1.0), "--dropout", id="everything dropped"),
+        pytest.param(TrainConfig(weight_decay=-0.1), "--weight-decay", id="weights that grow"),
+        pytest.param(TrainConfig(clip_norm=0.0), "--clip-norm", id="gradients clipped to nothing"),
+        pytest.param(TrainConfig(layers=0), "--layers", id="no layers"),
+        pytest.param(TrainConfig(threads=0), "--threads", id="no threads"),
+        pytest.param(TrainConfig(steps=5, minutes=1.0), "--minutes", id="steps and minutes"),
+        pytest.param(TrainConfig(steps=5, epochs=1), "--steps", id="steps and epochs"),
+    ],
+)
+def test_an_impossible_value_is_refused_and_named(config, option):
+    with pytest.raises(ConfigError, match=option):
+        config.check()
