@@ -24,7 +24,7 @@ UNIT = np.dtype(
         ("unknown_bytes", "<i8"),
     ]
 )  # fmt: skip
-WORDS = [*"春眠不觉晓处处闻啼鸟", *("the old cat sees a dog near some blue house".split(" "))]
+WORDS = [*"春眠不觉晓处处闻啼鸟", "the", "old", "cat", "sees", "a", "dog", "near", "some", "house"]
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +85,7 @@ def make_plan_of() -> Callable[..., TrainPlan]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small() -> Callable[..., TrainConfig]:
     """Return what makes a configuration that trains in a moment."""
 

@@ -1,0 +1,351 @@
+"""A training that was stopped, or that crashed, goes on to the very same bytes."""
+
+from __future__ import annotations
+
+import json
+import pickletools
+import shutil
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+
+from memlm.errors import ConfigError, CorruptArtefactError, DivergedError, InputError, NotFoundError
+from memlm.storage import seal_files
+from memlm.train.run import resume_run, start_run
+
+OUTCOME = ("model.safetensors", "config.json", "steps.jsonl", "tokenizer.json")
+
+
+def _outcome(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in OUTCOME}
+
+
+@pytest.fixture(scope="session")
+def whole(store, small, tmp_path_factory):
+    """Return what gives the files that an undisturbed training of a network writes."""
+
+    @cache
+    def outcome(network: str = "lstm") -> dict[str, bytes]:
+        folder = tmp_path_factory.mktemp("whole") / "model"
+        threads = torch.get_num_threads()
+        _finish(start_run(folder, store, small(network=network), made_from={}))
+        torch.set_num_threads(threads)
+        return _outcome(folder)
+
+    return outcome
+
+
+def _finish(run) -> None:
+    for _ in run.steps():
+        pass
+    run.finish()
+
+
+@pytest.fixture
+def stop_at(store, tmp_path):
+    """Return what trains up to a step, stops there as SIGTERM would make it, and saves."""
+
+    def stop(config, step: int, name: str = "stopped") -> Path:
+        run = start_run(tmp_path / name, store, config, made_from={})
+        for _ in run.steps(should_stop=lambda: run.training.step == step):
+            pass
+        run.finish(stopped_by="SIGTERM")
+        return tmp_path / name
+
+    return stop
+
+
+@pytest.fixture
+def crash_after(store, tmp_path, take_steps):
+    """Return what trains up to a step and is then never heard of again."""
+
+    def crash(config, step: int, name: str = "crashed") -> Path:
+        take_steps(start_run(tmp_path / name, store, config, made_from={}), step)
+        return tmp_path / name
+
+    return crash
+
+
+@pytest.mark.parametrize("network", ["lstm", "gru"])
+@pytest.mark.parametrize("step", [0, 1, 5, 13, 23, 24])
+def test_a_stopped_training_resumes_to_the_same_bytes(store, small, whole, stop_at, network, step):
+    config = small(network=network)
+    folder = stop_at(config, step)
+    _finish(resume_run(folder, store, config))
+    assert _outcome(folder) == whole(network)
+
+
+def test_the_trainings_above_cross_an_epoch(store, small, tmp_path):
+    run = start_run(tmp_path / "any", store, small(), made_from={})
+    steps = (run.facts.train_tokens // run.plan.batch_size - 1) // run.plan.sequence_length
+    assert steps < run.plan.steps - 1
+
+
+def test_a_training_stopped_three_times_resumes_to_the_same_bytes(store, small, whole, stop_at):
+    folder = stop_at(small(), 3)
+    for step in (9, 17):
+        run = resume_run(folder, store, small())
+        for _ in run.steps(should_stop=lambda run=run, step=step: run.training.step == step):
+            pass
+        run.finish(stopped_by="SIGINT")
+    _finish(resume_run(folder, store, small()))
+    assert _outcome(folder) == whole()
+
+
+@pytest.mark.parametrize("step", [1, 5, 11, 23])
+def test_a_crashed_training_resumes_to_the_same_bytes(store, small, whole, crash_after, step):
+    config = small(checkpoint_every=5)
+    folder = crash_after(config, step)
+    run = resume_run(folder, store, config)
+    assert run.training.step == step - step % 5
+    _finish(run)
+    assert _outcome(folder) == whole()
+
+
+def test_a_log_whose_last_line_a_crash_cut_short_is_mended(store, small, whole, crash_after):
+    config = small(checkpoint_every=5)
+    folder = crash_after(config, 13)
+    with (folder / "steps.jsonl").open("a", encoding="utf-8") as log:
+        log.write('{"step": 99}\n{"step": 10, "nats_per')
+    _finish(resume_run(folder, store, config))
+    assert _outcome(folder) == whole()
+
+
+def test_a_training_that_had_saved_nothing_begins_again(store, small, whole, crash_after):
+    config = small(checkpoint_every=20)
+    folder = crash_after(config, 7)
+    run = resume_run(folder, store, config)
+    assert run.training.step == 0
+    _finish(run)
+    assert _outcome(folder) == whole()
+
+
+def test_two_trainings_with_one_seed_are_the_same_bytes(small, train, whole):
+    assert _outcome(train(small())[0]) == whole()
+
+
+def test_two_trainings_with_two_seeds_differ(small, train, whole):
+    other = _outcome(train(small(seed=1))[0])
+    assert other["model.safetensors"] != whole()["model.safetensors"]
+
+
+def test_checkpoints_do_not_change_what_is_learned(small, train, whole):
+    assert _outcome(train(small(checkpoint_every=1))[0]) == whole()
+
+
+# -- checkpoints --------------------------------------------------------------------------------
+
+
+def test_checkpoints_are_named_by_their_step_and_the_newest_two_are_kept(small, crash_after):
+    folder = crash_after(small(checkpoint_every=4), 14)
+    found = sorted(path.name for path in (folder / "checkpoints").iterdir())
+    assert found == ["step-000008", "step-000012"]
+
+
+def test_a_finished_training_keeps_no_checkpoints(small, train):
+    folder, _ = train(small(checkpoint_every=4))
+    assert not (folder / "checkpoints").exists()
+
+
+def _flip_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+DAMAGES = [
+    pytest.param("model.safetensors", _flip_a_bit, id="one bit of the weights"),
+    pytest.param("optimizer.safetensors", _flip_a_bit, id="one bit of the optimizer"),
+    pytest.param("state.safetensors", Path.unlink, id="the state gone"),
+    pytest.param("state.json", lambda path: path.write_text("{}"), id="the numbers emptied"),
+    pytest.param("manifest.json", Path.unlink, id="the manifest gone"),
+    pytest.param("manifest.json", lambda path: path.write_text("{"), id="half a manifest"),
+]
+
+
+@pytest.mark.parametrize(("name", "damage"), DAMAGES)
+def test_a_damaged_checkpoint_is_passed_over_and_named(
+    store, small, whole, crash_after, name, damage
+):
+    config = small(checkpoint_every=5)
+    folder = crash_after(config, 16)
+    damage(folder / "checkpoints" / "step-000015" / name)
+    run = resume_run(folder, store, config)
+    assert run.damaged_checkpoints == ["step-000015"]
+    assert run.training.step == 10
+    _finish(run)
+    assert _outcome(folder) == whole()
+
+
+@pytest.mark.parametrize(("name", "damage"), DAMAGES)
+def test_if_every_checkpoint_is_damaged_that_is_said(store, small, crash_after, name, damage):
+    folder = crash_after(small(checkpoint_every=5), 11)
+    for checkpoint in (folder / "checkpoints").iterdir():
+        damage(checkpoint / name)
+    with pytest.raises(CorruptArtefactError, match="step-000010"):
+        resume_run(folder, store, small(checkpoint_every=5))
+
+
+def test_what_a_training_writes_is_neither_pickle_nor_names_a_folder(small, crash_after, tmp_path):
+    folder = crash_after(small(checkpoint_every=5), 6)
+    written = [path for path in folder.rglob("*") if path.is_file()]
+    assert {path.suffix for path in written} == {".json", ".jsonl", ".safetensors"}
+    assert not any(str(tmp_path).encode() in path.read_bytes() for path in written)
+    assert not any(_is_pickle(path.read_bytes()) for path in written)
+
+
+def _is_pickle(data: bytes) -> bool:
+    try:
+        list(pickletools.genops(data))
+    except Exception:  # whatever pickletools says of other files
+        return False
+    return True
+
+
+def test_every_json_of_a_checkpoint_is_strict_json(small, stop_at):
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    for path in stop_at(small(), 0).rglob("*.json"):
+        json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+
+
+# -- refusals -----------------------------------------------------------------------------------
+
+
+def test_a_changed_option_is_refused_with_both_values(store, small, stop_at):
+    folder = stop_at(small(), 3)
+    with pytest.raises(ConfigError) as caught:
+        resume_run(folder, store, small(hidden_width=13))
+    values = caught.value.values
+    assert (values["option"], values["now"], values["before"]) == ("--hidden-width", 13, 12)
+
+
+def test_an_option_that_was_not_given_before_is_refused(store, small, stop_at):
+    folder = stop_at(small(), 3)
+    with pytest.raises(ConfigError, match="auto"):
+        resume_run(folder, store, small(learning_rate=0.5))
+
+
+def test_options_need_not_be_said_again(store, small, whole, stop_at):
+    folder = stop_at(small(), 3)
+    _finish(resume_run(folder, store, type(small())()))
+    assert _outcome(folder) == whole()
+
+
+def test_a_finished_training_cannot_be_resumed(store, small, train):
+    folder, _ = train(small())
+    with pytest.raises(NotFoundError, match="whole"):
+        resume_run(folder, store, small())
+
+
+def test_other_tokens_are_refused(store, small, stop_at, tmp_path):
+    folder = stop_at(small(), 3)
+    other = tmp_path / "tokens"
+    shutil.copytree(store.folder, other)
+    (other / "documents.txt").write_text("others\n", encoding="ascii")
+    names = [path.name for path in other.iterdir() if path.name != "manifest.json"]
+    seal_files(other, names, made_from={})
+    with pytest.raises(InputError):
+        resume_run(folder, type(store)(other), small())
+
+
+def test_a_device_that_does_not_exist_leaves_no_folder(store, small, tmp_path):
+    with pytest.raises(ConfigError, match="abacus"):
+        start_run(tmp_path / "new", store, small(device="abacus"), made_from={})
+    assert not (tmp_path / "new").exists()
+
+
+# -- what a run reports -------------------------------------------------------------------------
+
+
+def _nan_after(training, step: int) -> float:
+    return float("nan") if training.step == step and training.network.training else 1.0
+
+
+def test_divergence_keeps_the_weights_before_it(store, small, tmp_path, monkeypatch):
+    config = small(checkpoint_every=100)
+    run = start_run(tmp_path / "model", store, config, made_from={})
+    plain = torch.nn.functional.cross_entropy
+    monkeypatch.setattr(
+        "memlm.train.loop.F.cross_entropy",
+        lambda *given, **named: plain(*given, **named) * _nan_after(run.training, 6),
+    )
+    with pytest.raises(DivergedError):
+        _finish(run)
+    assert [path.name for path in (tmp_path / "model" / "checkpoints").iterdir()] == ["step-000006"]
+    assert json.loads((tmp_path / "model" / "run.json").read_text())["status"] == "diverged"
+
+
+def test_a_training_that_diverged_by_mischance_can_go_on(
+    store, small, whole, tmp_path, monkeypatch
+):
+    run = start_run(tmp_path / "model", store, small(), made_from={})
+    plain = torch.nn.functional.cross_entropy
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "memlm.train.loop.F.cross_entropy",
+            lambda *given, **named: plain(*given, **named) * _nan_after(run.training, 6),
+        )
+        with pytest.raises(DivergedError):
+            _finish(run)
+    _finish(resume_run(tmp_path / "model", store, small()))
+    assert _outcome(tmp_path / "model") == whole()
+
+
+def test_the_best_weights_are_kept_where_they_are_clearly_better(store, small, tmp_path):
+    run = start_run(tmp_path / "model", store, small(), made_from={})
+    for step in run.steps():
+        if step.step == 12:
+            best = run.training.network.weights()
+            run.training.best_weights, run.training.best_step = best, 12
+            run.training.best_loss = 0.01
+    report = run.finish()
+    assert report.best_step == 12
+    kept = run.training.network.weights()
+    assert all(kept[name].equal(best[name]) for name in best)
+
+
+def test_the_last_weights_are_kept_where_the_best_are_hardly_better(store, small, tmp_path):
+    run = start_run(tmp_path / "model", store, small(), made_from={})
+    for step in run.steps():
+        last = step.held_out_loss
+    run.training.best_loss, run.training.best_step = last * 0.999, 3
+    assert run.finish().best_step == 24
+
+
+def test_the_report_tells_what_was_done(store, small, train):
+    _, report = train(small(network="gru"))
+    assert (report.model, report.network, report.steps) == ("whole", "gru", 24)
+    assert report.parameters > 0
+    assert report.seconds > 0
+    assert report.held_out_characters > 0
+    assert report.held_out_nats_per_character > 0
+    assert report.stopped_by is None
+
+
+def test_a_training_stopped_before_its_first_step_claims_no_loss(store, small, tmp_path):
+    run = start_run(tmp_path / "model", store, small(), made_from={})
+    list(run.steps(should_stop=lambda: True))
+    assert run.finish(stopped_by="SIGTERM").train_nats_per_character is None
+
+
+def test_the_log_holds_one_line_a_step_and_nothing_of_the_clock(small, train):
+    folder, _ = train(small())
+    lines = [json.loads(line) for line in (folder / "steps.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, 25))
+    names = {"step", "nats_per_token", "learning_rate", "held_out_nats_per_character"}
+    assert all(set(line) == names for line in lines)
+
+
+def test_run_json_says_what_the_model_was_made_from_and_how(small, train):
+    folder, report = train(small())
+    found = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    assert found["status"] == "finished"
+    assert found["config"]["steps"] == 24
+    assert found["plan"]["steps"] == 24
+    assert found["machine"]["threads"] == 1
+    assert found["results"]["steps"] == report.steps
+    assert sum(found["labels"].values()) > 0

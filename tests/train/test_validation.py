@@ -1,0 +1,105 @@
+"""The held-out loss: the same figure as `score`, and only for what is text."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from memlm.models import NetworkConfig
+from memlm.models.network import NetworkModel, build_network
+from memlm.predict import score_text
+from memlm.prepare.tokenizer import learn_tokenizer
+from memlm.train.validation import HeldOutText
+
+KNOWN = "the cat sat on a mat 床前明月光"
+TEXT = "the fat cat on the mat 明月 sat?"
+
+
+@pytest.fixture
+def tokenizer():
+    return learn_tokenizer("char", [KNOWN], size=None, labels=["bad", "good"])
+
+
+@pytest.fixture
+def network(tokenizer):
+    config = NetworkConfig(
+        kind="gru",
+        vocabulary_size=tokenizer.vocabulary_size,
+        embedding_width=8,
+        hidden_width=9,
+        layers=1,
+        label_tokens=tuple(tokenizer.labels.values()),
+    )
+    return build_network(config, seed=2)
+
+
+@pytest.fixture
+def make_held_out(tokenizer, make_units):
+    """Return what lays texts down as units, each with its end token."""
+
+    def make(*texts: str, most: int = 10**6, opening: tuple[int, ...] = ()) -> HeldOutText:
+        rows = [[*opening, *tokenizer.encode(text).ids.tolist(), tokenizer.end] for text in texts]
+        units = make_units(*map(len, rows))
+        units["characters"] = [len(text) for text in texts]
+        units["bytes"] = [len(text.encode()) for text in texts]
+        units["unknown_bytes"] = [
+            sum(len(c.encode()) for c in text if c not in KNOWN) for text in texts
+        ]
+        return HeldOutText(
+            np.concatenate(rows),
+            units,
+            most_tokens=most,
+            first_text_token=max(tokenizer.labels.values()) + 1,
+            unknown=tokenizer.unknown,
+            end=tokenizer.end,
+        )
+
+    return make
+
+
+def test_the_held_out_loss_equals_the_score_of_the_same_text(network, tokenizer, make_held_out):
+    found = make_held_out(TEXT).loss(network)
+    expected = score_text(NetworkModel(network), tokenizer, TEXT)
+    assert expected.unknown > 0
+    assert found.nats_per_character == pytest.approx(expected.nats_per_character, rel=1e-5)
+    assert found.bits_per_byte == pytest.approx(expected.bits_per_byte, rel=1e-5)
+
+
+def test_labels_and_ends_are_read_but_not_counted(network, tokenizer, make_held_out):
+    label = tokenizer.labels["good"]
+    model = NetworkModel(network)
+    text = "cat mat"
+    ids = tokenizer.encode(text).ids.astype(np.int64)
+    found, _ = model.read(model.start(1), np.array([[tokenizer.end, label, *ids]]))
+    expected = -sum(found[0, 1 + place, token] for place, token in enumerate(ids))
+    held_out = make_held_out(text, opening=(label,))
+    assert held_out.loss(network).nats == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_unknown_symbol_costs_eight_bits_for_each_byte_too(network, make_held_out):
+    charged = make_held_out("cat 雪").loss(network)
+    free = make_held_out("cat 雪")
+    free._unknown_nats = 0.0
+    assert charged.nats - free.loss(network).nats == pytest.approx(3 * 8 * math.log(2))
+
+
+def test_many_lanes_count_every_token_once(network, make_held_out):
+    held_out = make_held_out(*["the cat sat on a mat"] * 100)
+    lanes = held_out._inputs.shape[0]
+    assert lanes > 1
+    assert (held_out._targets >= 0).sum() == 100 * 20
+
+
+def test_only_so_many_tokens_are_read_and_their_share_is_counted(network, make_held_out):
+    held_out = make_held_out("the cat sat on a mat " * 10, most=50)
+    found = held_out.loss(network)
+    assert held_out.num_tokens == 50
+    assert found.characters == pytest.approx(50, abs=1)
+
+
+def test_the_network_is_left_in_the_mode_that_it_was_in(network, make_held_out):
+    network.train()
+    make_held_out(TEXT).loss(network)
+    assert network.training
