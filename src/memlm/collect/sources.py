@@ -113,14 +113,14 @@ def _is_workspace(folder: Path) -> bool:
 def _readable(path: Path, root: Path) -> SourceFile:
     """Return a file with its problem where no reader is for it, so that nobody need open it."""
     if path.suffix.lower() not in READERS:
-        return _left_alone(path, root, "ending_unknown", **_ending(path))
+        problem = SourceProblem(code="ending_unknown", values=_ending(path))
+        return SourceFile(path, relative_name(path, root), problem)
     return SourceFile(path, relative_name(path, root))
 
 
-def _left_alone(path: Path, root: Path, code: str, **values: str) -> SourceFile:
+def _left_alone(path: Path, root: Path, code: str) -> SourceFile:
     relative = relative_name(path, root)
-    values = values or {"path": relative}
-    return SourceFile(path, relative, SourceProblem(code=code, values=values))
+    return SourceFile(path, relative, SourceProblem(code=code, values={"path": relative}))
 
 
 def _ending(path: Path) -> dict[str, str]:

@@ -42,12 +42,12 @@ class _Columns:
 
 def read_csv(path: Path, config: CollectConfig) -> Iterator[Item]:
     """Yield the rows of a comma-separated file (semicolons, tabs and bars are noticed)."""
-    yield from _read_separated(path, config, delimiter=None)
+    yield from _read_separated(path, config, has_quotes=True)
 
 
 def read_tsv(path: Path, config: CollectConfig) -> Iterator[Item]:
     """Yield the rows of a tab-separated file; quotes in it are ordinary characters."""
-    yield from _read_separated(path, config, delimiter="\t")
+    yield from _read_separated(path, config, has_quotes=False)
 
 
 def read_json_lines(path: Path, config: CollectConfig) -> Iterator[Item]:
@@ -92,12 +92,12 @@ def _constant(name: str) -> str | None:
     return None if name == "NaN" else name
 
 
-def _read_separated(path: Path, config: CollectConfig, *, delimiter: str | None) -> Iterator[Item]:
+def _read_separated(path: Path, config: CollectConfig, *, has_quotes: bool) -> Iterator[Item]:
     encoding = find_encoding(path, wish=config.encoding)
     yield from note_encoding(path, encoding, config)
     csv.field_size_limit(_LARGEST_FIELD)
     with path.open(encoding=encoding, newline="") as file:
-        rows = _rows(path, file, delimiter or _find_delimiter(file))
+        rows = _rows(path, file, _find_delimiter(file) if has_quotes else None)
         _, header = next(rows, (0, []))
         if not header:
             raise InputError("file_empty", path=path.name)
@@ -120,8 +120,11 @@ def _read_separated(path: Path, config: CollectConfig, *, delimiter: str | None)
                 yield from _row_to_text(dict(zip(header, row, strict=True)), columns, line)
 
 
-def _rows(path: Path, file: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line where it begins, fields) of each row that is not blank."""
+def _rows(path: Path, file: TextIO, delimiter: str | None) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line where it begins, fields) of each row that is not blank.
+
+    Without a delimiter it is the tab, and quotes are ordinary characters.
+    """
     recent: list[str] = []
 
     def remembering() -> Iterator[str]:
@@ -130,7 +133,7 @@ def _rows(path: Path, file: TextIO, delimiter: str) -> Iterator[tuple[int, list[
             recent.append(line.removeprefix("\ufeff"))
             yield recent[-1]
 
-    if delimiter == "\t":
+    if delimiter is None:
         reader = csv.reader(remembering(), delimiter="\t", quoting=csv.QUOTE_NONE)
     else:
         reader = csv.reader(remembering(), delimiter=delimiter, strict=True)
@@ -140,7 +143,7 @@ def _rows(path: Path, file: TextIO, delimiter: str) -> Iterator[tuple[int, list[
         try:
             row = next(reader, None)
         except csv.Error as error:
-            line = start + _line_of_open_quote(recent, delimiter)
+            line = start + _line_of_open_quote(recent, delimiter or "\t")
             raise InputError("quote_unbalanced", path=path.name, line=line) from error
         if row is None:
             return

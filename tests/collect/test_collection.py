@@ -1,0 +1,348 @@
+"""Collecting: what changes in the documents when sources are read once, again, moved, or broken."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from memlm.collect import CollectConfig, Collection, list_files
+from memlm.documents import DocumentStore
+from memlm.errors import ConfigError
+from memlm.records import CollectReport, Split
+
+Collect = Callable[..., CollectReport]
+
+
+@pytest.fixture
+def store(tmp_path: Path):
+    with DocumentStore(tmp_path / "documents.sqlite") as opened:
+        yield opened
+
+
+@pytest.fixture
+def collect(store: DocumentStore) -> Collect:
+    def run(*sources: Path, texts=None, split: Split | None = None, **options) -> CollectReport:
+        collection = Collection(
+            store,
+            CollectConfig(**options),
+            split=split,
+            note=lambda note: None,
+            progress=lambda done, total: None,
+        )
+        for source in sources:
+            collection.read_source(source, list(list_files(source)))
+        if texts is not None:
+            collection.read_texts(texts)
+        return collection.finish()
+
+    return run
+
+
+def changes(report: CollectReport) -> tuple[int, int, int, int]:
+    """Added, unchanged, changed, removed."""
+    return (
+        report.documents_added,
+        report.documents_unchanged,
+        report.documents_changed,
+        report.documents_removed,
+    )
+
+
+def ids(store: DocumentStore) -> dict[str, str]:
+    return {document.text: document.id for document in store}
+
+
+def codes(report: CollectReport) -> list[str]:
+    return [item.source for item in report.rejected]
+
+
+# -- again --------------------------------------------------------------------------------------
+
+
+def test_folder_gives_all_its_documents(
+    store: DocumentStore, collect: Collect, corpus: Path
+) -> None:
+    report = collect(corpus)
+    assert changes(report) == (7, 0, 0, 0)
+    assert report.characters == store.characters() == sum(len(d.text) for d in store)
+    assert sorted(document.source for document in store) == [
+        "corpus/deep/two.md",
+        "corpus/one.txt",
+        "corpus/rows.csv:2",
+        "corpus/rows.csv:3",
+        "corpus/rows.csv:4",
+        "corpus/rows.csv:5",
+        "corpus/three.txt",
+    ]
+
+
+@pytest.mark.parametrize("option", [{}, {"label_column": "label"}], ids=["same", "other options"])
+def test_collecting_twice_adds_nothing(
+    store: DocumentStore, collect: Collect, corpus: Path, option: dict[str, str]
+) -> None:
+    collect(corpus)
+    before = list(store), store.digest()
+    assert changes(collect(corpus, **option)) == (0, 7, 0, 0)
+    assert (list(store), store.digest()) == before
+
+
+def test_editing_one_row_touches_one_document(
+    store: DocumentStore, collect: Collect, corpus: Path
+) -> None:
+    collect(corpus)
+    table = corpus / "rows.csv"
+    table.write_text(table.read_text("utf-8").replace("bad film", "worse film"), "utf-8")
+    assert changes(collect(corpus)) == (0, 6, 1, 0)
+
+
+def test_edited_file_keeps_its_id(store: DocumentStore, collect: Collect, corpus: Path) -> None:
+    collect(corpus)
+    before = ids(store)["A third text, of one line.\n"]
+    (corpus / "three.txt").write_text("Other words.\n")
+    assert changes(collect(corpus)) == (0, 6, 1, 0)
+    assert ids(store)["Other words.\n"] == before
+
+
+def test_vanished_file_keeps_its_documents(
+    store: DocumentStore, collect: Collect, corpus: Path
+) -> None:
+    collect(corpus)
+    (corpus / "one.txt").unlink()
+    assert changes(collect(corpus)) == (0, 6, 0, 0)
+    assert store.count() == 7
+
+
+def test_held_out_files_are_marked(store: DocumentStore, collect: Collect, corpus: Path) -> None:
+    collect(corpus / "one.txt", split="held_out")
+    assert [document.split for document in store] == ["held_out"]
+    assert changes(collect(corpus / "one.txt")) == (0, 0, 1, 0)
+    assert [document.split for document in store] == [None]
+
+
+# -- roots --------------------------------------------------------------------------------------
+
+
+def test_moved_folder_keeps_its_ids(store: DocumentStore, collect: Collect, corpus: Path) -> None:
+    (corpus / "picture.png").write_bytes(b"\x89PNG")
+    collect(corpus)
+    before = ids(store)
+    assert changes(collect(corpus.rename(corpus.parent / "moved"))) == (0, 7, 0, 0)
+    assert ids(store) == before
+    assert next(iter(store)).source.startswith("moved/")
+
+
+def test_moved_folder_full_of_pictures_keeps_its_ids(
+    store: DocumentStore, collect: Collect, corpus: Path
+) -> None:
+    for number in range(20):
+        (corpus / f"{number}.png").write_bytes(bytes([number]))
+    collect(corpus)
+    assert changes(collect(corpus.rename(corpus.parent / "moved"))) == (0, 7, 0, 0)
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "one.txt"])
+def test_renamed_file_keeps_its_ids(
+    store: DocumentStore, collect: Collect, corpus: Path, name: str
+) -> None:
+    file = corpus / name
+    collect(file)
+    before = ids(store)
+    renamed = file.rename(corpus.parent / f"renamed{file.suffix}")
+    assert changes(collect(renamed)) == (0, len(before), 0, 0)
+    assert ids(store) == before
+
+
+def test_folder_of_the_same_name_elsewhere_is_another(
+    store: DocumentStore, collect: Collect, corpus: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other" / "corpus"
+    other.mkdir(parents=True)
+    (other / "one.txt").write_text("Not the same at all.\n")
+    collect(corpus)
+    assert changes(collect(other)) == (1, 0, 0, 0)
+
+
+def test_copy_in_the_same_call_is_another_root(
+    store: DocumentStore, collect: Collect, corpus: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(corpus, tmp_path / "copy"))
+    assert changes(collect(corpus, copy)) == (14, 0, 0, 0)
+
+
+@pytest.mark.parametrize("part", ["deep", "one.txt", "deep/two.md"])
+def test_part_of_a_collected_folder_adds_nothing(
+    store: DocumentStore, collect: Collect, corpus: Path, part: str
+) -> None:
+    collect(corpus)
+    assert changes(collect(corpus / part)) == (0, 1, 0, 0)
+
+
+@pytest.mark.parametrize("part", ["deep", "one.txt", "rows.csv"])
+def test_folder_of_a_collected_part_adds_the_rest_only(
+    store: DocumentStore, collect: Collect, corpus: Path, part: str
+) -> None:
+    first = collect(corpus / part).documents_added
+    assert changes(collect(corpus)) == (7 - first, first, 0, 0)
+    assert changes(collect(corpus)) == (0, 7, 0, 0)
+
+
+def test_folder_that_took_the_place_of_a_file_keeps_its_files_apart(
+    store: DocumentStore, collect: Collect, corpus: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "notes"
+    place.write_text("I was a file.")
+    collect(place)
+    place.unlink()
+    corpus.rename(place)
+    assert changes(collect(place)) == (7, 0, 0, 0)
+
+
+def test_texts_from_python_and_a_folder_called_texts_are_apart(
+    store: DocumentStore,
+    collect: Collect,
+    corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    corpus.rename(tmp_path / "texts")
+    collect(texts=["from memory"])
+    assert changes(collect(Path("texts"))) == (7, 0, 0, 0)
+    assert store.count() == 8
+
+
+def test_texts_of_earlier_calls_stay(store: DocumentStore, collect: Collect) -> None:
+    collect(texts=["one", "two"])
+    assert changes(collect(texts=["two", "three"])) == (1, 1, 0, 0)
+    assert sorted(document.text for document in store) == ["one", "three", "two"]
+
+
+# -- what cannot be read ------------------------------------------------------------------------
+
+
+def test_rejected_things_are_listed_with_place_and_reason(
+    store: DocumentStore, collect: Collect, corpus: Path
+) -> None:
+    (corpus / "rows.csv").write_text("text,label\na,x\nb\n")
+    (corpus / "empty.txt").write_text("")
+    (corpus / "picture.png").write_bytes(b"x")
+    report = collect(corpus)
+    assert [(item.source, item.position) for item in report.rejected] == [
+        ("corpus/empty.txt", None),
+        ("corpus/picture.png", None),
+        ("corpus/rows.csv", 3),
+    ]
+    assert report.documents_rejected == 3
+    assert list(store.rejected()) == list(report.rejected)
+
+
+def test_rejected_things_are_listed_again_though_nothing_changed(
+    collect: Collect, corpus: Path
+) -> None:
+    (corpus / "rows.csv").write_text("text,label\na,x\nb\n")
+    assert collect(corpus).rejected == collect(corpus).rejected
+
+
+def test_table_with_an_open_quote_keeps_its_earlier_documents(
+    store: DocumentStore, collect: Collect, corpus: Path
+) -> None:
+    collect(corpus)
+    table = corpus / "rows.csv"
+    good = table.read_bytes()
+    table.write_bytes(good + b'"open,x\n')
+    report = collect(corpus)
+    assert [(item.source, item.position) for item in report.rejected] == [("corpus/rows.csv", 6)]
+    assert store.count() == 7
+
+
+def test_repaired_table_is_no_longer_rejected(
+    store: DocumentStore, collect: Collect, corpus: Path
+) -> None:
+    table = corpus / "rows.csv"
+    good = table.read_bytes()
+    collect(corpus)
+    table.write_bytes(good + b'"open,x\n')
+    collect(corpus)
+    table.write_bytes(good)
+    report = collect(corpus)
+    assert (changes(report), report.rejected) == ((0, 7, 0, 0), ())
+    assert list(store.rejected()) == []
+
+
+def test_file_that_cannot_be_opened_is_rejected(
+    collect: Collect, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Path.open
+
+    def refuse(self: Path, *args, **options):
+        if self.name == "one.txt":
+            raise PermissionError(13, "Permission denied")
+        return opened(self, *args, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    report = collect(corpus)
+    assert changes(report) == (6, 0, 0, 0)
+    assert codes(report) == ["corpus/one.txt"]
+
+
+def test_disk_that_fails_while_reading_rejects_the_file(
+    collect: Collect, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Path, *args, **options):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "read_text", fail)
+    report = collect(corpus)
+    assert changes(report) == (4, 0, 0, 0)
+    assert len(report.rejected) == 3
+
+
+def test_only_source_that_cannot_be_read_is_rejected_and_listed(
+    collect: Collect, tmp_path: Path
+) -> None:
+    (tmp_path / "a.docx").write_bytes(b"x")
+    assert codes(collect(tmp_path / "a.docx")) == ["a.docx"]
+
+
+def test_name_that_is_not_utf8_is_collected(
+    store: DocumentStore, collect: Collect, tmp_path: Path
+) -> None:
+    folder = tmp_path / os.fsdecode(b"f\xff")
+    folder.mkdir()
+    (folder / os.fsdecode(b"caf\xe9.txt")).write_text("x")
+    (folder / os.fsdecode(b"bad\xe9.txt")).write_bytes(b"\xe9")
+    report = collect(folder)
+    assert [document.source for document in store] == ["f\\xff/caf\\xe9.txt"]
+    assert codes(report) == ["f\\xff/bad\\xe9.txt"]
+
+
+def test_column_that_no_table_has_is_a_wrong_option(collect: Collect, corpus: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        collect(corpus, text_column="txet")
+    assert caught.value.code == "column_missing"
+
+
+def test_column_that_one_table_lacks_rejects_that_table(
+    store: DocumentStore, collect: Collect, corpus: Path
+) -> None:
+    (corpus / "more.csv").write_text("body,label\na,x\n")
+    report = collect(corpus, text_column="body")
+    assert codes(report) == ["corpus/rows.csv"]
+    assert report.documents_added == 4
+
+
+def test_progress_ends_with_all_files(store: DocumentStore, corpus: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    collection = Collection(
+        store,
+        CollectConfig(),
+        split=None,
+        note=lambda note: None,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    collection.read_source(corpus, list(list_files(corpus)))
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]

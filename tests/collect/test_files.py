@@ -1,0 +1,118 @@
+"""One file or one string is one text, normalised the same way wherever it comes from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memlm.collect import CollectConfig, normalise_text, read_text_file
+from memlm.collect.files import texts_from_memory
+from memlm.errors import InputError
+from memlm.records import SourceNote, SourceProblem, SourceText
+
+
+def read(tmp_path: Path, data: bytes, **options: str) -> str:
+    path = tmp_path / "a.txt"
+    path.write_bytes(data)
+    found = read_text_file(path, CollectConfig(**options))
+    return next(item.text for item in found if isinstance(item, SourceText))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["LF", "CRLF", "CR"])
+def test_line_ends_become_lf(tmp_path: Path, end: str) -> None:
+    assert read(tmp_path, f"one{end}{end}two{end}".encode()) == "one\n\ntwo\n"
+
+
+def test_byte_order_mark_is_taken_away(tmp_path: Path) -> None:
+    assert read(tmp_path, "\ufefftext".encode()) == "text"
+
+
+def test_text_is_in_normal_form_c(tmp_path: Path) -> None:
+    assert read(tmp_path, "cafe\u0301 \u1100\u1161".encode()) == "café 가"
+
+
+def test_other_line_separators_are_kept(tmp_path: Path) -> None:
+    text = "a\u2028b\u2029c\x85d\x0ce"
+    assert read(tmp_path, text.encode()) == text
+
+
+def test_named_encoding_is_taken(tmp_path: Path) -> None:
+    assert read(tmp_path, b"caf\xe9", encoding="latin-1") == "café"
+
+
+def test_encoding_found_by_evidence_is_noted(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("这是中文的书，我们都读过。".encode("gb18030"))
+    note, _ = read_text_file(tmp_path / "a.txt", CollectConfig())
+    assert isinstance(note, SourceNote)
+    assert note.values == {"path": "a.txt", "encoding": "gb18030"}
+
+
+@pytest.mark.parametrize("data", [b"", b" \n\t\n", "\ufeff\u3000".encode()], ids=repr)
+def test_file_without_text_is_refused(tmp_path: Path, data: bytes) -> None:
+    with pytest.raises(InputError) as caught:
+        read(tmp_path, data)
+    assert caught.value.code == "file_empty"
+
+
+def test_file_that_is_too_large_is_refused_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("memlm.collect.files.LARGEST_FILE_BYTES", 3)
+    with pytest.raises(InputError) as caught:
+        read(tmp_path, b"four")
+    assert caught.value.code == "file_too_large"
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_normalising_twice_changes_nothing_more(text: str) -> None:
+    once = normalise_text(text)
+    assert normalise_text(once) == once or text.startswith("\ufeff\ufeff")
+    assert "\r" not in once
+
+
+# -- texts from Python --------------------------------------------------------------------------
+
+
+class Table:
+    """Stands for a DataFrame."""
+
+    def to_dict(self, kind: str) -> list[dict[str, object]]:
+        assert kind == "records"
+        return [{"text": "a", "label": "x", "n": 1}, {"text": "b", "label": float("nan")}]
+
+
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [
+        ("a", SourceText(text="a", position=1)),
+        (("a", "x"), SourceText(text="a", position=1, label="x")),
+        ({"text": "a", "label": 3}, SourceText(text="a", position=1, label="3")),
+        ({"text": "a", "by": "me"}, SourceText(text="a", position=1, fields={"by": "me"})),
+        ({"text": ""}, SourceProblem(code="text_empty", values={}, position=1)),
+        (
+            {"body": "a"},
+            SourceProblem(
+                code="text_is_no_string",
+                values={"column": "text", "kind": "NoneType"},
+                position=1,
+            ),
+        ),
+        ("\ud800", SourceProblem(code="lone_surrogate", values={"offset": 0}, position=1)),
+    ],
+    ids=["string", "pair", "number", "field", "empty", "no text", "lone surrogate"],
+)
+def test_text_from_python_becomes(item: object, expected: object) -> None:
+    assert list(texts_from_memory([item])) == [expected]  # type: ignore[list-item]
+
+
+def test_rows_of_a_data_frame_are_texts() -> None:
+    found = list(texts_from_memory(Table()))  # type: ignore[arg-type]
+    assert [(item.text, item.label) for item in found if isinstance(item, SourceText)] == [
+        ("a", "x"),
+        ("b", None),
+    ]
+    assert isinstance(found[0], SourceText)
+    assert found[0].fields == {"n": 1}

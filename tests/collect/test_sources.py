@@ -1,0 +1,133 @@
+"""Which files a source has; nothing is left alone without a word."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from memlm.collect import CollectConfig, list_files, read_file
+from memlm.errors import InputError, NotFoundError
+
+
+def listed(source: Path) -> dict[str, str | None]:
+    return {
+        file.relative: file.problem.code if file.problem else None for file in list_files(source)
+    }
+
+
+def test_folder_is_walked_in_a_fixed_order(corpus: Path) -> None:
+    assert list(listed(corpus)) == ["deep/two.md", "one.txt", "rows.csv", "three.txt"]
+
+
+def test_file_is_its_own_source(corpus: Path) -> None:
+    assert listed(corpus / "one.txt") == {"one.txt": None}
+
+
+def test_source_that_does_not_exist_is_not_found(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="nothing"):
+        list(list_files(tmp_path / "nothing"))
+
+
+def test_hidden_file_is_left_alone_with_a_word(corpus: Path) -> None:
+    (corpus / ".secret.txt").write_text("x")
+    (corpus / ".git").mkdir()
+    found = listed(corpus)
+    assert (found[".secret.txt"], found[".git"]) == ("hidden", "hidden")
+
+
+def test_hidden_folder_that_was_named_is_read(corpus: Path) -> None:
+    hidden = corpus.rename(corpus.parent / ".corpus")
+    assert listed(hidden)["one.txt"] is None
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.docx", "a.tar.gz"])
+def test_unknown_ending_is_left_alone_with_a_word(corpus: Path, name: str) -> None:
+    (corpus / name).write_bytes(b"x")
+    assert listed(corpus)[name] == "ending_unknown"
+
+
+@pytest.mark.parametrize("name", ["README", "a.TXT", "a.Md", "A.CSV"])
+def test_file_with_a_known_ending_or_none_is_read(corpus: Path, name: str) -> None:
+    (corpus / name).write_bytes(b"x")
+    assert listed(corpus)[name] is None
+
+
+def test_unknown_ending_names_those_that_are_known(tmp_path: Path) -> None:
+    (tmp_path / "a.docx").write_bytes(b"x")
+    with pytest.raises(InputError, match=r"\.docx.*\.csv.*\.txt"):
+        list(read_file(tmp_path / "a.docx", CollectConfig()))
+
+
+def test_linked_folder_is_left_alone_so_that_no_loop_is_walked(corpus: Path) -> None:
+    (corpus / "deep" / "up").symlink_to(corpus, target_is_directory=True)
+    assert listed(corpus)["deep/up"] == "linked_folder"
+
+
+@pytest.mark.parametrize("target", ["itself", "nothing"])
+def test_link_that_leads_nowhere_is_left_alone(corpus: Path, target: str) -> None:
+    (corpus / "itself").symlink_to(corpus / target)
+    assert listed(corpus)["itself"] == "not_a_file"
+
+
+def test_linked_file_is_read(corpus: Path) -> None:
+    (corpus / "link.txt").symlink_to(corpus / "one.txt")
+    assert listed(corpus)["link.txt"] is None
+
+
+def test_pipe_is_left_alone(corpus: Path) -> None:
+    os.mkfifo(corpus / "pipe.txt")
+    assert listed(corpus)["pipe.txt"] == "not_a_file"
+
+
+def test_pipe_that_was_named_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.txt")
+    with pytest.raises(InputError) as caught:
+        list(list_files(tmp_path / "pipe.txt"))
+    assert caught.value.code == "not_a_file"
+
+
+def make_workspace(folder: Path) -> None:
+    folder.mkdir()
+    for name in ("workspace.json", "documents.sqlite", "notes.txt"):
+        (folder / name).write_text("{}")
+
+
+def test_workspace_inside_the_folder_is_left_alone(corpus: Path) -> None:
+    make_workspace(corpus / "mylm")
+    found = listed(corpus)
+    assert found["mylm"] == "is_workspace"
+    assert "mylm/notes.txt" not in found
+
+
+def test_workspace_is_no_source(tmp_path: Path) -> None:
+    make_workspace(tmp_path / "mylm")
+    with pytest.raises(InputError) as caught:
+        list(list_files(tmp_path / "mylm"))
+    assert caught.value.code == "is_workspace"
+
+
+def test_settings_of_another_program_make_no_workspace(corpus: Path) -> None:
+    (corpus / "deep" / "workspace.json").write_text("{}")
+    assert listed(corpus)["deep/two.md"] is None
+
+
+def test_folder_that_cannot_be_listed_is_left_alone(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scandir = os.scandir
+
+    def refuse(path: Path) -> object:
+        if Path(path).name == "deep":
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found = listed(corpus)
+    assert (found["deep"], found["one.txt"]) == ("not_readable", None)
+
+
+def test_name_that_is_not_utf8_is_spelt_out(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.txt")).write_text("x")
+    assert list(listed(tmp_path)) == ["caf\\xe9.txt"]

@@ -1,0 +1,387 @@
+"""CSV, TSV and JSON lines: one row is one text or one problem, and none is lost."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memlm.collect import CollectConfig, normalise_text, read_file
+from memlm.errors import InputError
+from memlm.records import SourceNote, SourceProblem, SourceText
+
+Item = SourceText | SourceProblem | SourceNote
+
+
+def read(tmp_path: Path, data: str | bytes, name: str = "rows.csv", **options: str) -> list[Item]:
+    path = tmp_path / name
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    return list(read_file(path, CollectConfig(**options)))
+
+
+def texts(items: Iterable[Item]) -> list[str]:
+    return [item.text for item in items if isinstance(item, SourceText)]
+
+
+def problems(items: Iterable[Item]) -> list[tuple[str, int | None]]:
+    return [(item.code, item.position) for item in items if isinstance(item, SourceProblem)]
+
+
+def refusal(
+    tmp_path: Path, data: str | bytes, name: str = "rows.csv", **options: str
+) -> InputError:
+    with pytest.raises(InputError) as caught:
+        read(tmp_path, data, name, **options)
+    return caught.value
+
+
+# -- columns ------------------------------------------------------------------------------------
+
+
+def test_row_becomes_a_text_with_label_key_and_fields(tmp_path: Path) -> None:
+    (item,) = read(tmp_path, "id,text,label,stars\n7,a film,good,4\n")
+    assert item == SourceText(
+        text="a film", position=2, key="7", label="good", fields={"stars": "4"}
+    )
+
+
+@pytest.mark.parametrize("header", ["text", "Text", "TEXT", "content", "review", "文本", "内容"])
+def test_text_column_is_known_by_its_name(tmp_path: Path, header: str) -> None:
+    assert texts(read(tmp_path, f"number,{header},note\n1,a film,seen long long ago\n")) == [
+        "a film"
+    ]
+
+
+def test_byte_order_mark_is_not_part_of_the_first_header(tmp_path: Path) -> None:
+    assert texts(read(tmp_path, b'\xef\xbb\xbf"text",label\na,b\n')) == ["a"]
+
+
+def test_byte_order_mark_is_taken_away_from_a_named_encoding(tmp_path: Path) -> None:
+    found = read(tmp_path, b'\xef\xbb\xbf"text",label\na,b\n', encoding="utf-8")
+    assert texts(found) == ["a"]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_delimiter_is_noticed(tmp_path: Path, delimiter: str) -> None:
+    rows = [["text", "label", "n"], ["one, two; three", "x", "1"]]
+    file = io.StringIO()
+    csv.writer(file, delimiter=delimiter).writerows(rows)
+    assert texts(read(tmp_path, file.getvalue())) == ["one, two; three"]
+
+
+def test_delimiter_inside_a_quoted_header_does_not_count(tmp_path: Path) -> None:
+    found = read(tmp_path, '"the text, in full, as read";label\na;b\n', label_column="label",
+                 text_column="the text, in full, as read")  # fmt: skip
+    assert texts(found) == ["a"]
+
+
+def test_only_column_is_the_text(tmp_path: Path) -> None:
+    assert texts(read(tmp_path, "anything\na\nb\n")) == ["a", "b"]
+
+
+def test_longest_column_is_the_text(tmp_path: Path) -> None:
+    rows = "x,y\n" + "1,quite a long text stands here\n" * 3
+    assert len(texts(read(tmp_path, rows))) == 3
+
+
+def test_text_column_that_cannot_be_told_is_asked_for(tmp_path: Path) -> None:
+    error = refusal(tmp_path, "x,y\nabcde,fghij\n")
+    assert error.code == "text_column_unknown"
+    assert "x, y" in error.message
+
+
+@pytest.mark.parametrize("option", ["text_column", "label_column", "id_column"])
+def test_missing_column_lists_the_columns(tmp_path: Path, option: str) -> None:
+    error = refusal(tmp_path, "text,label\na,b\n", **{option: "txet"})
+    assert error.code == "column_missing"
+    assert "text, label" in error.message
+
+
+def test_named_column_of_the_wrong_case_is_missing(tmp_path: Path) -> None:
+    assert refusal(tmp_path, "text,label\na,b\n", text_column="Text").code == "column_missing"
+
+
+def test_repeated_column_is_refused(tmp_path: Path) -> None:
+    assert refusal(tmp_path, "text,label,text\na,b,c\n").code == "columns_repeated"
+
+
+def test_unnamed_columns_of_a_spreadsheet_are_numbered(tmp_path: Path) -> None:
+    (item,) = read(tmp_path, "text,label,,\na,b,,c\n")
+    assert isinstance(item, SourceText)
+    assert item.fields == {"#3": "", "#4": "c"}
+
+
+@pytest.mark.parametrize("data", ["", "\n", "\n\n"], ids=["nothing", "a line end", "two"])
+def test_empty_table_is_refused(tmp_path: Path, data: str) -> None:
+    assert refusal(tmp_path, data).code == "file_empty"
+
+
+def test_header_alone_gives_nothing(tmp_path: Path) -> None:
+    assert read(tmp_path, "text,label\n") == []
+
+
+# -- rows ---------------------------------------------------------------------------------------
+
+
+def test_quoted_field_may_hold_line_ends_and_quotes(tmp_path: Path) -> None:
+    found = read(tmp_path, 'text,label\n"one\r\n""two""\n",x\nthree,y\n')
+    assert texts(found) == ['one\n"two"\n', "three"]
+    assert [item.position for item in found if isinstance(item, SourceText)] == [2, 5]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["LF", "CRLF", "CR"])
+def test_line_ends_of_all_kinds_are_read(tmp_path: Path, end: str) -> None:
+    found = read(tmp_path, end.join(["text,label", "a,x", "b,y", ""]))
+    assert texts(found) == ["a", "b"]
+
+
+def test_text_is_normalised(tmp_path: Path) -> None:
+    assert texts(read(tmp_path, "text\ncafe\u0301\n")) == ["café"]
+
+
+def test_line_separator_does_not_end_a_row(tmp_path: Path) -> None:
+    assert texts(read(tmp_path, "text,label\na\u2028b\x85c,x\n")) == ["a\u2028b\x85c"]
+
+
+def test_rows_of_the_wrong_shape_are_problems_of_their_own(tmp_path: Path) -> None:
+    found = read(tmp_path, "text,label\na,x\nb\nc,x,y\n\nd,y\n")
+    assert texts(found) == ["a", "d"]
+    assert problems(found) == [("row_shape", 3), ("row_shape", 4)]
+
+
+@pytest.mark.parametrize("text", ["", " ", "\t", "\u3000"], ids=repr)
+def test_row_without_text_is_a_problem(tmp_path: Path, text: str) -> None:
+    assert problems(read(tmp_path, f'text,label\n"{text}",x\n')) == [("text_empty", 2)]
+
+
+def test_rare_nul_is_kept_for_the_cleaning(tmp_path: Path) -> None:
+    rows = "text,label\na\0b,x\n" + "word word word,y\n" * 20
+    assert texts(read(tmp_path, rows))[0] == "a\0b"
+
+
+def test_large_field_is_read(tmp_path: Path) -> None:
+    text = "word " * 60_000  # past the limit that csv has by itself
+    assert texts(read(tmp_path, f'text,label\n"{text}",x\n')) == [text]
+
+
+def test_empty_label_and_key_are_none(tmp_path: Path) -> None:
+    (item,) = read(tmp_path, "id,text,label\n,a,\n")
+    assert isinstance(item, SourceText)
+    assert (item.key, item.label) == (None, None)
+
+
+def test_formula_is_text(tmp_path: Path) -> None:
+    assert texts(read(tmp_path, "text,label\n=cmd(),x\n")) == ["=cmd()"]
+
+
+def test_quotes_in_tsv_are_ordinary_characters(tmp_path: Path) -> None:
+    found = read(tmp_path, 'text\tlabel\n"so he said\tx\n5" pipe\ty\n', "rows.tsv")
+    assert texts(found) == ['"so he said', '5" pipe']
+
+
+def test_encoding_that_people_do_not_expect_is_noted(tmp_path: Path) -> None:
+    data = "文本,标签\n这是一部很好看的电影,好\n".encode("gb18030")
+    note, *rest = read(tmp_path, data)
+    assert isinstance(note, SourceNote)
+    assert (note.code, note.values["encoding"]) == ("encoding_found", "gb18030")
+    assert texts(rest) == ["这是一部很好看的电影"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "gb18030"])
+@pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl"])
+def test_tables_are_read_in(tmp_path: Path, name: str, encoding: str) -> None:
+    text = "这是一部很好看的电影，我们都喜欢。"
+    row = json.dumps({"text": text, "label": "好"}, ensure_ascii=False)
+    rows = f"text,label\n{text},好\n" if name.endswith("csv") else f"{row}\n"
+    assert texts(read(tmp_path, rows.encode(encoding), name)) == [text]
+
+
+# -- quotes -------------------------------------------------------------------------------------
+
+GOOD = "one,x\n"
+MANY = '"line\nline\nline",x\n'
+
+
+@pytest.mark.parametrize(
+    ("rows", "line"),
+    [
+        pytest.param('"abc,x\n' + GOOD * 3, 2, id="first line"),
+        pytest.param(GOOD * 2 + '"abc,x\n' + GOOD * 2, 4, id="middle"),
+        pytest.param(GOOD * 2 + '"abc', 4, id="last line"),
+        pytest.param(GOOD * 2 + 'a,"', 4, id="last character"),
+        pytest.param(MANY * 2 + '"abc,x\n' + GOOD, 8, id="after fields of many lines"),
+        pytest.param(GOOD + '"abc,x\n' + '"def",y\n' * 2, 3, id="closed by the next row's"),
+        pytest.param(GOOD + 'abc,"x\n' + 'd,"e"\n', 3, id="second field"),
+        pytest.param(GOOD + '"abc"d,x\n' + GOOD, 3, id="letters behind a closing quote"),
+        pytest.param(GOOD + '"he said ""no"",x\n' + GOOD * 3, 3, id="doubled quotes inside"),
+        pytest.param(GOOD + '"abc\nsaid ""no"" twice\n', 3, id="doubled quotes further on"),
+        pytest.param(GOOD + '"abc ""q""\nx,"y\n', 3, id="doubled quotes and a field's begin"),
+        pytest.param('"a\nb","c\nd\n' + GOOD, 3, id="opened in a later line of its row"),
+        pytest.param(GOOD + '"abc\r\n' + "d,e\r\n" * 3, 3, id="CRLF"),
+    ],
+)
+def test_unbalanced_quote_names_the_line_that_opened_it(
+    tmp_path: Path, rows: str, line: int
+) -> None:
+    error = refusal(tmp_path, "text,label\n" + rows)
+    assert (error.code, error.values["line"]) == ("quote_unbalanced", line)
+
+
+def test_unbalanced_quote_in_the_header_is_named(tmp_path: Path) -> None:
+    assert refusal(tmp_path, 'text,"label\na,b\n').values["line"] == 1
+
+
+def test_quote_inside_a_plain_field_is_a_character(tmp_path: Path) -> None:
+    assert texts(read(tmp_path, 'text,label\n5" pipe,x\n')) == ['5" pipe']
+
+
+# -- JSON lines ---------------------------------------------------------------------------------
+
+
+def read_lines(tmp_path: Path, *lines: str, **options: str) -> list[Item]:
+    return read(tmp_path, "\n".join(lines), "rows.jsonl", **options)
+
+
+def test_object_becomes_a_text(tmp_path: Path) -> None:
+    (item,) = read_lines(tmp_path, '{"id": 7, "text": "a", "label": 1, "more": [1, null]}')
+    assert item == SourceText(text="a", position=1, key="7", label="1", fields={"more": [1, None]})
+
+
+def test_string_is_a_text(tmp_path: Path) -> None:
+    assert texts(read_lines(tmp_path, '"one"', "", '"two"')) == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"text": "half',
+        "not json",
+        '{"text": "a"} {"text": "b"}',
+        '{"text": ' + "9" * 4301 + "}",
+        '{"text": "a", "more": ' + "[" * 100_000 + "]" * 100_000 + "}",
+    ],
+    ids=["half-written", "words", "two values", "4301 digits", "depth 10^5"],
+)
+def test_bad_line_is_a_problem_of_its_own(tmp_path: Path, line: str) -> None:
+    found = read_lines(tmp_path, '{"text": "before"}', line, '{"text": "after"}')
+    assert texts(found) == ["before", "after"]
+    assert problems(found) == [("json_line_bad", 2)]
+
+
+def test_half_written_last_line_does_not_cost_the_others(tmp_path: Path) -> None:
+    found = read_lines(tmp_path, '{"text": "a"}', '{"text": "b"}', '{"text": "c')
+    assert (texts(found), problems(found)) == (["a", "b"], [("json_line_bad", 3)])
+
+
+@pytest.mark.parametrize("line", ["5", "null", '["a"]', "true"])
+def test_line_that_is_no_object_is_a_problem(tmp_path: Path, line: str) -> None:
+    assert problems(read_lines(tmp_path, line, '{"text": "a"}')) == [("json_line_no_object", 1)]
+
+
+@pytest.mark.parametrize("value", ["5", "null", '["a"]', '{"a": 1}', "NaN"])
+def test_text_that_is_no_string_is_a_problem(tmp_path: Path, value: str) -> None:
+    found = read_lines(tmp_path, '{"text": "a"}', f'{{"text": {value}}}')
+    assert problems(found) == [("text_is_no_string", 2)]
+
+
+def test_missing_text_is_a_problem(tmp_path: Path) -> None:
+    found = read_lines(tmp_path, '{"text": "a"}', '{"txet": "b"}')
+    assert problems(found) == [("text_is_no_string", 2)]
+
+
+@pytest.mark.parametrize("value", ['["a"]', '{"a": 1}'])
+def test_label_that_is_no_word_is_a_problem(tmp_path: Path, value: str) -> None:
+    found = read_lines(tmp_path, f'{{"text": "a", "label": {value}}}')
+    assert problems(found) == [("label_is_no_word", 1)]
+
+
+@pytest.mark.parametrize("value", ["null", "NaN", '""', '" "'])
+def test_missing_label_is_none(tmp_path: Path, value: str) -> None:
+    (item,) = read_lines(tmp_path, f'{{"text": "a", "label": {value}}}')
+    assert isinstance(item, SourceText)
+    assert item.label is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"text": "a\\ud800"}',
+        '{"text": "a", "label": "\\ud800"}',
+        '{"text": "a", "id": "\\ud800"}',
+        '{"text": "a", "more": "\\udfff"}',
+        '{"text": "a", "\\udfff": 1}',
+    ],
+    ids=["text", "label", "key", "field", "name of a field"],
+)
+def test_lone_surrogate_is_a_problem(tmp_path: Path, line: str) -> None:
+    found = read_lines(tmp_path, line, '{"text": "b"}')
+    assert (texts(found), problems(found)) == (["b"], [("lone_surrogate", 1)])
+
+
+def test_surrogate_pair_is_a_character(tmp_path: Path) -> None:
+    assert texts(read_lines(tmp_path, '{"text": "\\ud83d\\ude00"}')) == ["😀"]
+
+
+def test_column_that_the_first_line_lacks_is_found(tmp_path: Path) -> None:
+    first, second = read_lines(tmp_path, '{"text": "a"}', '{"text": "b", "label": "x", "id": 3}')
+    assert isinstance(first, SourceText)
+    assert isinstance(second, SourceText)
+    assert (first.label, second.label, second.key) == (None, "x", "3")
+
+
+def test_first_line_without_text_does_not_cost_the_others(tmp_path: Path) -> None:
+    found = read_lines(tmp_path, '{"version": 2}', '{"text": "a"}')
+    assert (texts(found), problems(found)) == (["a"], [("text_is_no_string", 1)])
+
+
+def test_line_separator_does_not_end_a_json_line(tmp_path: Path) -> None:
+    assert texts(read_lines(tmp_path, '{"text": "a\u2028b"}')) == ["a\u2028b"]
+
+
+def test_json_lines_without_any_are_refused(tmp_path: Path) -> None:
+    assert refusal(tmp_path, "\n\n", "rows.jsonl").code == "file_empty"
+
+
+# -- nothing is lost ----------------------------------------------------------------------------
+
+# Surrogates cannot be written; rows of one empty field are what csv writes for no row at all.
+words = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+
+
+@given(rows=st.lists(st.tuples(words, words), max_size=8), delimiter=st.sampled_from(",;\t|"))
+def test_every_row_of_a_table_is_a_text_or_a_problem(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], delimiter: str
+) -> None:
+    file = io.StringIO(newline="")
+    csv.writer(file, delimiter=delimiter).writerows([("text", "label"), *rows])
+    data = b"\xef\xbb\xbf" + file.getvalue().encode()
+    found = read(tmp_path_factory.mktemp("table"), data)
+    assert len(found) == len(rows)
+    assert texts(found) == [normalise_text(text) for text, _ in rows if text.strip()]
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=4,
+)
+lines = values.map(json.dumps) | st.dictionaries(
+    st.sampled_from(["text", "label", "id", "more"]), values
+).map(json.dumps)  # fmt: skip
+
+
+@given(lines=st.lists(lines, min_size=1, max_size=6))
+def test_every_json_line_is_a_text_or_a_problem(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[str]
+) -> None:
+    rows = ['{"text": "first"}', *lines]
+    found = read(tmp_path_factory.mktemp("lines"), "\n".join(rows), "rows.jsonl")
+    assert [item.position for item in found if not isinstance(item, SourceNote)] == list(
+        range(1, len(rows) + 1)
+    )
