@@ -15,6 +15,7 @@ from memlm.train.plan import DataFacts, TrainPlan, make_plan
 FACTS = DataFacts(
     train_tokens=1_000_000,
     held_out_tokens=100_000,
+    train_units=1,
     train_characters=1_000_000,
     vocabulary_size=90,
     label_tokens=(),

@@ -23,6 +23,7 @@ _LARGE_VOCABULARY = 1024
 # (at least so many core-minutes, hidden width), see benchmarks/LOG.md
 _WIDTH_BY_TIME = ((40.0, 768), (8.0, 512), (0.8, 384), (0.0, 192))
 _WIDTH_BY_TIME_LARGE_VOCABULARY = ((40.0, 512), (8.0, 384), (0.8, 256), (0.0, 128))
+_SEQUENCE_LENGTHS = (16, 24, 32, 48, 64)
 # (at least so many tokens to learn, most hidden units)
 _WIDTH_BY_TOKENS = ((300_000, 1024), (60_000, 256), (10_000, 192), (0, 128))
 # (read at least so many times, dropout)
@@ -38,6 +39,8 @@ class DataFacts:
     train_tokens: int
     held_out_tokens: int
     train_characters: int
+    train_units: int
+    """Stretches that the learned tokens come in: whole documents, where there are many."""
     vocabulary_size: int
     label_tokens: tuple[int, ...]
 
@@ -191,7 +194,11 @@ def _expected_tokens(
 
 
 def _batch(config: TrainConfig, facts: DataFacts) -> tuple[int, int]:
-    length = min(config.sequence_length or 64, max(1, facts.train_tokens - 1))
+    length = config.sequence_length
+    if length is None:  # about one document, where documents are short: more updates for the text
+        mean = facts.train_tokens / max(1, facts.train_units)
+        length = next(bound for bound in _SEQUENCE_LENGTHS if mean <= bound or bound == 64)
+    length = min(length, max(1, facts.train_tokens - 1))
     most = max(1, facts.train_tokens // (length + 1))
     return min(config.batch_size or 16, most), length
 

@@ -88,6 +88,8 @@ class TrainingRun:
                         had_steps = self.plan.steps
                         self.note(plan=self.plan.to_json())
                     self._log(lines.write, step)
+                    if step.held_out_loss is not None:
+                        lines.flush()
                     if self._is_checkpoint(step.step):
                         lines.flush()
                         save_checkpoint(self.folder / "checkpoints", training)
@@ -252,6 +254,7 @@ def data_facts(store: TokenStore) -> DataFacts:
         train_tokens=int((learned["token_end"] - learned["token_start"]).sum()),
         held_out_tokens=int((held_out["token_end"] - held_out["token_start"]).sum()),
         train_characters=int(learned["characters"].sum()),
+        train_units=len(learned),
         vocabulary_size=store.tokenizer.vocabulary_size,
         label_tokens=tuple(store.tokenizer.labels.values()),
     )
