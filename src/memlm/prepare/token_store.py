@@ -37,7 +37,7 @@ DEFAULT_HELD_OUT_SHARE = 0.1
 _SURELY_BOTH = 30  # documents to be expected on the smaller side
 _LARGEST_ENCODED_AT_ONCE = 1 << 20
 _LARGE_CHARACTERS = 20_000_000
-_MOSTLY_HAN = 0.2
+_SOME_HAN, _MOSTLY_HAN = 0.02, 0.5
 _UNIT = np.dtype(
     [
         ("document", "<u4"),
@@ -97,9 +97,11 @@ def settle_config(
         note("auto_tokenizer_light", {})
         return replace(config, tokenizer="char")
     survey = _survey(documents)
-    # Hanzi are words already; and a small text has too few words to learn them as wholes.
-    is_large = survey.characters > _LARGE_CHARACTERS and survey.han < _MOSTLY_HAN
-    kind = "bpe" if is_large else "char"
+    kind = "char"  # what learns best from a few megabytes of one script, see benchmarks/LOG.md
+    if _SOME_HAN < survey.han < _MOSTLY_HAN:
+        kind = "byte"  # thousands of hanzi would take the time that the letters need
+    elif survey.characters > _LARGE_CHARACTERS and survey.han <= _SOME_HAN:
+        kind = "bpe"
     note("auto_tokenizer", {"kind": kind, "characters": survey.characters})
     return replace(config, tokenizer=kind)
 
