@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from memlm.errors import CorruptArtefactError
 from memlm.index.segment import Segment, SegmentDocument, build_segment
 from memlm.storage import (
     delete_folder,
@@ -68,7 +69,7 @@ class SuffixIndex:
 def open_index(folder: Path) -> SuffixIndex:
     """Open the index in `folder`, checking every segment's bytes against its manifest."""
     segments = []
-    for name in read_json(folder / _LIST)["segments"]:
+    for name in _read_list(folder)[1]:
         verify_folder(folder / name)
         segments.append(Segment(folder / name))
     return SuffixIndex(segments)
@@ -81,8 +82,8 @@ def is_current(folder: Path, *, digest: str) -> bool:
     """
     if not (folder / _LIST).exists():
         return False
-    held = read_json(folder / _LIST)
-    return held["made_from"] == digest and all((folder / s).is_dir() for s in held["segments"])
+    made_from, names = _read_list(folder)
+    return made_from == digest and all((folder / name).is_dir() for name in names)
 
 
 def refresh_index(
@@ -118,13 +119,22 @@ def refresh_index(
             delete_folder(old)
 
 
+def _read_list(folder: Path) -> tuple[str, list[str]]:
+    """Return the digest of the documents that are held, and the names of the segments."""
+    found = read_json(folder / _LIST)
+    try:
+        return str(found["made_from"]), [str(name) for name in found["segments"]]
+    except (KeyError, TypeError) as error:
+        raise CorruptArtefactError("artefact_unreadable", path=folder / _LIST) from error
+
+
 def _segments_to_keep(
     folder: Path, documents: Mapping[str, tuple[str, int]]
 ) -> dict[str, list[tuple[str, str]]]:
     if not (folder / _LIST).exists():
         return {}
     kept = {}
-    for name in read_json(folder / _LIST)["segments"]:
+    for name in _read_list(folder)[1]:
         if not (folder / name).is_dir():
             continue
         read_manifest(folder / name)

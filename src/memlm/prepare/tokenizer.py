@@ -291,6 +291,8 @@ def tokenizer_name(kind: str, size: int | None) -> str:
 def load_tokenizer(path: Path) -> Tokenizer:
     """Return the tokenizer that a `tokenizer.json` of ours describes."""
     found = read_json(path)
+    if isinstance(found, dict) and found.get("kind") == "bpe":
+        require_package("tokenizers", extra="fast")  # its absence is no damage
     try:
         labels, name = found["labels"], found["name"]
         if found["kind"] == "byte":
@@ -298,7 +300,7 @@ def load_tokenizer(path: Path) -> Tokenizer:
         if found["kind"] == "bpe":
             return BpeTokenizer(json.dumps(found["symbols"]), labels=labels, name=name)
         return _BY_KIND[found["kind"]](found["symbols"], labels=labels, name=name)
-    except (KeyError, TypeError) as error:
+    except Exception as error:  # the library `tokenizers` raises nothing narrower
         raise CorruptArtefactError("artefact_unreadable", path=path) from error
 
 
