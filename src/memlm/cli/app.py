@@ -11,7 +11,7 @@ import tomllib
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any, get_args
 
@@ -35,6 +35,7 @@ COMMANDS = (
 )  # fmt: skip
 _COMMON_WITH_VALUE = ("--language", "--config")
 _COMMON = ("--json", "--debug", *_COMMON_WITH_VALUE)
+_FLAGS = ("--json", "--debug", "--no-memory", "--trace", "--ignore-end", "--")
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
@@ -85,7 +86,7 @@ def _dispatch(words: list[str]) -> int:
     app = _app(command, words)
     try:
         with _terminable():
-            result = app(words[1:], exit_on_error=False, print_error=False)
+            result = app(_arguments(words), exit_on_error=False, print_error=False)
     except CycloptsError as error:
         raise _as_our_own(error, command) from error
     return result if isinstance(result, int) else 0
@@ -99,6 +100,17 @@ def _leading_options(words: list[str]) -> int:
     return min(width, len(words))
 
 
+def _arguments(words: list[str]) -> list[str]:
+    """Return what follows the command, `-` in a form that the parser takes for no option."""
+    command, arguments = words[0], []
+    for before, word in pairwise(words):
+        if word != "-" or (before.startswith("--") and before not in _FLAGS):
+            arguments.append(word)
+        elif command != "generate":  # whose prompt is standard input where none is given
+            arguments.append("./-")  # the same path
+    return arguments
+
+
 def _app(command: str, words: list[str]) -> App:
     from importlib import import_module
 
@@ -110,6 +122,7 @@ def _app(command: str, words: list[str]) -> App:
         help_format="plaintext",
         help_formatter=HelpFormatter(),
         version_flags=(),
+        suppress_keyboard_interrupt=False,  # `run` answers it, as JSON where that is wished
         default_parameter=Parameter(negative=()),
         config=_config_file(words, command),
         result_action="return_value",

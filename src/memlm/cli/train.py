@@ -59,7 +59,7 @@ def train(
 def print_train_report(report: TrainReport, *, workspace: Path) -> None:
     """Say how a training ended and what to do next."""
     if report.stopped_by:
-        values = {"signal": report.stopped_by, "steps": report.steps, "model": report.model}
+        values = {"signal": report.stopped_by, "step": report.steps, "model": report.model}
         err.print(render("note.stopped", workspace=workspace, **values))
         return
     say("note.trained", model=report.model, steps=report.steps, seconds=report.seconds)

@@ -152,6 +152,9 @@ def _validate(training: Training, held_out: HeldOutText | None, clock: _Clock) -
         return None
     started = clock.elapsed()
     loss = held_out.loss(training.network).nats_per_character
+    if not math.isfinite(loss):
+        rate = training.plan.learning_rate_at(max(0, training.step - 1))
+        raise DivergedError("diverged", step=training.step, learning_rate=rate)
     clock.validation_seconds = clock.elapsed() - started
     training.keep_if_best(loss)
     return loss
