@@ -346,3 +346,13 @@ def test_progress_ends_with_all_files(store: DocumentStore, corpus: Path) -> Non
     )
     collection.read_source(corpus, list(list_files(corpus)))
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+@pytest.mark.shared_data
+def test_a_real_book_is_collected_whole(
+    store: DocumentStore, collect: Collect, shared_data: Path
+) -> None:
+    book = shared_data / "tinyshakespeare" / "input.txt"
+    report = collect(book)
+    assert changes(report) == (1, 0, 0, 0)
+    assert next(iter(store)).text == book.read_text("utf-8")

@@ -1,0 +1,79 @@
+"""What the machine offers, and how a signal is noted."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from memlm.errors import MissingExtraError, ResourceError
+from memlm.runtime import (
+    SignalWatch,
+    available_cores,
+    is_installed,
+    require_free_disk,
+    require_package,
+    stream_seed,
+    watch_signals,
+)
+
+
+def test_there_is_a_core() -> None:
+    assert available_cores() >= 1
+
+
+def test_package_that_is_absent_comes_with_its_command() -> None:
+    assert not is_installed("no_such_package_anywhere")
+    with pytest.raises(MissingExtraError, match=r"memlm\[train\]"):
+        require_package("no_such_package_anywhere", extra="train")
+
+
+def test_every_purpose_draws_from_its_own_seed() -> None:
+    seeds = {stream_seed(seed, purpose, n) for seed in (0, 1) for purpose in "ab" for n in (0, 1)}
+    assert len(seeds) == 8
+    assert all(0 <= seed < 1 << 63 for seed in seeds)
+
+
+def test_seed_is_the_same_everywhere() -> None:
+    assert stream_seed(0, "batches", 3) == stream_seed(0, "batches", 3)
+
+
+def test_full_disk_is_named_before_anything_is_written(tmp_path: Path) -> None:
+    require_free_disk(tmp_path, size_bytes=1)
+    with pytest.raises(ResourceError, match="MB"):
+        require_free_disk(tmp_path, size_bytes=1 << 60)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_first_signal_is_noted_and_the_handlers_come_back(name: str) -> None:
+    number = getattr(signal, name)
+    before = signal.getsignal(number)
+    with watch_signals() as watch:
+        os.kill(os.getpid(), number)
+        assert watch.name == name
+    assert signal.getsignal(number) == before
+
+
+def test_second_signal_ends_at_once() -> None:
+    with watch_signals() as watch:
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert watch.name == "SIGTERM"
+
+
+def test_outside_the_main_thread_nothing_is_watched() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    seen: list[tuple[SignalWatch, bool]] = []
+
+    def watch_there() -> None:
+        with watch_signals() as watch:
+            seen.append((watch, signal.getsignal(signal.SIGTERM) == before))
+
+    thread = threading.Thread(target=watch_there)
+    thread.start()
+    thread.join()
+    assert [(watch.name, unchanged) for watch, unchanged in seen] == [(None, True)]
