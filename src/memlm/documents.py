@@ -289,10 +289,12 @@ class DocumentStore:
             f" JOIN roots r ON r.number = x.root {clause} ORDER BY x.root, x.path, x.position",
             *values,
         ):
+            values = json.loads(details)
+            sentences = (render(f"error.{code}.{part}", **values) for part in ("message", "hint"))
             yield Rejected(
                 source=place_name(name, bool(folder), path, None),
                 position=position,
-                reason=render(f"error.{code}.message", **json.loads(details)),
+                reason=" ".join(sentences).strip(),
             )
 
     def _reject(self, root: Root, path: str, problem: SourceProblem) -> None:

@@ -259,6 +259,12 @@ def test_table_with_an_open_quote_keeps_its_earlier_documents(
     assert store.count() == 7
 
 
+def test_reason_says_what_to_do(collect: Collect, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("Où êtes-vous allés l'été dernier ?".encode("latin-1"))
+    (item,) = collect(tmp_path / "a.txt").rejected
+    assert "--encoding" in item.reason
+
+
 def test_repaired_table_is_no_longer_rejected(
     store: DocumentStore, collect: Collect, corpus: Path
 ) -> None:
