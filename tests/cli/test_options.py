@@ -312,3 +312,20 @@ def test_a_stopped_training_says_how_to_go_on(memlm, trained, fast, monkeypatch)
     found = memlm("train", trained, *fast)
     assert found.code == 130
     assert "--resume --name lstm-2" in found.err
+
+
+def test_a_damaged_checkpoint_is_passed_over_and_that_is_said(memlm, trained, fast, monkeypatch):
+    def crash(run: object, **named: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("memlm.train.run.TrainingRun.finish", crash)
+        words = ("train", trained, *fast, "--checkpoint-every", "2", "--name", "mine")
+        assert memlm(*words).code == 130
+    newest = trained / "models" / "mine" / "checkpoints" / "step-000006"
+    with (newest / "model.safetensors").open("ab") as file:
+        file.write(b"!")
+    found = memlm("train", trained, "--resume", "--json")
+    assert "step-000006 is damaged" in found.err
+    assert "Going on from step 4" in found.err
+    assert found.json["steps"] == 8
