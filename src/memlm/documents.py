@@ -289,8 +289,8 @@ class DocumentStore:
             f" JOIN roots r ON r.number = x.root {clause} ORDER BY x.root, x.path, x.position",
             *values,
         ):
-            values = json.loads(details)
-            sentences = (render(f"error.{code}.{part}", **values) for part in ("message", "hint"))
+            found = json.loads(details)
+            sentences = (render(f"error.{code}.{part}", **found) for part in ("message", "hint"))
             yield Rejected(
                 source=place_name(name, bool(folder), path, None),
                 position=position,
