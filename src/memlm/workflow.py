@@ -25,7 +25,7 @@ from memlm.collect import (
     read_text_file,
 )
 from memlm.documents import DocumentStore
-from memlm.errors import ConfigError, InputError, NotFoundError
+from memlm.errors import ConfigError, CorruptArtefactError, InputError, NotFoundError
 from memlm.index import SegmentDocument, is_current, open_index, refresh_index
 from memlm.memory import trace_spans
 from memlm.prepare import (
@@ -48,7 +48,7 @@ from memlm.records import (
     Trace,
     TrainReport,
 )
-from memlm.runtime import require_package, watch_signals
+from memlm.runtime import choose_device, watch_signals
 from memlm.storage import (
     new_file,
     new_folder,
@@ -204,10 +204,15 @@ def train_model(
     """
     config, hears = config or TrainConfig(), listener or Listener()
     config.check()
-    require_package("torch", extra="train")
+    choose_device(config.device)
     from memlm.train.run import resume_run
 
+    for source in sources:
+        if not Path(source).expanduser().exists():
+            raise NotFoundError("source_missing", path=source)
     opened = _open(workspace, create=bool(sources))
+    if config.name is not None and not resume and opened.model(config.name).exists():
+        raise ConfigError("model_exists", model=config.name)
     with opened.writing():
         if sources:
             report = collect_documents(opened, *sources, config=collect, listener=listener)
@@ -230,8 +235,6 @@ def _new_run(workspace: Workspace, config: TrainConfig) -> TrainingRun:
     store = _open_tokens(workspace.prepared(tokenizer))
     documents = read_manifest(store.folder)["made_from"]["documents"]
     name = config.name or _new_name(workspace, config)
-    if workspace.model(name).exists():
-        raise ConfigError("model_exists", model=name)
     made_from = {"documents": documents, "tokenizer": tokenizer}
     return start_run(workspace.model(name), store, config, made_from=made_from)
 
@@ -347,19 +350,22 @@ def load_model(workspace: AnyWorkspace, name: str | None = None, *, device: str 
             raise NotFoundError("no_model", path=opened.path)
     elif not (opened.model(name) / "manifest.json").exists():
         raise NotFoundError("model_missing", model=name, known=_known_models(opened))
-    require_package("torch", extra="train")
+    torch_device = choose_device(device)
     from memlm.models.network import NetworkModel, load_network
-    from memlm.runtime import choose_device
 
     folder = opened.model(name)
     verify_folder(folder)
     run = read_json(folder / "run.json")
+    try:
+        label_counts, documents = run["labels"], run["made_from"]["documents"]
+    except (KeyError, TypeError) as error:
+        raise CorruptArtefactError("artefact_unreadable", path=folder / "run.json") from error
     return Model(
         name=name,
-        predictor=NetworkModel(load_network(folder, device=choose_device(device))),
+        predictor=NetworkModel(load_network(folder, device=torch_device)),
         tokenizer=load_tokenizer(folder / "tokenizer.json"),
-        label_counts=run["labels"],
-        documents_digest=run["made_from"]["documents"],
+        label_counts=label_counts,
+        documents_digest=documents,
     )
 
 
@@ -379,6 +385,11 @@ def ensure_model(
         hears.note("no_model_yet")
         report = train_model(opened, config=config, prepare=prepare, listener=listener)
         name = report.model
+    elif (config or TrainConfig()).changed().keys() - {"device"} or prepare not in (
+        None,
+        PrepareConfig(),
+    ):
+        hears.note("options_without_training")
     model = load_model(opened, name, device=config.device if config else "auto")
     if opened.documents_file.exists():
         with _documents(opened) as store:
@@ -608,9 +619,10 @@ def _documents(workspace: Workspace) -> DocumentStore:
 
 def _ensure_index(workspace: Workspace, listener: Listener) -> None:
     with _documents(workspace) as store:
-        digest = store.digest()
-        if is_current(workspace.character_index, digest=digest):
+        if is_current(workspace.character_index, digest=store.digest()):
             return
+    with workspace.writing(), _documents(workspace) as store:
+        digest = store.digest()
         if store.count() == 0:
             raise NotFoundError("no_documents", path=workspace.path)
         listener.note("indexing", characters=store.characters())
@@ -622,14 +634,13 @@ def _ensure_index(workspace: Workspace, listener: Listener) -> None:
                 assert document is not None  # nobody else writes while we hold the lock
                 yield SegmentDocument(identity, known[identity][0], document.text)
 
-        with workspace.writing():
-            refresh_index(
-                workspace.character_index,
-                digest=digest,
-                documents=known,
-                read=read,
-                progress=lambda done, total: listener.progress("index", done, total),
-            )
+        refresh_index(
+            workspace.character_index,
+            digest=digest,
+            documents=known,
+            read=read,
+            progress=lambda done, total: listener.progress("index", done, total),
+        )
 
 
 def _is_made_from(folder: Path, made_from: Mapping[str, object]) -> bool:

@@ -7,6 +7,7 @@ stretch of every lane, so that the network's state can be carried from step to s
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +44,7 @@ class TokenStream:
         self._total = int(self._lengths.sum())
         self._batch_size, self._sequence_length = batch_size, sequence_length
         self._lane = self._total // batch_size
-        self.steps_per_epoch = max(1, (self._lane - 1) // sequence_length)
+        self.steps_per_epoch = max(1, math.ceil((self._lane - 1) / sequence_length))
         self._epoch = -1
 
     def batch(self, step: int) -> Batch:
@@ -51,10 +52,11 @@ class TokenStream:
         epoch, within = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
             self._lay_out(epoch)
-        length = min(self._sequence_length, self._lane - 1)
+        done = within * self._sequence_length
+        length = min(self._sequence_length, self._lane - 1 - done)  # an epoch's last may be short
         rows = np.empty((self._batch_size, length + 1), dtype=np.int64)
         for lane in range(self._batch_size):
-            start = self._turn + lane * self._lane + within * self._sequence_length
+            start = self._turn + lane * self._lane + done
             self._fill(rows[lane], start % self._total)
         return Batch(rows[:, :-1], rows[:, 1:], starts_epoch=within == 0)
 

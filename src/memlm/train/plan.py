@@ -87,7 +87,8 @@ class TrainPlan:
     def with_steps(self, steps: int) -> TrainPlan:
         """Return the plan with its number of steps fixed for good."""
         every = self.checkpoint_every or max(1, steps // CHECKPOINTS)
-        warm_up = min(self.warm_up_steps, steps)
+        # The warm-up was sized by a guess of the speed; on a slow machine that was too much.
+        warm_up = min(self.warm_up_steps, max(1, round(2 * WARM_UP_SHARE * steps)))
         return replace(self, steps=steps, checkpoint_every=every, warm_up_steps=warm_up)
 
     def to_json(self) -> dict[str, object]:
