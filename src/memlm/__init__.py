@@ -15,6 +15,7 @@ from memlm.collect import CollectConfig
 from memlm.documents import DocumentStore
 from memlm.errors import MemlmError
 from memlm.generate.config import GenerateConfig
+from memlm.inventory import describe_workspace
 from memlm.models import NetworkConfig
 from memlm.prepare import PrepareConfig
 from memlm.train import TrainConfig
@@ -22,7 +23,6 @@ from memlm.workflow import (
     Listener,
     Model,
     collect_documents,
-    describe_workspace,
     evaluate_task,
     generate_text,
     load_model,

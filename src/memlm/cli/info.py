@@ -10,8 +10,8 @@ from rich.text import Text
 
 from memlm.cli.console import out, print_json
 from memlm.cli.options import Common, CommonOptions
+from memlm.inventory import describe_workspace
 from memlm.messages import render
-from memlm.workflow import describe_workspace
 
 
 def info(

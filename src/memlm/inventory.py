@@ -1,0 +1,81 @@
+"""What a workspace holds, what each part was made from, what is stale, and its size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from memlm.documents import DocumentStore
+from memlm.storage import read_json, read_manifest, size_on_disk
+from memlm.workspace import Workspace, open_workspace
+
+
+def describe_workspace(
+    workspace: Workspace | Path | str,
+) -> dict[str, Any]:  # Any: JSON
+    """Return what a workspace holds, what each part was made from, what is stale, and its bytes."""
+    opened = workspace if isinstance(workspace, Workspace) else open_workspace(workspace)
+    found: dict[str, Any] = {"workspace": str(opened.path), "bytes": size_on_disk(opened.path)}
+    digest = None
+    if opened.documents_file.exists():
+        with DocumentStore(opened.documents_file) as store:
+            digest = store.digest()
+            found["documents"] = _describe_documents(store) | {
+                "bytes": size_on_disk(opened.documents_file)
+            }
+    segments = opened.character_index / "segments.json"
+    if segments.exists():
+        held = read_json(segments)
+        found["index"] = {
+            "segments": len(held["segments"]),
+            "made_from": {"documents": held["made_from"]},
+            "stale": held["made_from"] != digest,
+            "bytes": size_on_disk(opened.character_index),
+        }
+    found["prepared"] = [
+        _describe_tokens(opened, name, digest) for name in opened.tokenizer_names()
+    ]
+    found["models"] = [_describe_model(opened, name, digest) for name in opened.model_names()]
+    return found
+
+
+def _describe_documents(store: DocumentStore) -> dict[str, Any]:  # Any: JSON
+    return {
+        "documents": store.count(),
+        "characters": store.characters(),
+        "labels": store.labels(),
+        "sources": [
+            {"source": name, "documents": documents, "characters": characters}
+            for name, documents, characters in store.sources()
+        ],
+        "rejected": sum(1 for _ in store.rejected()),
+    }
+
+
+def _describe_tokens(
+    workspace: Workspace, name: str, digest: str | None
+) -> dict[str, Any]:  # Any: JSON
+    folder = workspace.prepared(name)
+    made_from = read_manifest(folder)["made_from"]
+    return {
+        **read_json(folder / "store.json")["counts"],
+        "made_from": {"documents": made_from["documents"]},
+        "stale": made_from["documents"] != digest,
+        "bytes": size_on_disk(folder),
+    }
+
+
+def _describe_model(
+    workspace: Workspace, name: str, digest: str | None
+) -> dict[str, Any]:  # Any: JSON
+    folder = workspace.model(name)
+    run = read_json(folder / "run.json")
+    return {
+        "model": name,
+        "status": run["status"],
+        "network": run["plan"]["network"]["kind"],
+        "made_from": run["made_from"],
+        "results": run.get("results"),
+        "stale": run["made_from"]["documents"] != digest,
+        "bytes": size_on_disk(folder),
+    }
