@@ -65,7 +65,8 @@ def plain_logits(network: RecurrentNetwork, tokens: list[int]) -> Tensor:
         for number, weights in enumerate(layers):
             hidden[number] = step(x, *hidden[number], weights)
             x = hidden[number][0]
-        logits.append(output @ x + named["output.bias"])
+        shown = named["label_bias"][:, label] if config.label_tokens else 0.0
+        logits.append(output @ x + named["output.bias"] + shown)
     return torch.stack(logits)
 
 
@@ -74,7 +75,10 @@ TEXTS = torch.tensor([[0, 2, 5, 6, 7, 0, 8, 9], [5, 5, 0, 3, 10, 2, 6, 4]])
 
 @pytest.fixture
 def network(request, make_config) -> RecurrentNetwork:
-    return build_network(make_config(**request.param), seed=3)
+    network = build_network(make_config(**request.param), seed=3)
+    if network.config.label_tokens:  # zero at first, and zeros would hide a mistake
+        torch.nn.init.normal_(network.label_bias, generator=torch.Generator().manual_seed(1))
+    return network
 
 
 @pytest.mark.parametrize("network", SHAPES, indirect=True)

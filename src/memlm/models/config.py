@@ -35,7 +35,9 @@ class NetworkConfig:
         first = rows * (self.input_width + self.hidden_width + 2)
         others = (self.layers - 1) * rows * (2 * self.hidden_width + 2)
         embeddings = self.vocabulary_size * self.embedding_width
-        labels = (len(self.label_tokens) + 1) * self.label_width if self.label_tokens else 0
+        labels = 0
+        if self.label_tokens:
+            labels = (len(self.label_tokens) + 1) * (self.label_width + self.vocabulary_size)
         output = self.vocabulary_size * (1 if self.is_tied else self.hidden_width + 1)
         return first + others + embeddings + labels + output
 

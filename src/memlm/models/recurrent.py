@@ -3,8 +3,9 @@
     tokens (B, T) -> embedding -> [label in force] -> recurrent layers -> logits (B, T, V)
 
 A document's label is a token at its beginning. A recurrent state forgets it within some dozen
-steps, so the label last seen is remembered exactly, in the state, and shown at every step
-(class-conditional input, as in Yogatama et al. 2017).
+steps, so the label last seen is remembered exactly, in the state, and shown at every step: to the
+first layer as a vector, and to the output as a bias of each token (Yogatama et al. 2017 show it
+there). With the bias alone the network is naive Bayes; training begins there, see `train/run.py`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from memlm.models.config import NetworkConfig
 
@@ -41,7 +43,9 @@ class RecurrentNetwork(nn.Module):
             self.output.weight = self.embed.weight
             nn.init.normal_(self.embed.weight, std=config.embedding_width**-0.5)
         if config.label_tokens:
-            self.embed_label = nn.Embedding(len(config.label_tokens) + 1, config.label_width)
+            num_labels = len(config.label_tokens) + 1  # 0 is none
+            self.embed_label = nn.Embedding(num_labels, config.label_width)
+            self.label_bias = nn.Parameter(torch.zeros(config.vocabulary_size, num_labels))
             # Which label a token switches to: 0 keeps the one in force, 1 is none.
             switch = torch.zeros(config.vocabulary_size, dtype=torch.long)
             switch[0] = 1  # the end of a document
@@ -79,7 +83,14 @@ class RecurrentNetwork(nn.Module):
         given = tuple(hidden) if self.config.kind == "lstm" else hidden[0]
         outputs, after = self.recurrent(inputs, given)  # (B, T, H)
         after = after if self.config.kind == "lstm" else (after,)
-        return self.output(self.dropout(outputs)), (*after, label)
+        outputs = self.dropout(outputs)
+        if not self.config.label_tokens:
+            return self.output(outputs), (*after, label)
+        # One product for both: the label in force is a further unit of the last layer.
+        shown = F.one_hot(labels, self.label_bias.shape[1]).to(outputs.dtype)
+        both = torch.cat([self.output.weight, self.label_bias], dim=1)
+        logits = F.linear(torch.cat([outputs, shown], dim=-1), both, self.output.bias)
+        return logits, (*after, label)
 
     def _labels_in_force(self, tokens: Tensor, label: Tensor) -> Tensor:
         """Return for each position the label (0: none) that the tokens up to it have set."""

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors.torch import save_file
 
@@ -42,6 +44,7 @@ MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json")
 _MOST_CLOSING_TOKENS = 1_000_000
 _CLEARLY_BETTER = 0.995
 _LOGGED_STEPS = 200
+_LABEL_PRIOR = 10_000.0  # tokens; chosen on a part of the training texts, see benchmarks/LOG.md
 _CHECKPOINT_FACTOR = 5  # weights, two moments, best weights, and some room
 
 
@@ -54,6 +57,9 @@ class TrainingRun:
         self.folder, self.store = folder, store
         self.facts = data_facts(store)
         self.training = Training(plan, device=choose_device(config.device))
+        if plan.network.label_tokens:
+            bias = torch.from_numpy(_label_bias(store))
+            self.training.network.label_bias.data.copy_(bias)
         self.damaged_checkpoints: list[str] = []
 
     @property
@@ -264,6 +270,25 @@ def _count_labels(store: TokenStore) -> dict[str, int]:
     """Return how many learned documents carry each label: its token opens them."""
     first = store.tokens[store.units_of("train")["token_start"]]
     return {label: int((first == token).sum()) for label, token in store.tokenizer.labels.items()}
+
+
+def _label_bias(store: TokenStore) -> npt.NDArray[np.float32]:
+    """Return log p(token | label) / p(token), (V, labels + 1): where the labels' bias begins.
+
+    From the counts of the learned tokens, each label's smoothed towards all (MacKay and Peto 1995).
+    Gradients alone would need many readings to tell one rare word from another.
+    """
+    size, labels = store.tokenizer.vocabulary_size, list(store.tokenizer.labels.values())
+    counts = np.zeros((size, len(labels) + 1))
+    for unit in store.units_of("train"):
+        tokens = store.tokens[int(unit["token_start"]) : int(unit["token_end"])]
+        label = labels.index(int(tokens[0])) + 1 if int(tokens[0]) in labels else 0
+        counts[:, label] += np.bincount(tokens[int(label > 0) :], minlength=size)
+    overall = counts.sum(axis=1, keepdims=True) / counts.sum()
+    smoothed = (counts + _LABEL_PRIOR * overall) / (counts.sum(axis=0) + _LABEL_PRIOR)
+    bias = np.log(np.divide(smoothed, overall, out=np.ones_like(smoothed), where=overall > 0))
+    bias[:, 0] = 0.0  # no label: nothing is known
+    return bias.astype(np.float32)
 
 
 def tokens_hash(store: TokenStore) -> str:
