@@ -26,6 +26,8 @@ _SHOWN_REJECTED = 5
 _SHOWN_SPANS = 10
 _SHOWN_CHARACTERS = 60
 _SECONDS_BETWEEN_LINES = 10.0
+_DRAWN_CONTROLS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"}
+_DRAWN_CONTROLS |= {0x7F: 0x2421} | {code: 0xFFFD for code in range(0x80, 0xA0)}
 _KIND_STYLES = {"recited": "bold red", "recombined": "yellow", "new": ""}
 
 out = Console(file=None, highlight=False, soft_wrap=True)
@@ -117,7 +119,7 @@ def print_trace(trace: Trace) -> None:
 
 def coloured(trace: Trace) -> Text:
     """Return the traced text with the kind of every character as its colour."""
-    text = Text(trace.text)
+    text = Text(visible(trace.text))
     for kind in ("recombined", "recited"):  # the stronger is laid over the weaker
         for span in trace.spans:
             if span.kind == kind:
@@ -125,9 +127,14 @@ def coloured(trace: Trace) -> Text:
     return text
 
 
+def visible(text: str) -> str:
+    """Return a text with control characters drawn, one for one: none may steer the terminal."""
+    return text.translate(_DRAWN_CONTROLS)
+
+
 def shorten(text: str) -> str:
     """Return a text on one line, its middle left out if it is long."""
-    line = text.replace("\n", "⏎")
+    line = visible(text.replace("\n", "⏎"))
     if len(line) <= _SHOWN_CHARACTERS:
         return f"“{line}”"
     half = _SHOWN_CHARACTERS // 2

@@ -42,7 +42,7 @@ _TRACED = (
     "床前明月光，疑是地上霜。举头望明月，低头思手机。\n"
 )
 _PROMPTS = ("Alice ", "春")
-_SEED = 7
+_SEED, _TOKENS = 7, 300
 
 
 def demo(
@@ -101,7 +101,7 @@ def _learn_and_write(workspace: Path, minutes: float, listener: ConsoleListener)
 def _write(
     workspace: Path, model: Model, prompt: str, listener: ConsoleListener
 ) -> tuple[Generation, Trace]:
-    config = GenerateConfig(tokens=300 if prompt.isascii() else 60, seed=_SEED)
+    config = GenerateConfig(tokens=_TOKENS, seed=_SEED)
     written = generate_text(model, prompt, config=config, trace_in=workspace, listener=listener)[0]
     assert written.trace is not None  # it was asked for
     return written, written.trace

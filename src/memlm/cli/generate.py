@@ -8,7 +8,16 @@ from pathlib import Path
 
 from rich.text import Text
 
-from memlm.cli.console import ConsoleListener, err, out, print_json, print_trace, say, trace_to_json
+from memlm.cli.console import (
+    ConsoleListener,
+    err,
+    out,
+    print_json,
+    print_trace,
+    say,
+    trace_to_json,
+    visible,
+)
 from memlm.cli.options import (
     Common,
     CommonOptions,
@@ -81,7 +90,7 @@ def _prompt(given: str | None) -> str:
 
 
 def _print_piece(sample: int, text: str) -> None:
-    out.file.write(text)
+    out.file.write(visible(text) if out.is_terminal else text)
     out.file.flush()
 
 
