@@ -27,7 +27,7 @@ _SHOWN_SPANS = 10
 _SHOWN_CHARACTERS = 60
 _SECONDS_BETWEEN_LINES = 10.0
 _DRAWN_CONTROLS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"}
-_DRAWN_CONTROLS |= {0x7F: 0x2421} | {code: 0xFFFD for code in range(0x80, 0xA0)}
+_DRAWN_CONTROLS |= {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
 _KIND_STYLES = {"recited": "bold red", "recombined": "yellow", "new": ""}
 
 out = Console(file=None, highlight=False, soft_wrap=True)
