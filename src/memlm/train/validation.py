@@ -20,7 +20,6 @@ from memlm.models.recurrent import RecurrentNetwork
 _LANES = 16
 _BLOCK = 256
 _LARGEST_BLOCK_VALUES = 1 << 25
-_FEWEST_UNITS = 8
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,8 @@ class HeldOutLoss:
 class HeldOutText:
     """Up to `most_tokens` held-out tokens of a store, ready to be read again and again.
 
-    Where they are fewer than all, they come from units in a fixed random order, and none gives more
-    than an eighth, so that the sample is about as mixed as the text.
+    Where they are fewer than all, the lanes begin at even distances, so that the sample is as mixed
+    as the text.
     """
 
     def __init__(
@@ -57,34 +56,47 @@ class HeldOutText:
         unknown: int | None,
         end: int,
     ) -> None:
-        parts: list[npt.NDArray[np.int64]] = [np.array([end])]
+        self._tokens, self._units = tokens, units
+        self._ends = np.cumsum(units["token_end"] - units["token_start"])
         self._characters = self._bytes = self._unknown_nats = 0.0
-        left, most_of_one = most_tokens, _most_of_one(units, most_tokens)
-        for unit in units[np.random.Generator(np.random.Philox(0)).permutation(len(units))]:
-            start, stop = int(unit["token_start"]), int(unit["token_end"])
-            taken = min(stop - start, most_of_one, left)
-            if taken <= 0:
-                break
-            share, stop = taken / (stop - start), start + taken
-            parts.append(np.asarray(tokens[start:stop], dtype=np.int64))
-            left -= stop - start
-            self._characters += share * int(unit["characters"])
-            self._bytes += share * int(unit["bytes"])
-            self._unknown_nats += share * int(unit["unknown_bytes"]) * 8 * math.log(2)
-        stream = np.concatenate(parts)
-        self.num_tokens = len(stream) - 1
+        total = int(self._ends[-1])
+        self.num_tokens = min(total, most_tokens)
         lanes = max(1, min(_LANES, self.num_tokens // _BLOCK))
         length = -(-self.num_tokens // lanes)
+        distance = length if self.num_tokens == total else total // lanes
         self._inputs = np.full((lanes, length), end)
         self._targets = np.full((lanes, length), -100)
         for lane in range(lanes):
-            piece = stream[lane * length : (lane + 1) * length + 1]
-            self._inputs[lane, : len(piece) - 1] = piece[:-1]
-            targets = piece[1:]
+            start = lane * distance
+            targets = self._stretch(start, min(start + length, total))
+            if start:
+                self._inputs[lane, 0] = self._token_at(start - 1)
+            self._inputs[lane, 1 : len(targets)] = targets[:-1]
             is_text = (targets >= first_text_token) | (
                 targets == (-1 if unknown is None else unknown)
             )
             self._targets[lane, : len(targets)] = np.where(is_text, targets, -100)
+
+    def _stretch(self, start: int, stop: int) -> npt.NDArray[np.int64]:
+        """Return tokens [start, stop) of all held-out ones end to end, and count their text."""
+        parts = [np.empty(0, dtype=np.int64)]
+        number = int(np.searchsorted(self._ends, start, side="right"))
+        while start < stop:
+            unit = self._units[number]
+            size = int(unit["token_end"] - unit["token_start"])
+            first = int(unit["token_start"]) + start - (int(self._ends[number]) - size)
+            taken = min(stop, int(self._ends[number])) - start
+            parts.append(np.asarray(self._tokens[first : first + taken], dtype=np.int64))
+            share = taken / size
+            self._characters += share * int(unit["characters"])
+            self._bytes += share * int(unit["bytes"])
+            self._unknown_nats += share * int(unit["unknown_bytes"]) * 8 * math.log(2)
+            start, number = start + taken, number + 1
+        return np.concatenate(parts)
+
+    def _token_at(self, position: int) -> int:
+        number = int(np.searchsorted(self._ends, position, side="right"))
+        return int(self._tokens[self._units[number]["token_end"] - (self._ends[number] - position)])
 
     @torch.no_grad()
     def loss(self, network: RecurrentNetwork) -> HeldOutLoss:
@@ -104,11 +116,3 @@ class HeldOutText:
             ).item()
         network.train(was_training)
         return HeldOutLoss(nats + self._unknown_nats, self._characters, self._bytes)
-
-
-def _most_of_one(units: npt.NDArray[np.void], most_tokens: int) -> int:
-    """Return how many tokens of one unit are taken: all where everything is read."""
-    lengths = units["token_end"] - units["token_start"]
-    if int(lengths.sum()) <= most_tokens or len(units) < _FEWEST_UNITS:
-        return most_tokens
-    return max(1, most_tokens // _FEWEST_UNITS)
