@@ -1,6 +1,6 @@
 """The main job in figures: learning, tracing, labels. Run: `make bench`, or this file with names.
 
-    python benchmarks/main_job.py [shakespeare] [trace] [sst2] [hotel] [--data DIR] [--repeat N]
+    python benchmarks/main_job.py [shakespeare] [trace] [sst2] [hotel] [--epochs N] [--repeat N]
 
 Needs the development data (`--data`, by default ../shared/data beside the checkout). Each run is
 printed as one JSON line; figures that are kept stand in benchmarks/README.md with their command.
@@ -16,6 +16,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import memlm
@@ -84,13 +85,13 @@ def trace(data: Path, folder: Path) -> dict[str, object]:
     }
 
 
-def labels(data: Path, folder: Path, name: str) -> dict[str, object]:
+def labels(data: Path, folder: Path, name: str, epochs: int) -> dict[str, object]:
     """The article's project: learn labelled texts, predict the labels of others."""
     memlm.collect_documents(folder / "ws", data / "text-label" / name / "train.csv")
     memlm.prepare_documents(
         folder / "ws", config=memlm.PrepareConfig(tokenizer="word", vocabulary_size=10_000)
     )
-    report = memlm.train_model(folder / "ws", config=ARTICLE)
+    report = memlm.train_model(folder / "ws", config=replace(ARTICLE, epochs=epochs))
     model = memlm.load_model(folder / "ws")
     started = time.perf_counter()
     found = memlm.evaluate_task(model, data / "text-label" / name / "test.csv")
@@ -108,11 +109,11 @@ def labels(data: Path, folder: Path, name: str) -> dict[str, object]:
     }
 
 
-JOBS: dict[str, Callable[[Path, Path], dict[str, object]]] = {
-    "shakespeare": shakespeare,
-    "trace": trace,
-    "sst2": lambda data, folder: labels(data, folder, "en-sst2"),
-    "hotel": lambda data, folder: labels(data, folder, "zh-hotel"),
+JOBS: dict[str, Callable[[Path, Path, int], dict[str, object]]] = {
+    "shakespeare": lambda data, folder, epochs: shakespeare(data, folder),
+    "trace": lambda data, folder, epochs: trace(data, folder),
+    "sst2": lambda data, folder, epochs: labels(data, folder, "en-sst2", epochs),
+    "hotel": lambda data, folder, epochs: labels(data, folder, "zh-hotel", epochs),
 }
 
 
@@ -123,12 +124,13 @@ def main() -> None:
     beside = Path(__file__).resolve().parents[2] / "shared" / "data"
     parser.add_argument("--data", type=Path, default=beside)
     parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--epochs", type=int, default=10, help="of sst2 and hotel")
     options = parser.parse_args()
     for name in options.jobs or JOBS:
         for number in range(options.repeat):
             with tempfile.TemporaryDirectory() as folder:
                 load = os.getloadavg()[0]
-                found = JOBS[name](options.data, Path(folder))
+                found = JOBS[name](options.data, Path(folder), options.epochs)
             print(json.dumps({"job": name, "run": number, "load_before": load} | found), flush=True)
 
 
