@@ -39,7 +39,7 @@ DEFAULT_MINUTES = 2.0
 _TRACED = (
     "‘Curiouser and curiouser!’ cried Alice, and she closed the lid of her laptop. Outside it was "
     "night over Shanghai, and somebody on the next balcony read aloud:\n"
-    "床前明月光，疑是地上霜。举头望明月，低头思手机。\n"
+    "白日依山尽，黄河入海流。\n欲穷千里目，更上一层电梯。\n"
 )
 _PROMPTS = ("Alice ", "春")
 _SEED, _TOKENS = 7, 300
