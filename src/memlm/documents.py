@@ -256,6 +256,11 @@ class DocumentStore:
         """Yield everything that could not be read when its source was last collected."""
         yield from self._rejected("")
 
+    def paths_of(self, root: Root) -> set[str]:
+        """Return the paths of all files of a root that gave documents."""
+        sql = "SELECT DISTINCT path FROM documents WHERE root=?"
+        return {path for (path,) in self._rows(sql, root.number)}
+
     def rejected_in_file(self, root: Root, path: str) -> list[Rejected]:
         """Return what could not be read of one file when it was last read."""
         return list(self._rejected("WHERE x.root=? AND x.path=?", root.number, path))

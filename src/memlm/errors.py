@@ -33,7 +33,7 @@ class MemlmError(Exception):
         return messages.render(f"error.{self.code}.hint", **self.values)
 
     def __str__(self) -> str:
-        return f"{self.message} {self.hint}".strip()
+        return messages.join(self.message, self.hint)
 
 
 class InputError(MemlmError):

@@ -98,6 +98,11 @@ def describe_machine(num_threads: int | None = None) -> dict[str, object]:
     return description
 
 
+def resend_signal(name: str) -> None:
+    """Deliver a signal again, to whoever handles it now that nobody watches."""
+    signal.raise_signal(signal.Signals[name])
+
+
 class SignalWatch:
     """Which signal has asked for an end, if any."""
 

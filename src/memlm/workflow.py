@@ -48,7 +48,7 @@ from memlm.records import (
     Trace,
     TrainReport,
 )
-from memlm.runtime import choose_device, watch_signals
+from memlm.runtime import choose_device, resend_signal, watch_signals
 from memlm.storage import (
     new_file,
     new_folder,
@@ -383,6 +383,15 @@ def ensure_model(
         _documents(opened)  # nothing to train on is said as such
         hears.note("no_model_yet")
         report = train_model(opened, config=config, prepare=prepare, listener=listener)
+        if report.stopped_by is not None:
+            hears.note(
+                "stopped",
+                signal=report.stopped_by,
+                step=report.steps,
+                workspace=opened.path,
+                model=report.model,
+            )
+            resend_signal(report.stopped_by)
         name = report.model
     elif (config or TrainConfig()).changed().keys() - {"device"} or prepare not in (
         None,
@@ -459,10 +468,12 @@ def evaluate_task(
     path: Path | str,
     *,
     config: CollectConfig | None = None,
+    workspace: AnyWorkspace | None = None,
     listener: Listener | None = None,
 ) -> dict[str, Finding]:
     """Predict the label of every text in a file and compare: accuracy and macro F1.
 
+    With `workspace`, texts that stand in its documents are noted: they are no test.
     Raises InputError if the file has no labels or the model learned none.
     """
     from memlm.generate.evaluate import evaluate_labels, majority_label
@@ -473,8 +484,15 @@ def evaluate_task(
     texts = _labelled_texts(path, config or CollectConfig(), listener or Listener())
     true = [str(item.label) for item in texts]
     never_seen = sum(label not in model.label_counts for label in true)
+    if never_seen == len(true):
+        found_labels, known = sorted(set(true)), ", ".join(model.label_counts)
+        raise InputError("labels_all_unknown", found=", ".join(found_labels[:10]), known=known)
     if never_seen:
         (listener or Listener()).note("labels_never_seen", count=never_seen)
+    if workspace is not None:
+        collected = count_collected(workspace, [item.text for item in texts], listener=listener)
+        if collected:
+            (listener or Listener()).note("learned_texts", count=collected, n=len(texts))
     total = sum(model.label_counts.values()) + len(model.label_counts)
     priors = {label: (count + 1) / total for label, count in model.label_counts.items()}
     found = label_probabilities(
@@ -499,6 +517,18 @@ def _labelled_texts(
     if len(labelled) < len(texts):
         listener.note("rows_without_label", count=len(texts) - len(labelled))
     return labelled
+
+
+def count_collected(
+    workspace: AnyWorkspace, texts: Iterable[str], *, listener: Listener | None = None
+) -> int:
+    """Return how many of these texts stand whole in the documents, where a model learns them."""
+    opened = _open(workspace)
+    if not opened.documents_file.exists():
+        return 0
+    _ensure_index(opened, listener or Listener())
+    index = open_index(opened.character_index)
+    return sum(index.count(text) > 0 for text in texts)
 
 
 def read_whole_text(path: Path | str, encoding: str | None = None) -> str:

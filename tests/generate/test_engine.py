@@ -293,9 +293,41 @@ def test_the_label_wished_for_opens_the_text(reciter, labelled):
     assert heard[0] == [labelled.labels["yes"]]
 
 
-def test_without_a_wish_the_model_draws_a_label(uniform, labelled):
-    found = _write(uniform(labelled.vocabulary_size), labelled, samples=40, seed=0, tokens=2)
-    assert {one.label for one in found} == {"no", "yes"}
+def test_without_a_wish_the_model_draws_a_label_or_none(uniform, labelled):
+    found = _write(uniform(labelled.vocabulary_size), labelled, samples=200, seed=0, tokens=2)
+    assert {one.label for one in found} == {"no", "yes", None}
+
+
+class _KnowsLabels:
+    """A language model that writes "a" after the label `yes` and "b" after everything else."""
+
+    def __init__(self, tokenizer):
+        self.tokenizer, self.vocabulary_size = tokenizer, tokenizer.vocabulary_size
+        self._a, self._b = (int(i) for i in tokenizer.encode("ab").ids)
+
+    def start(self, batch):
+        return np.zeros(batch, dtype=bool)
+
+    def advance(self, state, tokens):
+        is_yes = (state | (tokens == self.tokenizer.labels["yes"])) & (tokens != 0)
+        weights = np.full((len(tokens), self.vocabulary_size), 0.01)
+        weights[np.arange(len(tokens)), np.where(is_yes, self._a, self._b)] = 1.0
+        return np.log(weights / weights.sum(axis=1, keepdims=True)), is_yes
+
+    def read(self, state, tokens):
+        columns = []
+        for column in tokens.T:
+            found, state = self.advance(state, column)
+            columns.append(found)
+        return np.stack(columns, axis=1), state
+
+    def select(self, state, rows):
+        return state[rows]
+
+
+def test_the_label_that_is_drawn_fits_the_prompt(labelled):
+    found = _write(_KnowsLabels(labelled), labelled, prompt="aaaa", samples=50, seed=0, tokens=1)
+    assert {one.label for one in found} == {"yes"}
 
 
 def test_an_unknown_label_is_refused_and_the_known_are_named(uniform, labelled):

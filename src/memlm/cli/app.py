@@ -28,7 +28,7 @@ from memlm import __version__
 from memlm.cli.console import print_error
 from memlm.cli.help import HelpFormatter, root_help
 from memlm.errors import ConfigError, MemlmError, NotFoundError
-from memlm.messages import LANGUAGES, Language, in_language, render
+from memlm.messages import LANGUAGES, Language, current_language, in_language, render
 
 COMMANDS = (
     "demo", "train", "generate", "trace", "collect", "prepare", "score", "evaluate", "info",
@@ -72,6 +72,8 @@ def run(words: Sequence[str]) -> int:
 def _dispatch(words: list[str]) -> int:
     leading = _leading_options(words)
     words = [*words[leading:], *words[:leading]]
+    if words[:1] == ["help"] and words[1:2] and words[1] in COMMANDS:
+        words = [words[1], "--help"]
     if leading == len(words) or words[0] in ("--help", "-h", "help"):
         root_help(COMMANDS)
         return 0
@@ -194,7 +196,10 @@ def _as_our_own(error: CycloptsError, command: str) -> ConfigError:
 
 def _suggest(word: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return render("suggestion", known=close[0]) + " " if close else ""
+    if not close:
+        return ""
+    gap = "" if current_language() == "zh" else " "
+    return render("suggestion", known=close[0]) + gap
 
 
 def _manner(words: Sequence[str]) -> tuple[bool, bool, Language | None]:

@@ -57,7 +57,7 @@ def print_error(code: str, message: str, hint: str, *, as_json: bool) -> None:
     if as_json:
         print_json({"error": {"code": code, "message": message, "hint": hint}})
     else:
-        err.print(Text(f"memlm: {message} {hint}".rstrip().replace("\n", " "), style="red"))
+        err.print(Text(f"memlm: {messages.join(message, hint)}".replace("\n", " "), style="red"))
 
 
 def say(key: str, **values: Any) -> None:  # Any: what the sentence formats

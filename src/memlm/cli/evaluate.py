@@ -33,7 +33,9 @@ def evaluate(
         model = ensure_model(
             workspace, which.model, config=training, prepare=cutting, listener=listener
         )
-        findings = evaluate_task(model, file, config=reading, listener=listener)
+        findings = evaluate_task(
+            model, file, config=reading, workspace=workspace, listener=listener
+        )
     if common.json:
         print_json(
             {name: asdict(finding) for name, finding in findings.items()} | {"model": model.name}

@@ -59,21 +59,20 @@ def generate(
             workspace, which.model, config=training, prepare=cutting, listener=listener
         )
         is_streamed = not (common.json or trace or writing.samples > 1)
-        if is_streamed:
-            out.print(Text(given, style="dim"), end="")
+        piece = _PieceWriter(given)
         written = generate_text(
             model,
             given,
             config=writing,
             trace_in=workspace if trace else None,
-            on_text=_print_piece if is_streamed else lambda sample, text: None,
+            on_text=piece.write if is_streamed else lambda sample, text: None,
             listener=listener,
         )
     if common.json:
         print_json(_to_json(written, model.name))
         return 0
     if is_streamed:
-        out.print()
+        piece.write(0, "\n")
     for number, one in enumerate(written, start=1):
         if not is_streamed:
             _print_whole(one, number, len(written))
@@ -89,9 +88,18 @@ def _prompt(given: str | None) -> str:
     return normalise_text(given)
 
 
-def _print_piece(sample: int, text: str) -> None:
-    out.file.write(visible(text) if out.is_terminal else text)
-    out.file.flush()
+class _PieceWriter:
+    """Prints a text as it is written, after its prompt: not before the first piece is sure."""
+
+    def __init__(self, prompt: str) -> None:
+        self._prompt: str | None = prompt
+
+    def write(self, sample: int, text: str) -> None:
+        if self._prompt is not None:
+            out.print(Text(visible(self._prompt), style="dim"), end="")
+            self._prompt = None
+        out.file.write(visible(text) if out.is_terminal else text)
+        out.file.flush()
 
 
 def _print_whole(one: Generation, number: int, total: int) -> None:

@@ -11,7 +11,7 @@ from memlm.cli.reading import read_whole
 from memlm.predict.score import check_window
 from memlm.prepare import PrepareConfig
 from memlm.train import TrainConfig
-from memlm.workflow import ensure_model, score_text
+from memlm.workflow import count_collected, ensure_model, score_text
 
 
 def score(
@@ -35,6 +35,8 @@ def score(
             workspace, which.model, config=training, prepare=cutting, listener=listener
         )
         found = score_text(model, text, window=window)
+        if count_collected(workspace, [text.strip()], listener=listener):
+            listener.note("learned_texts", count=1, n=1)
     if common.json:
         print_json(asdict(found) | {"model": model.name, "file": str(file)})
         return 0

@@ -25,7 +25,7 @@ def trace(
     common: Common = CommonOptions(),  # noqa: B008  # frozen
 ) -> int:
     given = {str(file): read_whole(file, encoding=encoding) for file in files}
-    if text is not None:
+    if text is not None and text.strip():
         given["--text"] = normalise_text(text)
     if not given:
         raise ConfigError("nothing_to_trace")

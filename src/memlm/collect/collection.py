@@ -49,9 +49,11 @@ class Collection:
         known = [found for found in hashes.values() if found is not None]
         root, prefix = self._root_of(source, known)
         below: dict[Path, tuple[Root, Path] | None] = {}
+        gone = {path for path in self._store.paths_of(root) if path.startswith(prefix)}
         for number, file in enumerate(files, start=1):
             place = root, f"{prefix}{file.relative}" if root.is_folder else ""
             place = self._collected_by_itself(source, file, below) or place
+            gone.discard(place[1])
             bytes_hash, problem = hashes[file.path], file.problem
             if bytes_hash is None:
                 unreadable = SourceProblem(code="not_readable", values={"path": file.relative})
@@ -59,6 +61,9 @@ class Collection:
             else:
                 self._read_file(file.path, *place, bytes_hash)
             self._progress(number, len(files))
+        if gone and source.is_dir():
+            values = {"count": len(gone), "source": source.name}
+            self._note(SourceNote(code="vanished", values=values))
 
     def read_texts(self, texts: Iterable[TextFromMemory]) -> None:
         """Read texts that were handed over in Python; those of earlier calls stay."""

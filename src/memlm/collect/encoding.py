@@ -131,4 +131,16 @@ def _guess(sample: bytes) -> str:
     from charset_normalizer import from_bytes
 
     best = from_bytes(sample).best()
-    return best.encoding if best is not None else "cp1252"
+    if best is None:
+        return "cp1252"
+    # The code pages of Windows differ in few letters; the western one is by far the commonest.
+    is_western = best.encoding.startswith("cp125") and _decodes(sample, "cp1252")
+    return "cp1252" if is_western else best.encoding
+
+
+def _decodes(sample: bytes, encoding: str) -> bool:
+    try:
+        sample.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,7 +1,8 @@
 """The one loop that writes: state carried, never recomputed, all samples side by side.
 
 A text begins after an end-of-document token and, if documents have labels, with a label: the one
-wished for, or one that the model draws. Streamed text comes in whole characters.
+wished for, or one (or none) that is drawn in proportion to how well it fits the prompt. Streamed
+text comes in whole characters.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from memlm.language_model import LanguageModel, LogProbabilities, State, Tokeniz
 from memlm.records import Generation
 
 _PROMPT_BLOCK = 512
+_LARGEST_BLOCK_VALUES = 1 << 24
 
 
 def generate_texts(
@@ -43,7 +45,7 @@ def generate_texts(
     seed = config.seed if config.seed is not None else secrets.randbits(32)
     random = np.random.Generator(np.random.Philox(seed))
     prompt_ids = _encode_prompt(tokenizer, prompt)
-    labels = _draw_labels(model, tokenizer, config, random)
+    labels = _draw_labels(model, tokenizer, prompt_ids, config, random)
     found, state = _read_prompt(model, tokenizer, prompt_ids, labels)
     writers = [
         _Writer(tokenizer, prompt_ids, config, number, on_text) for number in range(len(labels))
@@ -138,6 +140,7 @@ def _visible(symbol: str) -> str:
 def _draw_labels(
     model: LanguageModel,
     tokenizer: Tokenizer,
+    prompt_ids: npt.NDArray[np.int64],
     config: GenerateConfig,
     random: np.random.Generator,
 ) -> list[int | None]:
@@ -150,10 +153,46 @@ def _draw_labels(
             known = ", ".join(tokenizer.labels)
             raise NotFoundError("label_unknown", label=config.label, known=known)
         return [tokenizer.labels[config.label]] * config.samples
-    ids = np.array(list(tokenizer.labels.values()))
-    found, _ = model.advance(model.start(1), np.array([tokenizer.end]))
-    shares = normalise(found[:, ids].astype(np.float64))[0]
-    return [int(token) for token in random.choice(ids, size=config.samples, p=shares)]
+    choices: list[int | None] = [None, *tokenizer.labels.values()]
+    fit = _log_fit(model, tokenizer, prompt_ids, choices)
+    shares = normalise(fit[None])[0]
+    drawn = random.choice(len(choices), size=config.samples, p=shares)
+    return [choices[int(place)] for place in drawn]
+
+
+def _log_fit(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    prompt_ids: npt.NDArray[np.int64],
+    choices: list[int | None],
+) -> npt.NDArray[np.float64]:
+    """Return log p(label) + log p(prompt | label) of each label; None is a text without one."""
+    found, state = model.advance(model.start(1), np.array([tokenizer.end]))
+    labels = np.array([label for label in choices if label is not None])
+    known = found[0, labels].astype(np.float64)
+    without = np.log(max(1e-12, 1.0 - float(np.exp(known).sum())))
+    fit = np.array([without, *known])
+    if not len(prompt_ids):
+        return fit
+    state = model.select(state, np.zeros(len(choices), dtype=np.int64))
+    opened, with_label = model.advance(model.select(state, np.arange(1, len(choices))), labels)
+    rows = [(found, model.select(state, np.array([0]))), (opened, with_label)]
+    likelihoods = [_log_likelihood(model, first, state, prompt_ids) for first, state in rows]
+    return fit + np.concatenate(likelihoods)
+
+
+def _log_likelihood(
+    model: LanguageModel, first: LogProbabilities, state: State, ids: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """Return log p(ids) of each row, given the distribution (B, V) of the first of them."""
+    total = first[:, ids[0]].astype(np.float64)
+    block = max(1, min(_PROMPT_BLOCK, _LARGEST_BLOCK_VALUES // first.size))
+    for start in range(0, len(ids) - 1, block):
+        inputs = ids[start : min(start + block, len(ids) - 1)]
+        found, state = model.read(state, np.tile(inputs, (len(first), 1)))
+        targets = ids[start + 1 : start + 1 + len(inputs)]
+        total += found[:, np.arange(len(targets)), targets].sum(axis=1)
+    return total
 
 
 def _read_prompt(
@@ -163,7 +202,9 @@ def _read_prompt(
     labels: list[int | None],
 ) -> tuple[LogProbabilities, State]:
     """Return the distribution (B, V) of the first token to write, and the state."""
-    openings = [[tokenizer.end] + ([] if label is None else [label]) for label in labels]
+    # Beside rows with a label, one without begins with a second end, which changes nothing.
+    blank = [tokenizer.end] if any(label is not None for label in labels) else []
+    openings = [[tokenizer.end, *(blank if label is None else [label])] for label in labels]
     rows = np.array([opening + prompt_ids.tolist() for opening in openings])
     state = model.start(len(labels))
     for start in range(0, rows.shape[1] - 1, _PROMPT_BLOCK):

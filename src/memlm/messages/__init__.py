@@ -59,6 +59,11 @@ def render(key: str, /, **values: Any) -> str:  # Any: whatever the sentence for
     return catalogue(current_language())[key].format(**values)
 
 
+def join(*sentences: str) -> str:
+    """Return sentences one after the other; Chinese ones need no space between them."""
+    return ("" if current_language() == "zh" else " ").join(filter(None, sentences))
+
+
 def find(key: str) -> str | None:
     """Return the template `key` in the language in force, or None where there is none."""
     return catalogue(current_language()).get(key)
