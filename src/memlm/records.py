@@ -36,6 +36,8 @@ class SourceText:
     """The row's own id, where it has one."""
     label: str | None = None
     fields: Mapping[str, object] = field(default_factory=dict)
+    member: str = ""
+    """Path inside the archive, where the file is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,8 @@ class SourceProblem:
     values: Mapping[str, object]
     position: int | None = None
     """Line, from 1; None for a whole file."""
+    member: str = ""
+    """Path inside the archive, where the file is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +76,9 @@ class Dropped:
     document_id: str
     step: str
     reason: str
+    """Code of the sentence `dropped.<reason>`."""
+    values: Mapping[str, object] = field(default_factory=dict)
+    """The numbers that decided, and what fills in the sentence; never text of the document."""
 
 
 @dataclass(frozen=True, kw_only=True)

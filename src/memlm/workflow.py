@@ -18,6 +18,7 @@ from memlm import messages
 from memlm.collect import (
     CollectConfig,
     Collection,
+    Reading,
     TextFromMemory,
     list_files,
     normalise_text,
@@ -505,7 +506,7 @@ def evaluate_task(
 def _labelled_texts(
     path: Path | str, config: CollectConfig, listener: Listener
 ) -> list[SourceText]:
-    items = list(read_file(_existing_file(path), config))
+    items = list(read_file(_existing_file(path), Reading(config=config)))
     for item in items:
         if isinstance(item, SourceProblem):
             reason = messages.render(f"error.{item.code}.message", **item.values)
@@ -536,7 +537,7 @@ def read_whole_text(path: Path | str, encoding: str | None = None) -> str:
 
     Raises NotFoundError if there is no such file, InputError if it is not text.
     """
-    found = read_text_file(_existing_file(path), CollectConfig(encoding=encoding))
+    found = read_text_file(_existing_file(path), Reading(config=CollectConfig(encoding=encoding)))
     return next(item.text for item in found if isinstance(item, SourceText))
 
 

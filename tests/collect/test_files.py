@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memlm.collect import CollectConfig, normalise_text, read_text_file
+from memlm.collect import CollectConfig, Limits, Reading, normalise_text, read_text_file
 from memlm.collect.files import texts_from_memory
 from memlm.errors import InputError
 from memlm.records import SourceNote, SourceProblem, SourceText
@@ -17,7 +17,7 @@ from memlm.records import SourceNote, SourceProblem, SourceText
 def read(tmp_path: Path, data: bytes, **options: str) -> str:
     path = tmp_path / "a.txt"
     path.write_bytes(data)
-    found = read_text_file(path, CollectConfig(**options))
+    found = read_text_file(path, Reading(config=CollectConfig(**options)))
     return next(item.text for item in found if isinstance(item, SourceText))
 
 
@@ -45,7 +45,7 @@ def test_named_encoding_is_taken(tmp_path: Path) -> None:
 
 def test_encoding_found_by_evidence_is_noted(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes("这是中文的书，我们都读过。".encode("gb18030"))
-    note, _ = read_text_file(tmp_path / "a.txt", CollectConfig())
+    note, _ = read_text_file(tmp_path / "a.txt", Reading(config=CollectConfig()))
     assert isinstance(note, SourceNote)
     assert note.values == {"path": "a.txt", "encoding": "gb18030"}
 
@@ -57,12 +57,11 @@ def test_file_without_text_is_refused(tmp_path: Path, data: bytes) -> None:
     assert caught.value.code == "file_empty"
 
 
-def test_file_that_is_too_large_is_refused_unread(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("memlm.collect.files.LARGEST_FILE_BYTES", 3)
+def test_file_that_is_too_large_is_refused_unread(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"four")
+    reading = Reading(config=CollectConfig(), limits=Limits(text_bytes=3))
     with pytest.raises(InputError) as caught:
-        read(tmp_path, b"four")
+        list(read_text_file(tmp_path / "a.txt", reading))
     assert caught.value.code == "file_too_large"
 
 

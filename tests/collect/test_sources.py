@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from memlm.collect import CollectConfig, list_files, read_file
+from memlm.collect import CollectConfig, Reading, list_files, read_file
 from memlm.errors import InputError, NotFoundError
 
 
@@ -57,7 +57,7 @@ def test_file_with_a_known_ending_or_none_is_read(corpus: Path, name: str) -> No
 def test_unknown_ending_names_those_that_are_known(tmp_path: Path) -> None:
     (tmp_path / "a.docx").write_bytes(b"x")
     with pytest.raises(InputError, match=r"\.docx.*\.csv.*\.txt"):
-        list(read_file(tmp_path / "a.docx", CollectConfig()))
+        list(read_file(tmp_path / "a.docx", Reading(config=CollectConfig())))
 
 
 def test_linked_folder_is_left_alone_so_that_no_loop_is_walked(corpus: Path) -> None:

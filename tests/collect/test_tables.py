@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memlm.collect import CollectConfig, normalise_text, read_file
+from memlm.collect import CollectConfig, Reading, normalise_text, read_file
 from memlm.errors import InputError
 from memlm.records import SourceNote, SourceProblem, SourceText
 
@@ -22,7 +22,7 @@ Item = SourceText | SourceProblem | SourceNote
 def read(tmp_path: Path, data: str | bytes, name: str = "rows.csv", **options: str) -> list[Item]:
     path = tmp_path / name
     path.write_bytes(data if isinstance(data, bytes) else data.encode())
-    return list(read_file(path, CollectConfig(**options)))
+    return list(read_file(path, Reading(config=CollectConfig(**options))))
 
 
 def texts(items: Iterable[Item]) -> list[str]:

@@ -5,13 +5,15 @@ as a problem with its line and its reason.
 """
 
 from memlm.collect.collection import Collection
-from memlm.collect.config import CollectConfig
+from memlm.collect.config import CollectConfig, Limits, Reading
 from memlm.collect.files import TextFromMemory, normalise_text, read_text_file
 from memlm.collect.sources import list_files, read_file
 
 __all__ = [
     "CollectConfig",
     "Collection",
+    "Limits",
+    "Reading",
     "TextFromMemory",
     "list_files",
     "normalise_text",

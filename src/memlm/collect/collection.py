@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
-from memlm.collect.config import CollectConfig
+from memlm.collect.config import CollectConfig, Reading
 from memlm.collect.files import TextFromMemory, texts_from_memory
 from memlm.collect.sources import TABLES, SourceFile, read_file, relative_name
 from memlm.documents import DocumentStore, MergeCounts, Root
@@ -31,12 +31,14 @@ class Collection:
         config: CollectConfig,
         *,
         split: Split | None,
+        scratch: Path | None = None,
         note: Callable[[SourceNote], None],
         progress: Callable[[int, int], None],
     ) -> None:
-        self._store, self._config, self._split = store, config, split
+        self._store, self._split = store, split
+        self._reading = Reading(config=config, scratch=scratch)
         self._note, self._progress = note, progress
-        self._reading = hash_json([asdict(config), split])
+        self._manner = hash_json([asdict(config), split])
         self._totals = MergeCounts()
         self._rejected: list[Rejected] = []
         self._roots_in_use: set[int] = set()
@@ -136,15 +138,13 @@ class Collection:
         return found, prefix
 
     def _read_file(self, path: Path, root: Root, relative: str, bytes_hash: str) -> None:
-        if self._store.file_is_current(
-            root, relative, bytes_hash=bytes_hash, reading=self._reading
-        ):
+        if self._store.file_is_current(root, relative, bytes_hash=bytes_hash, reading=self._manner):
             self._totals.unchanged += self._store.count_in_file(root, relative)
             self._rejected += self._store.rejected_in_file(root, relative)
             self._has_read_a_table |= path.suffix.lower() in TABLES
             return
         try:
-            self._merge(root, relative, read_file(path, self._config), bytes_hash=bytes_hash)
+            self._merge(root, relative, read_file(path, self._reading), bytes_hash=bytes_hash)
             self._has_read_a_table |= path.suffix.lower() in TABLES
         except InputError as error:
             if error.code == "column_missing":
@@ -164,7 +164,7 @@ class Collection:
         keeps_others: bool = False,
     ) -> None:
         with self._store.merging(
-            root, path, bytes_hash=bytes_hash, reading=self._reading, keeps_others=keeps_others
+            root, path, bytes_hash=bytes_hash, reading=self._manner, keeps_others=keeps_others
         ) as merge:
             for item in found:
                 if isinstance(item, SourceText):

@@ -1,6 +1,7 @@
-"""What a person may say about how sources are to be read."""
+"""What a person may say about how sources are read, and the limits that every reader keeps."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,3 +16,39 @@ class CollectConfig:
     """Column that names each row for good; `id` if there is one."""
     encoding: str | None = None
     """Encoding of all the sources; found for each file if not given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How much one source may ask of the machine before its reader gives up on it."""
+
+    text_bytes: int = 10**9
+    """Bytes of one text."""
+    parsed_bytes: int = 200 * 10**6
+    """Bytes of one HTML, PDF, DOCX, ODT or EPUB file."""
+    parse_seconds: float = 60.0
+    """Seconds that a parser of those formats may take for one file."""
+    parse_memory_bytes: int = 2 * 10**9
+    """Memory that such a parser may take, where the system can bound it."""
+    unpacked_bytes: int = 64 * 10**9
+    """Bytes that one archive may unpack to."""
+    unpacked_ratio: float = 200.0
+    """Times its own size that compressed data may unpack to, once beyond `ratio_free_bytes`."""
+    ratio_free_bytes: int = 32 * 10**6
+    """Bytes that compressed data may always unpack to."""
+    members: int = 1_000_000
+    """Members of one archive."""
+    depth: int = 4
+    """Archives inside archives."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What a reader is told beside the file: the wishes, the limits, and where it may unpack."""
+
+    config: CollectConfig
+    limits: Limits = Limits()
+    scratch: Path | None = None
+    """Folder for what must be unpacked, emptied by its owner; the system's own if None."""
+    depth: int = 0
+    """Archives around this file."""

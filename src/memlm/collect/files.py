@@ -7,33 +7,32 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from memlm.collect.config import CollectConfig
+from memlm.collect.config import Reading
 from memlm.collect.encoding import find_encoding
 from memlm.errors import InputError
 from memlm.records import SourceNote, SourceProblem, SourceText
 
-LARGEST_FILE_BYTES = 10**9
 TextFromMemory = str | tuple[str, str] | Mapping[str, object]
 
 
 def read_text_file(
-    path: Path, config: CollectConfig
+    path: Path, reading: Reading
 ) -> Iterator[SourceText | SourceProblem | SourceNote]:
     """Yield the one text of a file, decoded and normalised."""
     size = path.stat().st_size
-    if size > LARGEST_FILE_BYTES:
+    if size > reading.limits.text_bytes:
         raise InputError("file_too_large", path=path.name, size_mb=size / 1e6)
-    encoding = find_encoding(path, wish=config.encoding)
-    yield from note_encoding(path, encoding, config)
+    encoding = find_encoding(path, wish=reading.config.encoding)
+    yield from note_encoding(path, encoding, reading)
     text = normalise_text(path.read_text(encoding=encoding))
     if not text.strip():
         raise InputError("file_empty", path=path.name)
     yield SourceText(text=text)
 
 
-def note_encoding(path: Path, encoding: str, config: CollectConfig) -> Iterator[SourceNote]:
+def note_encoding(path: Path, encoding: str, reading: Reading) -> Iterator[SourceNote]:
     """Yield a note where an encoding was found that people do not expect."""
-    if config.encoding is None and not encoding.startswith("utf-8"):
+    if reading.config.encoding is None and not encoding.startswith("utf-8"):
         yield SourceNote(code="encoding_found", values={"path": path.name, "encoding": encoding})
 
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from memlm.collect.config import CollectConfig
+from memlm.collect.config import Reading
 from memlm.collect.files import read_text_file
 from memlm.collect.tables import read_csv, read_json_lines, read_tsv
 from memlm.errors import InputError, NotFoundError
 from memlm.records import SourceNote, SourceProblem, SourceText
 
-Reader = Callable[[Path, CollectConfig], Iterator[SourceText | SourceProblem | SourceNote]]
+Reader = Callable[[Path, Reading], Iterator[SourceText | SourceProblem | SourceNote]]
 
 READERS: dict[str, Reader] = {
     "": read_text_file,  # no ending: judged by content
@@ -59,9 +59,7 @@ def list_files(source: Path) -> Iterator[SourceFile]:
         raise NotFoundError("source_missing", path=source)
 
 
-def read_file(
-    path: Path, config: CollectConfig
-) -> Iterator[SourceText | SourceProblem | SourceNote]:
+def read_file(path: Path, reading: Reading) -> Iterator[SourceText | SourceProblem | SourceNote]:
     """Yield what is in one file: texts, rows that are no texts, and notes.
 
     Raises InputError if the file as a whole cannot be read.
@@ -70,7 +68,7 @@ def read_file(
     if reader is None:
         raise InputError("ending_unknown", **_ending(path))
     try:
-        yield from reader(path, config)
+        yield from reader(path, reading)
     except OSError as error:  # not allowed, or the disk gave some of it and then no more
         raise InputError("not_readable", path=path.name) from error
 

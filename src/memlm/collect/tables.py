@@ -15,7 +15,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TextIO
 
-from memlm.collect.config import CollectConfig
+from memlm.collect.config import Reading
 from memlm.collect.encoding import find_encoding
 from memlm.collect.files import normalise_text, note_encoding
 from memlm.errors import InputError
@@ -40,20 +40,20 @@ class _Columns:
     key: str | None
 
 
-def read_csv(path: Path, config: CollectConfig) -> Iterator[Item]:
+def read_csv(path: Path, reading: Reading) -> Iterator[Item]:
     """Yield the rows of a comma-separated file (semicolons, tabs and bars are noticed)."""
-    yield from _read_separated(path, config, has_quotes=True)
+    yield from _read_separated(path, reading, has_quotes=True)
 
 
-def read_tsv(path: Path, config: CollectConfig) -> Iterator[Item]:
+def read_tsv(path: Path, reading: Reading) -> Iterator[Item]:
     """Yield the rows of a tab-separated file; quotes in it are ordinary characters."""
-    yield from _read_separated(path, config, has_quotes=False)
+    yield from _read_separated(path, reading, has_quotes=False)
 
 
-def read_json_lines(path: Path, config: CollectConfig) -> Iterator[Item]:
+def read_json_lines(path: Path, reading: Reading) -> Iterator[Item]:
     """Yield the objects (or strings) of a file that holds one JSON value a line."""
-    encoding = find_encoding(path, wish=config.encoding)
-    yield from note_encoding(path, encoding, config)
+    encoding = find_encoding(path, wish=reading.config.encoding)
+    yield from note_encoding(path, encoding, reading)
     with path.open(encoding=encoding, newline="\n") as file:
         items = _json_rows(file)
         sample = list(islice(items, _SAMPLE_ROWS))
@@ -61,12 +61,12 @@ def read_json_lines(path: Path, config: CollectConfig) -> Iterator[Item]:
             raise InputError("file_empty", path=path.name)
         rows = [row for _, row in sample if isinstance(row, dict)]
         header = list(dict.fromkeys(name for row in rows for name in row))  # not all have all keys
-        columns = _choose_columns(path, config, header, rows) if rows else None
+        columns = _choose_columns(path, reading, header, rows) if rows else None
         for line, row in chain(sample, items):
             if isinstance(row, SourceProblem):
                 yield row
                 continue
-            columns = columns or _choose_columns(path, config, list(row), [row])
+            columns = columns or _choose_columns(path, reading, list(row), [row])
             yield from _row_to_text(row, columns, line)
 
 
@@ -92,9 +92,9 @@ def _constant(name: str) -> str | None:
     return None if name == "NaN" else name
 
 
-def _read_separated(path: Path, config: CollectConfig, *, has_quotes: bool) -> Iterator[Item]:
-    encoding = find_encoding(path, wish=config.encoding)
-    yield from note_encoding(path, encoding, config)
+def _read_separated(path: Path, reading: Reading, *, has_quotes: bool) -> Iterator[Item]:
+    encoding = find_encoding(path, wish=reading.config.encoding)
+    yield from note_encoding(path, encoding, reading)
     csv.field_size_limit(_LARGEST_FIELD)
     with path.open(encoding=encoding, newline="") as file:
         rows = _rows(path, file, _find_delimiter(file) if has_quotes else None)
@@ -107,7 +107,7 @@ def _read_separated(path: Path, config: CollectConfig, *, has_quotes: bool) -> I
             raise InputError("columns_repeated", path=path.name, found=", ".join(header))
         sample = list(islice(rows, _SAMPLE_ROWS))
         columns = _choose_columns(
-            path, config, header, [dict(zip(header, row, strict=False)) for _, row in sample]
+            path, reading, header, [dict(zip(header, row, strict=False)) for _, row in sample]
         )
         for line, row in chain(sample, rows):
             if len(row) != len(header):
@@ -178,14 +178,14 @@ def _find_delimiter(file: TextIO) -> str:
 
 
 def _choose_columns(
-    path: Path, config: CollectConfig, header: list[str], sample: list[dict[str, object]]
+    path: Path, reading: Reading, header: list[str], sample: list[dict[str, object]]
 ) -> _Columns:
-    text = _named(path, config.text_column, header) or _by_name(header, _TEXT_NAMES)
+    text = _named(path, reading.config.text_column, header) or _by_name(header, _TEXT_NAMES)
     text = text or _longest_column(header, sample)
     if text is None:
         raise InputError("text_column_unknown", path=path.name, found=", ".join(header))
-    label = _named(path, config.label_column, header) or _by_name(header, _LABEL_NAMES)
-    key = _named(path, config.id_column, header) or _by_name(header, ("id",))
+    label = _named(path, reading.config.label_column, header) or _by_name(header, _LABEL_NAMES)
+    key = _named(path, reading.config.id_column, header) or _by_name(header, ("id",))
     return _Columns(text=text, label=label if label != text else None, key=key)
 
 
