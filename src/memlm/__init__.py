@@ -17,7 +17,7 @@ from memlm.errors import MemlmError
 from memlm.generate.config import GenerateConfig
 from memlm.inventory import describe_workspace
 from memlm.models import NetworkConfig
-from memlm.prepare import PrepareConfig
+from memlm.prepare import CleanConfig, PrepareConfig
 from memlm.train import TrainConfig
 from memlm.workflow import (
     Listener,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "CleanConfig",
     "CollectConfig",
     "DocumentStore",
     "GenerateConfig",

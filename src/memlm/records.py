@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Split = Literal["train", "held_out"]
-SPLITS: tuple[Split, ...] = ("train", "held_out")
+Split = Literal["train", "held_out", "sealed"]
+SPLITS: tuple[Split, ...] = ("train", "held_out", "sealed")
 SpanKind = Literal["recited", "recombined", "new"]
 
 

@@ -30,10 +30,16 @@ from memlm.errors import ConfigError, CorruptArtefactError, InputError, NotFound
 from memlm.index import SegmentDocument, is_current, open_index, refresh_index
 from memlm.memory import trace_spans
 from memlm.prepare import (
+    TOKENIZERS,
+    CleanConfig,
+    CleanedDocuments,
     PrepareConfig,
     TokenStore,
+    clean_documents,
+    is_clean,
     load_tokenizer,
     settle_config,
+    survey_parts,
     tokenizer_name,
     write_token_store,
 )
@@ -138,13 +144,16 @@ def prepare_documents(
     workspace: AnyWorkspace,
     *,
     config: PrepareConfig | None = None,
+    cleaning: CleanConfig | None = None,
     held_out: Iterable[Path | str] = (),
+    processes: int | None = None,
     listener: Listener | None = None,
 ) -> PrepareReport:
-    """Cut the documents into tokens, unless that was done and nothing has changed since.
+    """Clean the documents and cut them into tokens, unless that was done and nothing has changed.
 
-    Without `config` the tokenizer prepared last is used again, else one that suits the text.
-    Files in `held_out` are collected as text that is measured on and never learned from.
+    Without `config` the tokenizer prepared last is used again, else one that suits the text; so is
+    the cleaning. Files in `held_out` are collected as text that is measured on and never learned
+    from. The result does not depend on `processes` (None: one a core where there is much to do).
     """
     hears = listener or Listener()
     opened = _open(workspace)
@@ -152,32 +161,74 @@ def prepare_documents(
     if held_out_files:
         collect_documents(opened, *held_out_files, split="held_out", listener=listener)
     wish = config if config is not None and config != PrepareConfig() else None
+    wish = wish or _last_prepare_config(opened) or PrepareConfig()
+    wish.check()
     with opened.writing(), _documents(opened) as store:
+        digest = store.digest()
+        cleaned = _clean(opened, digest, _cleaning(opened, cleaning), processes, hears)
+        parts = cleaned.parts()
         settled = settle_config(
-            store,
-            wish or _last_prepare_config(opened) or PrepareConfig(),
-            note=lambda code, values: hears.note(code, **values),
+            survey_parts(parts), wish, note=lambda code, values: hears.note(code, **values)
         )
-        folder = opened.prepared(tokenizer_name(settled.tokenizer, settled.vocabulary_size))
-        made_from = {"documents": store.digest(), "config": asdict(settled)}
+        name = tokenizer_name(settled.tokenizer, settled.vocabulary_size)
+        folder = opened.prepared(name)
+        # A file of a tokenizer lies outside the workspace: it is known by its name from now on.
+        kept = settled if settled.tokenizer in TOKENIZERS else replace(settled, tokenizer=name)
+        made_from = {
+            "documents": digest,
+            "config": asdict(kept),
+            "cleaning": cleaned.header["config"],
+        }
         if not _is_made_from(folder, made_from):
             hears.note("preparing", tokenizer=folder.name)
             with new_folder(folder, made_from=made_from) as temporary:
                 write_token_store(
                     temporary,
-                    lambda: store,
+                    parts,
                     settled,
+                    dropped=cleaned.folder / "dropped.jsonl",
+                    work=opened.unfinished(name),
+                    processes=processes,
                     progress=lambda done, total: hears.progress("prepare", done, total),
                 )
         opened.remember(tokenizer=folder.name)
     return _open_tokens(folder).report()
 
 
+def _clean(
+    workspace: Workspace,
+    digest: str,
+    config: CleanConfig,
+    processes: int | None,
+    listener: Listener,
+) -> CleanedDocuments:
+    if is_clean(workspace.cleaned, digest=digest, config=config):
+        return CleanedDocuments(workspace.cleaned, workspace.documents_file)
+    return clean_documents(
+        workspace.cleaned,
+        workspace.documents_file,
+        config,
+        processes=processes,
+        progress=lambda done, total: listener.progress("clean", done, total),
+    )
+
+
+def _cleaning(workspace: Workspace, wish: CleanConfig | None) -> CleanConfig:
+    """Return how to clean: as wished, else as last time."""
+    if wish is None and (workspace.cleaned / "cleaned.json").exists():
+        last = CleanedDocuments(workspace.cleaned, workspace.documents_file)
+        return CleanConfig.from_json(last.header["config"])
+    return wish or CleanConfig()
+
+
 def _last_prepare_config(workspace: Workspace) -> PrepareConfig | None:
     name = workspace.settings().get("tokenizer")
     if name is None or not (workspace.prepared(name) / "manifest.json").exists():
         return None
-    return PrepareConfig(**read_manifest(workspace.prepared(name))["made_from"]["config"])
+    last = PrepareConfig(**read_manifest(workspace.prepared(name))["made_from"]["config"])
+    if last.tokenizer in TOKENIZERS:
+        return last
+    return replace(last, tokenizer=str(workspace.prepared(name) / "tokenizer.json"))
 
 
 def _open_tokens(folder: Path) -> TokenStore:

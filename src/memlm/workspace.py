@@ -52,6 +52,15 @@ class Workspace:
         """Folder of the suffix segments over the characters of the collected text."""
         return self.path / "index" / "characters"
 
+    @property
+    def cleaned(self) -> Path:
+        """Folder of the cleaned documents, which all tokenizers share."""
+        return self.path / "cleaned"
+
+    def unfinished(self, tokenizer: str) -> Path:
+        """Folder where parts of the tokens of `tokenizer` wait for the others."""
+        return self.path / "prepared" / f".{tokenizer}.work"
+
     def prepared(self, tokenizer: str) -> Path:
         """Folder of the tokens that `tokenizer` made."""
         return self.path / "prepared" / tokenizer
@@ -99,7 +108,10 @@ class Workspace:
     def _tidy(self) -> None:
         models = self.path / "models"
         with machine_errors(self.path):
-            for folder in (self.path, self.character_index, self.path / "prepared", models):
+            for folder in (
+                self.path, self.character_index, self.path / "prepared", models, self.cleaned,
+                *self.path.glob("prepared/.*.work"),
+            ):  # fmt: skip
                 clean_leftovers(folder)
             for folder in (*models.glob("*"), *models.glob("*/checkpoints")):
                 clean_leftovers(folder)

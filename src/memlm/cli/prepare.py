@@ -6,8 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from memlm.cli.console import ConsoleListener, print_json, say
-from memlm.cli.options import Common, CommonOptions, HoldOut, HoldOutOptions, Prepare
-from memlm.prepare import PrepareConfig
+from memlm.cli.options import Clean, Common, CommonOptions, HoldOut, HoldOutOptions, Prepare
+from memlm.prepare import CleanConfig, PrepareConfig
 from memlm.workflow import prepare_documents
 
 
@@ -16,12 +16,19 @@ def prepare(
     /,
     *,
     cutting: Prepare = PrepareConfig(),  # noqa: B008  # frozen
+    cleaning: Clean = CleanConfig(),  # noqa: B008  # frozen
+    processes: int | None = None,
     holding: HoldOut = HoldOutOptions(),  # noqa: B008  # frozen
     common: Common = CommonOptions(),  # noqa: B008  # frozen
 ) -> int:
     with ConsoleListener() as listener:
         report = prepare_documents(
-            workspace, config=cutting, held_out=holding.held_out, listener=listener
+            workspace,
+            config=cutting,
+            cleaning=cleaning if cleaning != CleanConfig() else None,
+            held_out=holding.held_out,
+            processes=processes,
+            listener=listener,
         )
     if common.json:
         print_json(asdict(report))

@@ -31,7 +31,11 @@ class DocumentStore:
 
     def __enter__(self) -> Self:
         with database_errors(self.path):
-            self._connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
+            # The library `tokenizers` reads what it learns from in a thread of its own, while we
+            # wait: never two at once.
+            self._connection = sqlite3.connect(
+                self.path, timeout=30, isolation_level=None, check_same_thread=False
+            )
         try:
             self._set_up()
         except BaseException:
@@ -155,6 +159,32 @@ class DocumentStore:
         yield from self._rows(
             "SELECT id, content, characters FROM documents ORDER BY root, path, position, number"
         )
+
+    def contents(self) -> Iterator[tuple[int, str, str, int]]:
+        """Yield (number, id, content hash, code points) of every document, in reading order.
+
+        The number is what `read_numbers` takes; it stays while the document does.
+        """
+        yield from self._rows(
+            "SELECT number, id, content, characters FROM documents"
+            " ORDER BY root, path, position, number"
+        )
+
+    def read_numbers(self, numbers: Iterable[int]) -> Iterator[tuple[int, Document]]:
+        """Yield the documents with these numbers, in the order given; those that are gone are not.
+
+        As fast as reading all of them in a row where their numbers follow one another.
+        """
+        for number in numbers:
+            for document in self._documents("WHERE d.number = ?", number):
+                yield number, document
+
+    def id_of(self, number: int) -> str:
+        """Return the id of the document with this number; KeyError if it is gone."""
+        found = self._value("SELECT id FROM documents WHERE number=?", number)
+        if found is None:
+            raise KeyError(number)
+        return str(found)
 
     def labels(self) -> dict[str, int]:
         """Return every label with the number of documents that carry it."""

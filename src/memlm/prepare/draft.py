@@ -22,6 +22,8 @@ class Draft:
     text: str
     origin: Origin | None = None
     """For each code point of `text`, where it was in `document.text`; None: all in their places."""
+    group: str | None = None
+    """Documents of one group stay on one side of the split; None: it stands alone."""
 
 
 class Step(Protocol):

@@ -2,10 +2,10 @@
 
 Two documents are near copies if at least 55 % of the shingles (see `shingles.py`) that either has
 are in both: their Jaccard similarity. To compare all pairs is too much, so each text is reduced to
-a *signature* of 128 minima whose chance of agreeing is that similarity (Broder 1997), and only
-pairs that agree in one of 32 bands of 4 minima are looked at (Indyk and Motwani 1998): a pair of
-similarity s with the chance 1 - (1 - s^4)^32, which is 0.998 at 0.65 and 0.05 at 0.2. Each such
-pair is then compared exactly, so that chance can only miss a copy, never invent one.
+128 minima whose chance of agreeing is that similarity (Broder 1997), and only pairs that agree in
+all 4 minima of one of 32 *bands* are looked at (Indyk and Motwani 1998): a pair of similarity s
+with the chance 1 - (1 - s^4)^32, which is 0.998 at 0.65 and 0.05 at 0.2. Each such pair is then
+compared exactly, so that chance can only miss a copy, never invent one.
 
 Documents that differ in label or target are never copies: they teach different things.
 """
@@ -22,14 +22,13 @@ import numpy.typing as npt
 from memlm.prepare.shingles import shingle_hashes
 from memlm.runtime import require_package
 
-NUM_MINIMA = 128
 SIMILARITY = 0.55
 """Least Jaccard similarity of near copies; with 5 % of its words changed a copy has about 0.75."""
-_BANDS, _ROWS = 32, 4
-_CLEARLY_DIFFERENT = 0.3  # share of agreeing minima; its standard error at 0.55 is 0.044
+BANDS = 32
+_ROWS = 4
 _SEED = 20_080_513
 _REMEMBERED = 2_000  # shingle sets of documents that were compared last
-Signatures = npt.NDArray[np.uint32]
+Keys = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -44,47 +43,52 @@ class Copies:
     """Whether it is an exact copy of another document."""
 
 
-def sign_texts(texts: Sequence[str]) -> tuple[Signatures, npt.NDArray[np.bool_]]:
-    """Return the signatures of texts (n, 128), and which of them have any word at all."""
+def sign_texts(texts: Sequence[str]) -> Keys:
+    """Return the keys of each text in every band (n, 32); those of a text without words are 0."""
     require_package("rensa", extra="words")
     from rensa import RMinHash
 
     hashes, offsets = shingle_hashes(texts)
-    has_words = np.diff(offsets) > 0
-    if not len(texts):
-        return np.zeros((0, NUM_MINIMA), np.uint32), has_words
+    keys = np.zeros((len(texts), BANDS), dtype=np.uint64)
+    if len(hashes) == 0:
+        return keys
     matrix = RMinHash.digest_matrix_from_flat_token_hashes(
-        hashes, offsets.astype(np.uint64), NUM_MINIMA, _SEED
+        hashes, offsets.astype(np.uint64), BANDS * _ROWS, _SEED
     )
-    return np.asarray(matrix.to_rows(), dtype=np.uint32), has_words
+    minima = np.asarray(matrix.to_rows(), dtype=np.uint64).reshape(len(texts), BANDS, _ROWS)
+    for row in range(_ROWS):
+        keys = (keys ^ minima[:, :, row]) * np.uint64(0x9E3779B97F4A7C15)
+        keys ^= keys >> np.uint64(29)
+    keys[np.diff(offsets) == 0] = 0
+    return keys
 
 
 def find_copies(
-    contents: npt.NDArray[np.uint64],
-    kinds: npt.NDArray[np.uint64],
+    contents: Keys,
+    kinds: Keys,
     order: npt.NDArray[np.int64],
     *,
-    signatures: Signatures | None,
+    band: Callable[[int], Keys] | None,
     read: Callable[[int], str],
 ) -> Copies:
     """Return which documents are copies of which; a copy comes later in `order` than its original.
 
     `contents` (n, 2) are hashes of text and kind, equal for exact copies only; `kinds` (n,) hashes
-    of label and target; `order` says which row goes first; `signatures` (n, 128) may be a memory
-    map, and is None where near copies are not wanted; `read` returns the text of a row.
+    of label and target; `order` says which row goes first; `band` returns the keys (n,) of a band,
+    and is None where near copies are not wanted; `read` returns the text of a row.
     """
     num = len(order)
     rank = np.empty(num, dtype=np.int64)
     rank[order] = np.arange(num)
     kept = np.arange(num, dtype=np.int64)
-    for first, later in _groups(contents[:, 0] ^ (contents[:, 1] << np.uint64(1)), rank):
-        same = np.all(contents[later] == contents[first], axis=1)
+    for first, later in _groups(contents[:, 0], rank):
+        same = contents[later, 1] == contents[first, 1]
         kept[later[same]] = first
     is_exact = kept != np.arange(num)
     similarity = np.ones(num, dtype=np.float32)
-    if signatures is not None:
+    if band is not None:
         comparison = _Comparison(read)
-        for row, earlier in _candidates(signatures, kinds, rank, ~is_exact):
+        for row, earlier in _candidates(band, kinds, rank, ~is_exact):
             for original in dict.fromkeys(int(kept[other]) for other in earlier):
                 found = comparison.similarity(original, row)
                 if found >= SIMILARITY:
@@ -112,8 +116,8 @@ def _runs(values: npt.NDArray[np.uint64]) -> Iterator[tuple[int, int]]:
 
 
 def _candidates(
-    signatures: Signatures,
-    kinds: npt.NDArray[np.uint64],
+    band: Callable[[int], Keys],
+    kinds: Keys,
     rank: npt.NDArray[np.int64],
     is_wanted: npt.NDArray[np.bool_],
 ) -> Iterator[tuple[int, list[int]]]:
@@ -124,43 +128,27 @@ def _candidates(
     """
     rows = np.flatnonzero(is_wanted)
     rows = rows[np.argsort(rank[rows], kind="stable")]
-    pairs: npt.NDArray[np.uint64] = np.zeros(0, dtype=np.uint64)
-    for band in range(_BANDS):
-        minima = signatures[:, band * _ROWS : (band + 1) * _ROWS][rows].astype(np.uint64)
-        keys = kinds[rows].copy()
-        for column in range(_ROWS):
-            keys = (keys ^ minima[:, column]) * np.uint64(0x9E3779B97F4A7C15)
-            keys ^= keys >> np.uint64(29)
+    pairs: Keys = np.zeros(0, dtype=np.uint64)
+    for number in range(BANDS):
+        keys = band(number)[rows]
+        has_words = keys != 0
+        keys = keys ^ (kinds[rows] * np.uint64(0x9E3779B97F4A7C15))
         by_key = np.argsort(keys, kind="stable")
+        by_key = by_key[has_words[by_key]]
         is_same = np.concatenate([[False], keys[by_key][1:] == keys[by_key][:-1]])
         heads = np.maximum.accumulate(np.where(is_same, 0, np.arange(len(by_key))))
         later = np.flatnonzero(is_same)
         found = [_pair(by_key[later], by_key[at]) for at in (heads[later], later - 1)]
         pairs = np.unique(np.concatenate([pairs, *found]))
-    yield from _agreeing(signatures, rows, pairs)
+    later_rows, earlier_rows = rows[pairs >> np.uint64(32)], rows[pairs & np.uint64(0xFFFFFFFF)]
+    starts = np.flatnonzero(np.diff(later_rows, prepend=-1))
+    ends = np.append(starts, len(pairs))[1:]
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        yield int(later_rows[start]), earlier_rows[start:end].tolist()
 
 
-def _pair(later: npt.NDArray[np.intp], earlier: npt.NDArray[np.intp]) -> npt.NDArray[np.uint64]:
+def _pair(later: npt.NDArray[np.intp], earlier: npt.NDArray[np.intp]) -> Keys:
     return (later.astype(np.uint64) << np.uint64(32)) | earlier.astype(np.uint64)
-
-
-def _agreeing(
-    signatures: Signatures, rows: npt.NDArray[np.intp], pairs: npt.NDArray[np.uint64]
-) -> Iterator[tuple[int, list[int]]]:
-    """Yield the pairs whose signatures do not rule them out, those of each later row together."""
-    row, earlier = -1, []
-    for start in range(0, len(pairs), 1 << 12):
-        block = pairs[start : start + (1 << 12)]
-        later_rows, earlier_rows = rows[block >> np.uint64(32)], rows[block & np.uint64(0xFFFFFFFF)]
-        agree = np.mean(signatures[later_rows] == signatures[earlier_rows], axis=1)
-        for place in np.flatnonzero(agree >= _CLEARLY_DIFFERENT):
-            if later_rows[place] != row:
-                if earlier:
-                    yield row, earlier
-                row, earlier = int(later_rows[place]), []
-            earlier.append(int(earlier_rows[place]))
-    if earlier:
-        yield row, earlier
 
 
 class _Comparison:
