@@ -15,6 +15,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -78,6 +79,38 @@ def new_folder(path: Path, *, made_from: Mapping[str, object]) -> Iterator[Path]
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+
+
+@contextmanager
+def scratch_folder(beside: Path | None = None) -> Iterator[Path]:
+    """Hand out a folder that only its owner may enter, emptied and gone at the end of the block.
+
+    It lies in `beside`, where a crash's leftovers are cleaned away, or else where the system keeps
+    such things.
+    """
+    if beside is None:
+        with tempfile.TemporaryDirectory(prefix="memlm-") as name:
+            yield Path(name)
+        return
+    folder = _beside(beside / "scratch", _TEMPORARY)
+    with machine_errors(folder):
+        folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def scratch_file(folder: Path, *, ending: str) -> Iterator[Path]:
+    """Hand out the path of a file in a scratch folder, deleted at the end of the block."""
+    path = folder / f"{uuid.uuid4().hex}{ending}"
+    try:
+        with machine_errors(path):
+            path.touch(mode=0o600)
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def seal_files(path: Path, names: Iterable[str], *, made_from: Mapping[str, object]) -> None:
