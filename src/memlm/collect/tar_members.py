@@ -35,7 +35,7 @@ def members_of_tar(
             unpacked = Unpacked(file, ending, name=path.name, allowance=allowance)
         stream = ByteStream(iter(unpacked) if unpacked is not None else blocks_of(file))
         yield from _members(path, stream, allowance, is_counted=unpacked is not None)
-        if stream.error is not None:  # the member that it hit has said so
+        if stream.error is not None:
             return
         rest = any(piece.strip(b"\0") for piece in stream.read_pieces(1 << 62))
         if rest or (unpacked is not None and unpacked.has_junk):
@@ -58,13 +58,14 @@ def _members(
                 counts = entry.issparse() or not is_counted  # holes were in no compressed byte
                 pieces = _unpack(archive, entry, allowance if counts else None)
                 yield Member(_name_of(entry), pieces, is_ordinary=entry.isreg())
-            if stream.error is not None:
+            if stream.error is not None or forward.is_cut_short:  # that member has said so
                 return
     except (tarfile.TarError, ValueError, EOFError) as error:
         code = "archive_cut_short" if forward.is_cut_short else "archive_damaged"
         raise InputError(code, path=path.name, kind="tar") from error
     if not forward.is_at_end_mark:
-        raise InputError("archive_cut_short", path=path.name)
+        code = "archive_cut_short" if forward.is_cut_short else "archive_damaged"
+        raise InputError(code, path=path.name, kind="tar")
 
 
 def _unpack(

@@ -1,10 +1,10 @@
 """Compressed bytes, unpacked a piece at a time and never further than they may go.
 
-Compressed data is fed to its decoder by the kilobyte, because a decoder gives all that its input
-holds: the worst kilobyte of each format unpacks to tens of megabytes and no more. Bytes are counted
-as they come, against what the *outermost* file may unpack to, so that a bomb inside archives inside
-archives is stopped where a plain one would be. Data that ends before its format says so is refused;
-what follows after its proper end is left alone and said.
+Decoders are fed 512 bytes at a time, because most give all that their input holds: the worst 512
+bytes unpack to tens of megabytes and no more (those of bzip2 to gigabytes, so it is asked for less
+at a time). Bytes are counted as they come, against what the *outermost* file may unpack to, so that
+a bomb inside archives inside archives is stopped where a plain one would be. Data that ends before
+its format says so is refused; what follows after its proper end is left alone and said.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from memlm.collect.config import Limits
 from memlm.errors import InputError
 from memlm.runtime import require_package
 
-_STEP_BYTES = 1024
+_STEP_BYTES = 512
 _BLOCK_BYTES = 1 << 18
 _DICTIONARY_BYTES = 1 << 27
 """What the decoders of xz and zst may take for the text they look back at; their own largest
@@ -28,13 +28,34 @@ ordinary setting asks for half of it."""
 
 
 class Decoder(Protocol):
-    """One stream being unpacked, as `bz2` and `lzma` have it."""
+    """One stream being unpacked."""
 
     @property
     def eof(self) -> bool: ...
     @property
     def unused_data(self) -> bytes: ...
     def decompress(self, data: bytes, /) -> bytes: ...
+
+
+class _PatientDecoder:
+    """bzip2's decoder, which hands out a bounded piece for every call."""
+
+    def __init__(self) -> None:
+        self._decoder = bz2.BZ2Decompressor()
+        self.needs_input = True
+
+    @property
+    def eof(self) -> bool:
+        return self._decoder.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._decoder.unused_data
+
+    def decompress(self, data: bytes, /) -> bytes:
+        piece = self._decoder.decompress(data, _BLOCK_BYTES)
+        self.needs_input = self._decoder.needs_input
+        return piece
 
 
 @dataclass(frozen=True)
@@ -64,6 +85,14 @@ class Allowance:
         if self.is_spent:
             raise InputError("unpacks_too_far", most_mb=self.most_bytes / 1e6)
 
+    def share(self, piece: bytes) -> Iterator[bytes]:
+        """Yield a piece, or what of it may still be had before InputError."""
+        left = max(0, self.most_bytes - self.taken_bytes)
+        if left < len(piece):
+            yield piece[:left]
+        self.take(len(piece))
+        yield piece
+
 
 class Unpacked:
     """The bytes of a compressed file, in pieces, in order: iterate over it once."""
@@ -84,10 +113,9 @@ class Unpacked:
             decoder = self._format.new_decoder()
             while not decoder.eof:
                 piece = self._decompress(decoder, data)
-                self._allowance.take(len(piece))
-                if piece:
-                    yield piece
-                data = b"" if decoder.eof else self._more()
+                yield from self._allowance.share(piece)
+                is_fed = decoder.eof or not getattr(decoder, "needs_input", True)
+                data = b"" if is_fed else self._more()
             data = self._after_padding(decoder.unused_data)
         self.has_junk = bool(data)
 
@@ -174,7 +202,7 @@ class ByteStream:
                 raise
             if piece is None:
                 return False
-            self._piece = piece
+            self._piece = piece  # an empty one is passed over
         return True
 
 
@@ -200,7 +228,7 @@ def _new_zstd() -> Decoder:
 
 _FORMATS = {
     ".gz": _Format("gzip", (b"\x1f\x8b",), _new_gzip),
-    ".bz2": _Format("bzip2", (b"BZh",), bz2.BZ2Decompressor),
+    ".bz2": _Format("bzip2", (b"BZh",), _PatientDecoder),
     ".xz": _Format("xz", (b"\xfd7zXZ\0",), _new_xz),
     ".zst": _Format(
         "Zstandard",
