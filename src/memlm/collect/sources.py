@@ -13,6 +13,7 @@ from memlm.collect.config import Reading
 from memlm.collect.files import read_text_file
 from memlm.collect.tables import read_csv, read_json_lines, read_tsv
 from memlm.collect.tar_members import members_of_tar
+from memlm.collect.web_archives import read_arc, read_warc
 from memlm.collect.zip_members import members_of_zip
 from memlm.errors import InputError, NotFoundError
 from memlm.records import SourceNote, SourceProblem, SourceText
@@ -48,6 +49,10 @@ READERS: dict[str, Reader] = {
     ".tbz2": _read_tar,
     ".txz": _read_tar,
     **{f".tar{ending}": _read_tar for ending in COMPRESSIONS},
+    ".warc": read_warc,
+    ".warc.gz": read_warc,
+    ".arc": read_arc,
+    ".arc.gz": read_arc,
     **dict.fromkeys(COMPRESSIONS, _read_compressed),
 }
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
