@@ -385,6 +385,46 @@ def test_changed_byte_in_a_zip_is_a_problem_of_its_member(tmp_path: Path) -> Non
     assert problems(path) == {"1.txt": "member_damaged"}
 
 
+class OneWay(io.BytesIO):
+    """A file that cannot go back: what is written to a pipe or sent by a server."""
+
+    def seekable(self) -> bool:
+        return False
+
+    def seek(self, *where: int) -> int:
+        raise io.UnsupportedOperation
+
+    def tell(self) -> int:
+        raise io.UnsupportedOperation
+
+
+@pytest.mark.parametrize("kind", [io.BytesIO, OneWay], ids=["written to a file", "sent"])
+@pytest.mark.parametrize("share", [0.7, 0.999], ids=["in a member", "in the list"])
+def test_zip_cut_short_keeps_its_complete_members(
+    tmp_path: Path, kind: type[io.BytesIO], share: float
+) -> None:
+    files = {"a/": b"", "a/0.txt": noise(9000), "no.png": noise(5000), "1.txt": noise(30_000)}
+    buffer = kind()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    path = tmp_path / "a.zip"
+    path.write_bytes(buffer.getvalue()[: int(len(buffer.getvalue()) * share)])
+    whole = ["a/0.txt"] if share == 0.7 else ["a/0.txt", "1.txt"]
+    assert texts(path) == {name: files[name].decode() for name in whole}
+    said = {"no.png": "ending_unknown", "": "archive_cut_short"}
+    assert problems(path) == said | ({"1.txt": "member_cut_short"} if share == 0.7 else {})
+
+
+def test_damaged_member_of_a_zip_cut_short_is_said(tmp_path: Path) -> None:
+    path = pack_zip(tmp_path / "a.zip", {"0.txt": noise(5000), "1.txt": b"one", "2.txt": b"two"})
+    data = bytearray(path.read_bytes()[:-30])
+    data[2000] ^= 1
+    path.write_bytes(data)
+    assert texts(path) == {"1.txt": "one", "2.txt": "two"}
+    assert problems(path) == {"0.txt": "member_damaged", "": "archive_cut_short"}
+
+
 @pytest.mark.parametrize("ending", [".zip", ".tar"])
 def test_file_that_only_claims_to_be_an_archive_is_rejected(tmp_path: Path, ending: str) -> None:
     (tmp_path / f"a{ending}").write_bytes(b"just text " * 100)

@@ -189,6 +189,11 @@ class ByteStream:
         """Pass over the next `size` bytes; return how many there were."""
         return sum(map(len, self.read_pieces(size)))
 
+    def unread(self, data: bytes) -> None:
+        """Put back what was read last."""
+        self._passed_bytes += self._at - len(data)
+        self._piece, self._at = data + self._piece[self._at :], 0
+
     def _has_more(self) -> bool:
         while self._at == len(self._piece):
             if self.error is not None:

@@ -17,9 +17,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
-from memlm.collect.archives import Member, clean_name, decode_name
+from memlm.collect.archives import Member
 from memlm.collect.config import Reading
 from memlm.collect.unpacking import Allowance
+from memlm.collect.zip_salvage import IS_UTF8, check_packing, members_without_list, name_in_zip
 from memlm.errors import InputError
 
 _BLOCK_BYTES = 1 << 16
@@ -28,15 +29,14 @@ _END_64_MARK, _LOCATOR_MARK, _END_64_BYTES = b"PK\6\6", b"PK\6\7", 76  # before 
 _LONGEST_COMMENT = 0xFFFF
 _ENTRY_MARK, _ENTRY_BYTES = b"PK\1\2", 46  # in the list of members
 _HEADER_BYTES = 30  # before a member, at least
-_IS_ENCRYPTED, _IS_UTF8 = 0x1, 0x800
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""The others, which hardly any archive uses, `zipfile` unpacks without a bound on memory."""
 
 
 def members_of_zip(path: Path, reading: Reading, allowance: Allowance) -> Iterator[Member]:
     """Yield the files of a zip archive in the order of its list."""
     with path.open("rb") as file:
-        _check_list(path, file, most=reading.limits.members)
+        if not _has_list(path, file, most=reading.limits.members):
+            yield from members_without_list(path, file, allowance)
+            return
         try:
             archive = zipfile.ZipFile(file)
         except (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError) as error:
@@ -47,23 +47,24 @@ def members_of_zip(path: Path, reading: Reading, allowance: Allowance) -> Iterat
             if not entry.is_dir():
                 mode = entry.external_attr >> 16
                 yield Member(
-                    name=clean_name(_name_of(entry)),
+                    name=_name_of(entry),
                     pieces=_unpack(archive, entry, allowance),
                     is_ordinary=stat.S_IFMT(mode) in (0, stat.S_IFREG),
                 )
 
 
-def _check_list(path: Path, file: BinaryIO, *, most: int) -> None:
-    """Raise InputError unless the list at the end of the file is there and of a bearable length.
+def _has_list(path: Path, file: BinaryIO, *, most: int) -> bool:
+    """Say whether the list of members is at the end of the file; InputError if it is too long.
 
-    The numbers that a zip gives of its own members are not believed.
+    It is walked: the number that a zip gives of its own members is not believed.
     """
     size = file.seek(0, 2)
     start = file.seek(max(0, size - _END_BYTES - _LONGEST_COMMENT))
     tail = file.read()
     at = tail.rfind(_END_MARK)
     if at < 0 or len(tail) - at < _END_BYTES:
-        raise InputError("archive_damaged", path=path.name, kind="zip")
+        file.seek(0)
+        return False
     list_bytes, end = struct.unpack("<L", tail[at + 12 : at + 16])[0], start + at
     file.seek(max(0, end - _END_64_BYTES))
     end_64 = file.read(_END_64_BYTES)
@@ -73,7 +74,7 @@ def _check_list(path: Path, file: BinaryIO, *, most: int) -> None:
     for _ in range(most + 1):
         entry = file.read(_ENTRY_BYTES)
         if not entry.startswith(_ENTRY_MARK) or len(entry) < _ENTRY_BYTES:
-            return
+            return True
         file.seek(sum(struct.unpack("<HHH", entry[28:34])), 1)  # its name and what goes with it
     raise InputError("too_many_members", path=path.name, most=most)
 
@@ -89,11 +90,8 @@ def _check_places(path: Path, entries: list[zipfile.ZipInfo]) -> None:
 def _unpack(
     archive: zipfile.ZipFile, entry: zipfile.ZipInfo, allowance: Allowance
 ) -> Iterator[bytes]:
-    name = clean_name(_name_of(entry))
-    if entry.flag_bits & _IS_ENCRYPTED:
-        raise InputError("member_encrypted", path=name)
-    if entry.compress_type not in _METHODS:
-        raise InputError("compression_unknown", path=name, method=entry.compress_type)
+    name = _name_of(entry)
+    check_packing(name, flags=entry.flag_bits, method=entry.compress_type)
     try:
         with archive.open(entry) as file:
             while block := file.read(_BLOCK_BYTES):
@@ -104,8 +102,6 @@ def _unpack(
 
 
 def _name_of(entry: zipfile.ZipInfo) -> str:
-    """Return a member's name, decoded; backslashes separate folders where nothing else does."""
-    name = entry.orig_filename
-    if not entry.flag_bits & _IS_UTF8:
-        name = decode_name(name.encode("cp437"))
-    return name if "/" in name else name.replace("\\", "/")
+    is_utf8 = entry.flag_bits & IS_UTF8
+    raw = entry.orig_filename.encode("utf-8" if is_utf8 else "cp437")  # as zipfile decoded it
+    return name_in_zip(raw, flags=entry.flag_bits)
