@@ -167,7 +167,8 @@ def _left_alone(path: Path, root: Path, code: str) -> SourceFile:
 
 
 def _ending(path: PurePath) -> dict[str, str]:
-    known = " ".join(sorted(ending for ending in READERS if ending))
+    # Those of two parts, `.tar.gz`, go without saying.
+    known = " ".join(sorted(ending for ending in READERS if ending.count(".") == 1))
     return {"path": path.name, "ending": path.suffix, "known": known}
 
 
