@@ -143,6 +143,15 @@ def test_archives_within_archives_are_read_with_the_whole_way(tmp_path: Path) ->
     }
 
 
+@pytest.mark.parametrize("ending", COMPRESS)
+def test_compressed_member_is_read_as_what_is_in_it(tmp_path: Path, ending: str) -> None:
+    rows = COMPRESS[ending](b"text,label\none,x\n")
+    path = pack_zip(tmp_path / "a.zip", {f"b.csv{ending}": rows, f"c.png{ending}": b"never read"})
+    found = [i for i in read(path) if isinstance(i, SourceText)]
+    assert [(i.member, i.position, i.label) for i in found] == [(f"b.csv{ending}", 2, "x")]
+    assert problems(path) == {f"c.png{ending}": "ending_unknown"}
+
+
 def test_endless_nesting_is_a_problem_of_the_innermost(tmp_path: Path) -> None:
     data = b"text"
     for number in range(4):

@@ -44,8 +44,8 @@ class Member:
 class Table:
     """The table of formats, as readers of archives need it."""
 
-    find_ending: Callable[[str], str]
-    """Returns the ending by which a name is read; InputError where no reader is for it."""
+    whole_ending: Callable[[str], str]
+    """Returns all of a name that matters to how it is read; InputError where it has no reader."""
     read: Callable[[Path, Reading], Iterator[Item]]
 
 
@@ -96,7 +96,7 @@ def read_compressed(path: Path, reading: Reading, *, table: Table) -> Iterator[I
 
     Raises InputError, before anything is read, unless all of it can be unpacked.
     """
-    ending = table.find_ending(path.stem)
+    ending = table.whole_ending(path.stem)
     with ExitStack() as stack:
         inside = _enter(path, reading, stack)
         place = stack.enter_context(scratch_file(inside.scratch, ending=ending))
@@ -185,7 +185,7 @@ def _read_member(member: Member, inside: _Inside, table: Table) -> Iterator[Item
     name = shown(member.name)
     try:
         _check_name(member)
-        ending = table.find_ending(PurePosixPath(member.name).name)
+        ending = table.whole_ending(PurePosixPath(member.name).name)
         with scratch_file(inside.scratch, ending=ending) as place:
             _write(place, member.pieces)
             try:

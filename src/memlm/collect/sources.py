@@ -110,6 +110,16 @@ def find_ending(name: str) -> str:
     raise InputError("ending_unknown", **_ending(PurePath(name)))
 
 
+def whole_ending(name: str) -> str:
+    """Return the endings of a name that say how it is read, with those inside a compression.
+
+    `.csv.gz` is read by the reader of `.gz`, which then needs to know of `.csv`. Raises InputError
+    if there is no reader for any of them.
+    """
+    ending = find_ending(name)
+    return (whole_ending(PurePath(name).stem) if ending in COMPRESSIONS else "") + ending
+
+
 def is_table(name: str) -> bool:
     """Say whether a file of this name has rows, compressed or not."""
     path = PurePath(name.lower())
@@ -154,7 +164,7 @@ def _is_workspace(folder: Path) -> bool:
 def _readable(path: Path, root: Path) -> SourceFile:
     """Return a file with its problem where no reader is for it, so that nobody need open it."""
     try:
-        find_ending(path.name)
+        whole_ending(path.name)
     except InputError as error:
         problem = SourceProblem(code=error.code, values=error.values)
         return SourceFile(path, relative_name(path, root), problem)
@@ -172,4 +182,4 @@ def _ending(path: PurePath) -> dict[str, str]:
     return {"path": path.name, "ending": path.suffix, "known": known}
 
 
-_TABLE = Table(find_ending=find_ending, read=read_file)
+_TABLE = Table(whole_ending=whole_ending, read=read_file)
