@@ -454,6 +454,16 @@ def test_encrypted_member_is_said(tmp_path: Path) -> None:
     assert problems(path) == {"a.txt": "member_encrypted"}
 
 
+@pytest.mark.parametrize("field", [28, 30, 32, 0], ids=["name", "extra", "comment", "mark"])
+def test_zip_whose_list_is_damaged_is_read_without_it(tmp_path: Path, field: int) -> None:
+    path = pack_zip(tmp_path / "a.zip", {f"{n}.txt": f"text {n}".encode() for n in range(3)})
+    data = bytearray(path.read_bytes())
+    data[data.index(b"PK\1\2") + field + 1] += 1
+    path.write_bytes(data)
+    assert texts(path) == {f"{n}.txt": f"text {n}" for n in range(3)}
+    assert problems(path) == {"": "archive_list_bad"}
+
+
 def test_unknown_method_of_packing_is_said(tmp_path: Path) -> None:
     path = pack_zip(tmp_path / "a.zip", {"a.txt": b"x" * 100, "b.txt": b"open"})
     data = bytearray(path.read_bytes())

@@ -34,13 +34,12 @@ _HEADER_BYTES = 30  # before a member, at least
 def members_of_zip(path: Path, reading: Reading, allowance: Allowance) -> Iterator[Member]:
     """Yield the files of a zip archive in the order of its list."""
     with path.open("rb") as file:
-        if not _has_list(path, file, most=reading.limits.members):
-            yield from members_without_list(path, file, allowance)
+        fault = _fault_of_list(path, file, most=reading.limits.members)
+        archive = None if fault else _open_archive(file)
+        if archive is None:
+            fault = fault or "archive_list_bad"
+            yield from members_without_list(path, file, allowance, fault=fault)
             return
-        try:
-            archive = zipfile.ZipFile(file)
-        except (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError) as error:
-            raise InputError("archive_damaged", path=path.name, kind="zip") from error
         entries = archive.infolist()
         _check_places(path, entries)
         for entry in entries:
@@ -53,18 +52,25 @@ def members_of_zip(path: Path, reading: Reading, allowance: Allowance) -> Iterat
                 )
 
 
-def _has_list(path: Path, file: BinaryIO, *, most: int) -> bool:
-    """Say whether the list of members is at the end of the file; InputError if it is too long.
+def _open_archive(file: BinaryIO) -> zipfile.ZipFile | None:
+    try:
+        return zipfile.ZipFile(file)
+    except (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError):
+        return None
 
-    It is walked: the number that a zip gives of its own members is not believed.
+
+def _fault_of_list(path: Path, file: BinaryIO, *, most: int) -> str | None:
+    """Return the code of what is wrong with the list of members, None where nothing is.
+
+    It is walked, because what a zip says of its own members is not believed; `zipfile` would take
+    an entry that points past the end for the last one. InputError if it is too long.
     """
     size = file.seek(0, 2)
     start = file.seek(max(0, size - _END_BYTES - _LONGEST_COMMENT))
     tail = file.read()
     at = tail.rfind(_END_MARK)
     if at < 0 or len(tail) - at < _END_BYTES:
-        file.seek(0)
-        return False
+        return "archive_cut_short"
     list_bytes, end = struct.unpack("<L", tail[at + 12 : at + 16])[0], start + at
     file.seek(max(0, end - _END_64_BYTES))
     end_64 = file.read(_END_64_BYTES)
@@ -72,9 +78,11 @@ def _has_list(path: Path, file: BinaryIO, *, most: int) -> bool:
         list_bytes, end = struct.unpack("<Q", end_64[40:48])[0], end - _END_64_BYTES
     file.seek(max(0, end - list_bytes))
     for _ in range(most + 1):
+        if file.tell() == end:
+            return None
         entry = file.read(_ENTRY_BYTES)
         if not entry.startswith(_ENTRY_MARK) or len(entry) < _ENTRY_BYTES:
-            return True
+            return "archive_list_bad"
         file.seek(sum(struct.unpack("<HHH", entry[28:34])), 1)  # its name and what goes with it
     raise InputError("too_many_members", path=path.name, most=most)
 

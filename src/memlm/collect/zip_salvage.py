@@ -27,8 +27,11 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """The others, which hardly any archive uses, `zipfile` unpacks without a bound on memory."""
 
 
-def members_without_list(path: Path, file: BinaryIO, allowance: Allowance) -> Iterator[Member]:
-    """Yield the files of a zip archive whose end is missing, then raise InputError to say so."""
+def members_without_list(
+    path: Path, file: BinaryIO, allowance: Allowance, *, fault: str
+) -> Iterator[Member]:
+    """Yield the files of a zip archive without a good list, then raise InputError with `fault`."""
+    file.seek(0)
     stream = ByteStream(blocks_of(file))
     is_first = True
     while True:
@@ -47,8 +50,7 @@ def members_without_list(path: Path, file: BinaryIO, allowance: Allowance) -> It
             stream.skip(end - stream.position)
         elif not _is_passed(pieces):
             break
-    code = "archive_damaged" if is_first else "archive_cut_short"
-    raise InputError(code, path=path.name, kind="zip")
+    raise InputError("archive_damaged" if is_first else fault, path=path.name, kind="zip")
 
 
 def check_packing(name: str, *, flags: int, method: int) -> None:
