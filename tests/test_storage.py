@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -277,10 +278,20 @@ def test_scratch_folder_of_a_crash_is_a_leftover(tmp_path: Path) -> None:
 
 
 def test_scratch_file_is_private_and_gone_afterwards(tmp_path: Path) -> None:
-    with scratch_file(tmp_path, ending=".txt") as path:
-        assert (path.parent, path.suffix) == (tmp_path, ".txt")
+    with scratch_file(tmp_path, [b"a ", b"text"], ending=".txt") as path:
+        assert (path.parent, path.suffix, path.read_bytes()) == (tmp_path, ".txt", b"a text")
         if os.name != "nt":
             assert path.stat().st_mode & 0o777 == 0o600
+    assert names(tmp_path) == []
+
+
+def test_scratch_file_that_cannot_be_filled_is_gone(tmp_path: Path) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"half"
+        raise Crash
+
+    with pytest.raises(Crash), scratch_file(tmp_path, pieces(), ending=".txt"):
+        pass
     assert names(tmp_path) == []
 
 

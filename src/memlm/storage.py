@@ -102,12 +102,20 @@ def scratch_folder(beside: Path | None = None) -> Iterator[Path]:
 
 
 @contextmanager
-def scratch_file(folder: Path, *, ending: str) -> Iterator[Path]:
-    """Hand out the path of a file in a scratch folder, deleted at the end of the block."""
+def scratch_file(folder: Path, pieces: Iterable[bytes], *, ending: str) -> Iterator[Path]:
+    """Write a file into a scratch folder and hand it out; it is gone at the end of the block."""
     path = folder / f"{uuid.uuid4().hex}{ending}"
+    # Made and written in one go: a file that is emptied first is flushed when it is closed.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
         with machine_errors(path):
-            path.touch(mode=0o600)
+            descriptor = os.open(path, flags, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            for piece in pieces:
+                with machine_errors(path):
+                    file.write(piece)
+            with machine_errors(path):
+                file.flush()
         yield path
     finally:
         path.unlink(missing_ok=True)

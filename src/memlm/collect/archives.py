@@ -19,7 +19,7 @@ from memlm.collect.config import Reading
 from memlm.collect.unpacking import Allowance, Unpacked
 from memlm.errors import InputError
 from memlm.records import SourceNote, SourceProblem, SourceText
-from memlm.storage import machine_errors, scratch_file, scratch_folder
+from memlm.storage import scratch_file, scratch_folder
 
 Item = SourceText | SourceProblem | SourceNote
 _LEAST_COMMON = 0.6
@@ -99,10 +99,9 @@ def read_compressed(path: Path, reading: Reading, *, table: Table) -> Iterator[I
     ending = table.whole_ending(path.stem)
     with ExitStack() as stack:
         inside = _enter(path, reading, stack)
-        place = stack.enter_context(scratch_file(inside.scratch, ending=ending))
         with path.open("rb") as file:
             pieces = Unpacked(file, path.suffix.lower(), name=path.name, allowance=inside.allowance)
-            _write(place, iter(pieces))
+            place = stack.enter_context(scratch_file(inside.scratch, pieces, ending=ending))
         if pieces.has_junk:
             yield SourceNote(code="trailing_junk", values={"path": path.name})
         try:
@@ -186,8 +185,7 @@ def _read_member(member: Member, inside: _Inside, table: Table) -> Iterator[Item
     try:
         _check_name(member)
         ending = table.whole_ending(PurePosixPath(member.name).name)
-        with scratch_file(inside.scratch, ending=ending) as place:
-            _write(place, member.pieces)
+        with scratch_file(inside.scratch, member.pieces, ending=ending) as place:
             try:
                 for item in table.read(place, inside.reading):
                     yield _as_of(item, place, name, member=name)
@@ -212,15 +210,6 @@ def _check_name(member: Member) -> None:
 def shown(name: str) -> str:
     """Return a member's name with the characters spelt out that would not show as themselves."""
     return _UNSHOWN.sub(lambda found: ascii(found[0])[1:-1], name)
-
-
-def _write(place: Path, pieces: Iterator[bytes]) -> None:
-    with place.open("wb") as file:
-        for piece in pieces:
-            with machine_errors(place):
-                file.write(piece)
-        with machine_errors(place):
-            file.flush()
 
 
 def _as_of(item: Item, place: Path, name: str, *, member: str = "") -> Item:

@@ -141,9 +141,8 @@ def _plain(record: WebRecord, data: bytes, charset: str | None, reading: Reading
     if text is None:
         with (
             scratch_folder() as own,
-            scratch_file(reading.scratch or own, ending="") as place,
+            scratch_file(reading.scratch or own, [data], ending="") as place,
         ):
-            place.write_bytes(data)
             try:
                 text = data.decode(find_encoding(place, wish=reading.config.encoding))
             except InputError as error:
