@@ -61,6 +61,7 @@ from memlm.storage import (
     new_folder,
     read_json,
     read_manifest,
+    scratch_folder,
     verify_folder,
 )
 from memlm.train import TrainConfig
@@ -119,11 +120,16 @@ def collect_documents(
     paths = [Path(source).expanduser() for source in sources]
     listed = [(path, list(list_files(path))) for path in paths]
     opened = _open(workspace, create=True)
-    with opened.writing(), DocumentStore(opened.documents_file) as store:
+    with (
+        opened.writing(),
+        DocumentStore(opened.documents_file) as store,
+        scratch_folder(opened.path) as scratch,
+    ):
         collection = Collection(
             store,
             config or CollectConfig(),
             split=split,
+            scratch=scratch,
             note=lambda note: hears.note(note.code, **note.values),
             progress=lambda done, total: hears.progress("collect", done, total),
         )

@@ -23,7 +23,7 @@ from memlm.storage import (
     write_json,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _NAME = re.compile(r"[\w.-]+", re.UNICODE)
 
 
@@ -155,6 +155,10 @@ def _check_schema(workspace: Workspace) -> None:
         raise InputError(
             "workspace_is_newer", path=workspace.path, version=version, known=SCHEMA_VERSION
         )
+    if version < SCHEMA_VERSION:
+        # Said first, so that an older memlm keeps away; the documents follow when they are opened.
+        with workspace.writing():
+            workspace.remember(schema_version=SCHEMA_VERSION)
 
 
 def _started(run: Path) -> str:

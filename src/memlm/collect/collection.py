@@ -8,7 +8,7 @@ from pathlib import Path
 
 from memlm.collect.config import CollectConfig, Reading
 from memlm.collect.files import TextFromMemory, texts_from_memory
-from memlm.collect.sources import TABLES, SourceFile, read_file, relative_name
+from memlm.collect.sources import SourceFile, is_table, read_file, relative_name
 from memlm.documents import DocumentStore, MergeCounts, Root
 from memlm.errors import ConfigError, InputError, MemlmError
 from memlm.records import (
@@ -141,11 +141,11 @@ class Collection:
         if self._store.file_is_current(root, relative, bytes_hash=bytes_hash, reading=self._manner):
             self._totals.unchanged += self._store.count_in_file(root, relative)
             self._rejected += self._store.rejected_in_file(root, relative)
-            self._has_read_a_table |= path.suffix.lower() in TABLES
+            self._has_read_a_table |= is_table(path.name)
             return
         try:
             self._merge(root, relative, read_file(path, self._reading), bytes_hash=bytes_hash)
-            self._has_read_a_table |= path.suffix.lower() in TABLES
+            self._has_read_a_table |= is_table(path.name)
         except InputError as error:
             if error.code == "column_missing":
                 self._missing_column.append((root, relative, error))
@@ -168,6 +168,7 @@ class Collection:
         ) as merge:
             for item in found:
                 if isinstance(item, SourceText):
+                    self._has_read_a_table |= is_table(item.member)
                     merge.add(item, split=self._split)
                 elif isinstance(item, SourceProblem):
                     merge.reject(item)

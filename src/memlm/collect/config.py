@@ -1,7 +1,13 @@
 """What a person may say about how sources are read, and the limits that every reader keeps."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from memlm.collect.unpacking import Allowance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,3 +58,5 @@ class Reading:
     """Folder for what must be unpacked, emptied by its owner; the system's own if None."""
     depth: int = 0
     """Archives around this file."""
+    allowance: Allowance | None = None
+    """What the outermost of them may still unpack to; None where there is none."""

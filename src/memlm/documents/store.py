@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,13 +12,14 @@ from typing import Any, Self, cast
 
 from memlm.documents.merge import FileMerge
 from memlm.documents.places import Root, hash_content, hash_parts, place_name, root_name
-from memlm.documents.schema import SCHEMA, database_errors
+from memlm.documents.schema import database_errors, set_up
 from memlm.errors import CorruptArtefactError
 from memlm.messages import render
 from memlm.records import Document, Rejected, SourceProblem, Split
 
 _COLUMNS = (
-    "d.number, d.id, d.path, d.position, d.label, d.fields, d.split, d.content, r.name, r.is_folder"
+    "d.number, d.id, d.path, d.position, d.label, d.fields, d.split, d.content, r.name,"
+    " r.is_folder, d.member"
 )
 
 
@@ -157,7 +157,8 @@ class DocumentStore:
     def sizes(self) -> Iterator[tuple[str, str, int]]:
         """Yield (id, content hash, code points) of every document, in reading order."""
         yield from self._rows(
-            "SELECT id, content, characters FROM documents ORDER BY root, path, position, number"
+            "SELECT id, content, characters FROM documents"
+            " ORDER BY root, path, member, position, number"
         )
 
     def contents(self) -> Iterator[tuple[int, str, str, int]]:
@@ -206,7 +207,7 @@ class DocumentStore:
 
     def __iter__(self) -> Iterator[Document]:
         """Yield every document, in the order of roots, paths and rows."""
-        yield from self._documents("ORDER BY d.root, d.path, d.position, d.number")
+        yield from self._documents("ORDER BY d.root, d.path, d.member, d.position, d.number")
 
     def get(self, document_id: str) -> Document | None:
         """Return one document, or None."""
@@ -215,12 +216,12 @@ class DocumentStore:
     def source_of(self, document_id: str) -> str | None:
         """Return where a document lies, as people name it."""
         rows = self._rows(
-            "SELECT r.name, r.is_folder, d.path, d.position FROM documents d"
+            "SELECT r.name, r.is_folder, d.path, d.position, d.member FROM documents d"
             " JOIN roots r ON r.number = d.root WHERE d.id = ?",
             document_id,
         )
         row = next(rows, None)
-        return None if row is None else place_name(row[0], bool(row[1]), row[2], row[3])
+        return None if row is None else place_name(row[0], bool(row[1]), *row[2:])
 
     def reject_file(self, root: Root, path: str, problem: SourceProblem) -> None:
         """Note that a whole file could not be read; documents it gave earlier stay."""
@@ -249,7 +250,8 @@ class DocumentStore:
             f"SELECT {_COLUMNS} FROM documents d JOIN roots r ON r.number = d.root {clause}",
             *values,
         ):
-            number, identity, path, position, label, fields, split, content, name, folder = row
+            number, identity, path, position, label, fields, split, content, *place = row
+            name, folder, member = place
             parts = self._rows(
                 "SELECT text FROM text_parts WHERE document = ? ORDER BY part", number
             )
@@ -261,20 +263,21 @@ class DocumentStore:
                 text=text,
                 label=label,
                 fields=json.loads(fields),
-                source=place_name(name, bool(folder), path, position),
+                source=place_name(name, bool(folder), path, position, member),
                 split=cast(Split | None, split),
             )
 
     def _rejected(self, clause: str, *values: object) -> Iterator[Rejected]:
-        for name, folder, path, position, code, details in self._rows(
-            "SELECT r.name, r.is_folder, x.path, x.position, x.code, x.details FROM rejected x"
-            f" JOIN roots r ON r.number = x.root {clause} ORDER BY x.root, x.path, x.position",
+        for name, folder, path, position, member, code, details in self._rows(
+            "SELECT r.name, r.is_folder, x.path, x.position, x.member, x.code, x.details"
+            f" FROM rejected x JOIN roots r ON r.number = x.root {clause}"
+            " ORDER BY x.root, x.path, x.member, x.position",
             *values,
         ):
             found = json.loads(details)
             sentences = (render(f"error.{code}.{part}", **found) for part in ("message", "hint"))
             yield Rejected(
-                source=place_name(name, bool(folder), path, None),
+                source=place_name(name, bool(folder), path, None, member),
                 position=position,
                 reason=" ".join(sentences).strip(),
             )
@@ -282,12 +285,14 @@ class DocumentStore:
     def _reject(self, root: Root, path: str, problem: SourceProblem) -> None:
         details = json.dumps(dict(problem.values), default=str)
         self._run(
-            "INSERT INTO rejected VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO rejected (root, path, position, code, details, member)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
             root.number,
             path,
             problem.position,
             problem.code,
             details,
+            problem.member,
         )
 
     def _find_root(self, place: str) -> Root | None:
@@ -309,13 +314,8 @@ class DocumentStore:
         # Some builds have secure_delete on, others off: deleted text must be gone.
         for setting in ("journal_mode=DELETE", "synchronous=FULL", "secure_delete=ON"):
             self._run(f"PRAGMA {setting}")
-        # What is there already is not written again: a reader must not wait for a writer.
-        if self._value("SELECT 1 FROM sqlite_master WHERE name=?", "rejected_by_place") is None:
-            with database_errors(self.path):
-                self._connection.executescript(SCHEMA)
-        for key, value in (("digest", "0"), ("salt", secrets.token_hex(16))):
-            if self._value("SELECT 1 FROM meta WHERE key=?", key) is None:
-                self._run("INSERT OR IGNORE INTO meta VALUES (?, ?)", key, value)
+        with database_errors(self.path):
+            set_up(self._connection, self.path)
 
     def _value(self, sql: str, *values: object) -> Any:  # Any: SQLite's value types
         row = next(self._rows(sql, *values), None)
