@@ -1,0 +1,174 @@
+"""Keys and passwords: key blocks, tokens that show their issuer, and values set to such a name.
+
+A token is looked for by its first letters (`ghp_`, `AKIA`), which costs prose nothing. A name such
+as `api_key` or 密码 counts only where a value is assigned to it, and the value must not be code,
+a word of prose or a place to fill in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from memlm.prepare.evidence import Candidate, Strength
+
+_LONGEST_KEY = 1 << 16
+_KEY_BEGINS = re.compile(r"-----BEGIN ((?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?)-----")
+_KEY_BODY = re.compile(r"(?:\\[nr]|[A-Za-z0-9+/=:,. \t\r\n-])*")
+_PUTTY = re.compile(r"PuTTY-User-Key-File-[0-9](?s:.){0,20000}?Private-MAC: ?[0-9A-Fa-f]+")
+
+# Written from the issuers' own descriptions. Each begins with fixed letters, which `re` looks for
+# ten times faster than for anything else; what may stand before them is therefore asked later.
+_TOKENS = [
+    re.compile(rf"{whole}(?![0-9A-Za-z_])")
+    for whole in (
+        r"A(?:KIA|SIA)[0-9A-Z]{16}",  # Amazon
+        r"AIza[0-9A-Za-z_-]{35}",  # Google
+        r"AKID[0-9A-Za-z]{32}",  # Tencent Cloud
+        r"GOCSPX-[0-9A-Za-z_-]{20,}",  # Google
+        r"LTAI[0-9A-Za-z]{12,20}",  # Alibaba Cloud
+        r"SG\.[0-9A-Za-z_-]{16,}\.[0-9A-Za-z_-]{16,}",  # SendGrid
+        r"dop_v1_[0-9a-f]{64}",  # DigitalOcean
+        r"eyJ[0-9A-Za-z_-]{8,}\.eyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{8,}",  # JSON Web Token
+        r"gh[opusr]_[0-9A-Za-z]{36,}",  # GitHub
+        r"github_pat_[0-9A-Za-z_]{50,}",
+        r"glpat-[0-9A-Za-z_-]{20,}",  # GitLab
+        r"hf_[0-9A-Za-z]{30,}",  # Hugging Face
+        r"hooks\.slack\.com/services/[0-9A-Za-z/]{20,}",  # Slack
+        r"npm_[0-9A-Za-z]{36}",
+        r"pypi-[0-9A-Za-z_-]{50,}",
+        r"rk_(?:live|test)_[0-9A-Za-z]{16,}",  # Stripe
+        r"sk-(?:proj-|ant-|svcacct-)?[0-9A-Za-z_-]{32,}",  # OpenAI and those who follow it
+        r"sk_(?:live|test)_[0-9A-Za-z]{16,}",
+        r"whsec_[0-9A-Za-z+/=]{24,}",
+        r"xox[abeoprs]-[0-9A-Za-z-]{10,}",  # Slack
+        r"ya29\.[0-9A-Za-z_-]{20,}",  # Google
+    )
+]
+# crypt(3): hashes of passwords, which are guessed at leisure by those who have them.
+_PASSWORD_HASH = re.compile(
+    r"\$(?:2[abxy]\$[0-9]{2}\$[./0-9A-Za-z]{53}"
+    r"|(?:1|apr1)\$[^\s$:]{1,16}\$[./0-9A-Za-z]{22}"
+    r"|5\$(?:rounds=[0-9]{1,9}\$)?[^\s$:]{1,16}\$[./0-9A-Za-z]{43}"
+    r"|6\$(?:rounds=[0-9]{1,9}\$)?[^\s$:]{1,16}\$[./0-9A-Za-z]{86}"
+    r")(?![./0-9A-Za-z])"
+)
+_INSIDE_WORD = re.compile("[0-9A-Za-z_]")
+_LOGIN = re.compile(r"://[^\s/:\"'<>]{0,256}:([^\s/\"'<>]{1,256})@")
+
+# The end of a name that holds a secret, as text, code and settings write it.
+_NAME = re.compile(
+    r"(?i)(?:(?<![A-Za-z])(?:pass|pw|auth|secret|token|credential)|(?<=[_-])(?:pass|pw|auth)"
+    r"|[a-z0-9]?(?:password|passwd|passwort|passphrase|pwd|_secret|_token|authtoken|accesstoken"
+    r"|(?:api|access|secret|private|client|auth|app|master|encryption|encrypted|license)[_-]?key"
+    r"|key[_-]?base|client[_-]?secret)"
+    r"|密码|密碼|口令|密钥|密鑰|令牌|秘钥)$"
+)
+_LONGEST_NAME, _LONGEST_VALUE = 48, 512
+# The last letter of every name above, or what may stand between it and the sign, goes before.
+_SIGN = re.compile(r"""[:=：＝>](?<=[sSwWhHtTnNlLdDeEyY码碼令钥鑰"'`\] \t].)""")
+_NAME_AND_SIGN = re.compile(r"""["'`]?\]?[ \t]{0,8}$""")
+_QUOTED = re.compile(r"""[ \t]{0,8}(?:b|r|u)?(["'`])([^"'`\n]{1,512})\1""")
+_BARE = re.compile(r"""[ \t]{0,8}([^\s"'`<>,;，。；、）)\]}]{1,512})""")
+_IN_TAGS = re.compile(r"([^<>\n]{1,512})</")
+# netrc and its like: a name, a space, a value, and nothing after it on the line.
+_NETRC = re.compile(r"""passw(?:or)?d[ \t]+(?:"([^"\n]{1,128})"|([^\s"]{1,128}))[ \t]*(?=\n|\Z)""")
+_LINE_START = re.compile(
+    r"""(?:^|\n)[ \t]*(?:export[ \t]+|set[ \t]+|-[ \t]+|//\S*:)?["']?[\w.-]*$"""
+)
+_NO_SECRET = re.compile(
+    r"(?i)(?:true|false|null|none|nil|undefined|yes|no|on|off|string|str|int|bytes|bool|object|"
+    r"required|optional|varchar.*|text|x{3,}|\*+|\.{2,}|-+|_+|env|prompt|default|empty|"
+    r"your[-_ ].*|my[-_].*|<.*|\$.*|%.*|\{.*|\[.*|.*\[[A-Z_]+_[0-9]+\].*|\(.*|&.*|@.*|[0-9]{1,3})"
+)
+_CODE = re.compile(
+    r"[\w.]+[(\[{]|(?:self|this|os|process|config|settings|request|args)\.|.*\$\{|.*->"
+)
+_FEWEST_SIGNS, _FEWEST_IN_PROSE = 4, 6
+
+
+def find_private_keys(text: str) -> Iterator[Candidate]:
+    """Yield the private keys of a text, from the first mark of their block to the last."""
+    if "-----BEGIN " in text:
+        for match in _KEY_BEGINS.finditer(text):
+            last = f"-----END {match.group(1)}-----"
+            end = text.find(last, match.end(), match.end() + _LONGEST_KEY)
+            body = _KEY_BODY.match(text, match.end(), match.end() + _LONGEST_KEY)
+            cut_short = body.end() if body else match.end()
+            yield Candidate(
+                Strength.ENCLOSED,
+                match.start(),
+                end + len(last) if end >= 0 else cut_short,
+                "private_key",
+            )
+    if "PuTTY-User-Key-File-" in text:
+        for match in _PUTTY.finditer(text):
+            yield Candidate(Strength.ENCLOSED, *match.span(), "private_key")
+
+
+def find_tokens(text: str) -> Iterator[Candidate]:
+    """Yield the tokens, password hashes and passwords in web addresses that show what they are."""
+    for rule in _TOKENS:
+        for match in rule.finditer(text):
+            if not _INSIDE_WORD.match(text[match.start() - 1 : match.start()]):
+                yield Candidate(Strength.MARKED, *match.span(), "access_token")
+    for match in _PASSWORD_HASH.finditer(text):
+        yield Candidate(Strength.MARKED, *match.span(), "access_token")
+    if "://" in text:
+        for match in _LOGIN.finditer(text):
+            if not _NO_SECRET.fullmatch(match.group(1)):
+                yield Candidate(Strength.ENCLOSED, *match.span(1), "access_token")
+
+
+def find_assigned(text: str) -> Iterator[Candidate]:
+    """Yield the values that names of secrets are set to: `password=...`, `"apiKey": "..."`."""
+    for sign in _SIGN.finditer(text):
+        found = _value_at(text, sign.start())
+        if found:
+            yield Candidate(Strength.ASSIGNED, *found, "access_token")
+    for match in _NETRC.finditer(text):
+        quoted, bare = match.groups()
+        if quoted is not None or _is_mixed(bare):
+            yield Candidate(Strength.ASSIGNED, *match.span(match.lastindex or 0), "access_token")
+
+
+def _value_at(text: str, sign: int) -> tuple[int, int] | None:
+    """Return the secret that the sign at this place assigns, if the name before it is of one."""
+    first = max(0, sign - _LONGEST_NAME)
+    before = text[first:sign]
+    gap = _NAME_AND_SIGN.search(before)
+    assert gap  # it may be empty
+    name = before[: gap.start()]
+    if not _NAME.search(name):
+        return None
+    is_tag = text[sign] == ">"
+    if is_tag:
+        return _span_if_secret(text, _IN_TAGS.match(text, sign + 1), 1, _FEWEST_SIGNS)
+    after = sign + 1 + (text[sign + 1 : sign + 2] in ("=", ">"))
+    quoted = _QUOTED.match(text, after)
+    if quoted:
+        return _span_if_secret(text, quoted, 2, _FEWEST_SIGNS)
+    bare = _BARE.match(text, after)
+    if bare is None or text[sign + 1 : sign + 2] == "=":
+        return None
+    is_setting = _LINE_START.search(text[max(0, first - 80) : first] + name) is not None
+    if is_setting and (text[sign] == "=" or _is_mixed(bare.group(1))):
+        return _span_if_secret(text, bare, 1, _FEWEST_SIGNS)
+    return _span_if_secret(text, bare, 1, _FEWEST_IN_PROSE) if _is_mixed(bare.group(1)) else None
+
+
+def _span_if_secret(
+    text: str, match: re.Match[str] | None, group: int, fewest: int
+) -> tuple[int, int] | None:
+    if match is None:
+        return None
+    value = match.group(group)
+    if len(value) < fewest or _NO_SECRET.fullmatch(value) or _CODE.match(value):
+        return None
+    return match.span(group)
+
+
+def _is_mixed(value: str) -> bool:
+    """Return whether a value is no word: it has digits beside its letters or signs."""
+    has_digit = any(sign in "0123456789" for sign in value)
+    return has_digit and not value.isdecimal() and len(value) >= _FEWEST_SIGNS

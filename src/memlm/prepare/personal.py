@@ -1,0 +1,75 @@
+"""Where a text holds personal data or secrets: e-mail, phone, cards, identity numbers, keys.
+
+Each kind has its own file of rules. All of them look first for something rare (an at sign, seven
+digits close together, the first letters of a token), so that prose passes at the speed of a search.
+Full-width digits and letters count as their plain ones; every offset is one of the text as given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from memlm.prepare.addresses import find_emails, find_ip_addresses
+from memlm.prepare.check_digits import find_ibans, find_in_digits
+from memlm.prepare.credentials import find_assigned, find_private_keys, find_tokens
+from memlm.prepare.evidence import Candidate, keep_strongest
+from memlm.prepare.phones import find_phones, numbering_plans
+from memlm.records import Document, PersonalData, PersonalPlace
+
+_WIDE_WORD = re.compile("[０-９Ａ-Ｚａ-ｚ＠]")
+_WIDE = re.compile("[０-９Ａ-Ｚａ-ｚ＠．－＋＿]")
+_WIDE_TO_PLAIN = 0xFEE0
+# Seven digits with no more than three signs between two of them: the shortest phone number.
+_DIGITS = re.compile(r"[0-9](?:[^0-9A-Za-z\n]{0,3}[0-9]){6,}")
+_BEFORE_DIGITS, _AFTER_DIGITS = 3, 12  # `+ (` before them; `X`, an extension after
+
+
+def find_personal_data(text: str) -> list[PersonalData]:
+    """Return where a text holds personal data or secrets, in order and without overlaps.
+
+    The same whatever the text is part of: a record says kind and place, never what stands there.
+    Raises MissingExtraError where `phonenumbers` is not installed.
+    """
+    numbering_plans()
+    plain = halfwidth(text)
+    return [
+        PersonalData(found.kind, found.start, found.end)
+        for found in keep_strongest(_find_all(plain))
+    ]
+
+
+def list_personal_data(documents: Iterable[Document]) -> Iterator[PersonalPlace]:
+    """Yield where collected documents hold personal data or secrets."""
+    for document in documents:
+        for found in find_personal_data(document.text):
+            yield PersonalPlace(
+                document_id=document.id,
+                source=document.source,
+                kind=found.kind,
+                start=found.start,
+                end=found.end,
+            )
+
+
+def halfwidth(text: str) -> str:
+    """Return a text of the same length with full-width digits and letters as plain ones."""
+    if _WIDE_WORD.search(text) is None:
+        return text
+    return _WIDE.sub(lambda match: chr(ord(match.group()) - _WIDE_TO_PLAIN), text)
+
+
+def _find_all(text: str) -> list[Candidate]:
+    found = [
+        *find_private_keys(text),
+        *find_tokens(text),
+        *find_assigned(text),
+        *find_emails(text),
+        *find_ip_addresses(text),
+        *find_ibans(text),
+    ]
+    for digits in _DIGITS.finditer(text):
+        start, end = max(0, digits.start() - _BEFORE_DIGITS), digits.end() + _AFTER_DIGITS
+        found += find_in_digits(text, start, end)
+        found += find_phones(text, start, end)
+    return found
