@@ -63,7 +63,8 @@ def find_ip_addresses(text: str) -> Iterator[Candidate]:
             continue
         before = _BEFORE_V6.search(text, max(0, match.start() - _LONGEST_V6), match.start())
         after = _AFTER_V6.match(text, match.start(), match.start() + _LONGEST_V6)
-        assert before and after  # both may be empty
+        assert before  # either may be empty
+        assert after
         start, reached = before.start(), max(after.end(), match.end())
         word = text[start:reached].rstrip(".")
         if word.endswith(":") and not word.endswith("::"):

@@ -45,6 +45,7 @@ _CARD_CUE = re.compile(
 )
 
 _IBAN_DIGITS = re.compile(r"[0-9]{2}(?= ?[0-9A-Za-z]{4} ?[0-9A-Za-z]{4})")
+_SIGN = re.compile("[0-9A-Za-z]")
 _IBAN = re.compile(
     r"[A-Za-z]{2}[0-9]{2}(?:[0-9A-Za-z]{11,29}|(?: [0-9A-Za-z]{4}){2,7}(?: [0-9A-Za-z]{1,3})?)"
 )
@@ -75,10 +76,7 @@ _IBAN_LENGTHS = {
 }
 
 _CHINESE_ID = re.compile(_ALONE + r"[1-9][0-9]{16}[0-9Xx]" + _ENDS)
-_PROVINCES = frozenset(
-    "11 12 13 14 15 21 22 23 31 32 33 34 35 36 37 41 42 43 44 45 46 50 51 52 53 54 "
-    "61 62 63 64 65 71 81 82 83 91".split()
-)
+_PROVINCE = re.compile("1[1-5]|2[1-3]|3[1-7]|4[1-6]|5[0-4]|6[1-5]|71|8[1-3]|91")
 _EARLIEST_BIRTH, _LATEST_BIRTH = 1900, 2099
 _ID_WEIGHTS = tuple(2**power % 11 for power in range(17, 0, -1))
 _ID_CHECKS = "10X98765432"
@@ -109,7 +107,7 @@ def is_iban(compact: str) -> bool:
 
 def is_chinese_id(number: str) -> bool:
     """Return whether 18 characters have a province, a birth date and the right check character."""
-    if number[:2] not in _PROVINCES:
+    if _PROVINCE.match(number) is None:
         return False
     if not _EARLIEST_BIRTH <= int(number[6:10]) <= _LATEST_BIRTH:
         return False
@@ -138,7 +136,7 @@ def find_ibans(text: str) -> Iterator[Candidate]:
     """Yield the international bank account numbers of a text."""
     for digits in _IBAN_DIGITS.finditer(text):
         start = digits.start() - 2
-        if start < 0 or text[start - 1 : start].isascii() and text[start - 1 : start].isalnum():
+        if start < 0 or _SIGN.match(text[start - 1 : start]):
             continue
         match = _IBAN.match(text, start)
         end = match and _iban_end(text, start, match.end())
@@ -152,9 +150,7 @@ def _find_cards(text: str, start: int, end: int) -> Iterator[Candidate]:
         if not passes_luhn(digits) or digits.strip(digits[0]) == "":
             continue
         is_issued = _ISSUED.fullmatch(digits) and len(digits) >= _FEWEST_WITHOUT_CUE
-        if has_cue(text, match.start(), _CARD_CUE):
-            yield Candidate(Strength.CHECKED, *match.span(), "payment_card")
-        elif is_issued:
+        if is_issued or has_cue(text, match.start(), _CARD_CUE):
             yield Candidate(Strength.CHECKED, *match.span(), "payment_card")
 
 
@@ -165,8 +161,7 @@ def _iban_end(text: str, start: int, longest: int) -> int | None:
     for place in range(start, longest):
         signs += text[place] != " "
         if signs == wanted:
-            following = text[place + 1 : place + 2]
             compact = text[start : place + 1].replace(" ", "")
-            is_cut = following.isascii() and following.isalnum()
-            return place + 1 if not is_cut and is_iban(compact) else None
+            goes_on = _SIGN.match(text, place + 1) is not None
+            return place + 1 if not goes_on and is_iban(compact) else None
     return None

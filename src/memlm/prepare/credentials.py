@@ -56,30 +56,36 @@ _PASSWORD_HASH = re.compile(
 _INSIDE_WORD = re.compile("[0-9A-Za-z_]")
 _LOGIN = re.compile(r"://[^\s/:\"'<>]{0,256}:([^\s/\"'<>]{1,256})@")
 
-# The end of a name that holds a secret, as text, code and settings write it.
-_NAME = re.compile(
-    r"(?i)(?:(?<![A-Za-z])(?:pass|pw|auth|secret|token|credential)|(?<=[_-])(?:pass|pw|auth)"
-    r"|[a-z0-9]?(?:password|passwd|passwort|passphrase|pwd|_secret|_token|authtoken|accesstoken"
-    r"|(?:api|access|secret|private|client|auth|app|master|encryption|encrypted|license)[_-]?key"
-    r"|key[_-]?base|client[_-]?secret)"
-    r"|密码|密碼|口令|密钥|密鑰|令牌|秘钥)$"
+# The end of a name that holds a secret, as text, code and settings write it. People choose words
+# for passwords; machines do not for keys, and `"token": "word"` is common in data about language.
+_PASSWORD_NAME = re.compile(
+    r"(?i)(?:password|passwd|passwort|passphrase|pwd|(?<![A-Za-z])pass|(?-i:(?<=[a-z])Pass)"
+    r"|密码|密碼|口令)$"
 )
-_LONGEST_NAME, _LONGEST_VALUE = 48, 512
+_KEY_NAME = re.compile(
+    r"(?i)(?:(?<![A-Za-z])(?:auth|secret|token|credential|pw)|(?-i:(?<=[a-z])(?:Auth|Secret|Token))"
+    r"|authtoken|(?:api|access|secret|private|client|auth|app|master|encryption)[_-]?key|key_base"
+    r"|密钥|密鑰|令牌|秘钥)$"
+)
+_LONGEST_NAME = 48
 # The last letter of every name above, or what may stand between it and the sign, goes before.
 _SIGN = re.compile(r"""[:=：＝>](?<=[sSwWhHtTnNlLdDeEyY码碼令钥鑰"'`\] \t].)""")
-_NAME_AND_SIGN = re.compile(r"""["'`]?\]?[ \t]{0,8}$""")
-_QUOTED = re.compile(r"""[ \t]{0,8}(?:b|r|u)?(["'`])([^"'`\n]{1,512})\1""")
-_BARE = re.compile(r"""[ \t]{0,8}([^\s"'`<>,;，。；、）)\]}]{1,512})""")
-_IN_TAGS = re.compile(r"([^<>\n]{1,512})</")
+_GAP = re.compile(r"""["'`]?\]?[ \t]{0,8}$""")
+_QUOTED = re.compile(r"""[ \t]{0,8}(?:b|r|u)?(["'`])(?P<secret>[^"'`\n]{1,512})\1""")
+_BARE = re.compile(r"""[ \t]{0,8}(?P<secret>[^\s"'`<>,;，。；、）)\]}]{1,512})""")
+_IN_TAGS = re.compile(r"(?P<secret>[^<>\n]{1,512})</")
 # netrc and its like: a name, a space, a value, and nothing after it on the line.
 _NETRC = re.compile(r"""passw(?:or)?d[ \t]+(?:"([^"\n]{1,128})"|([^\s"]{1,128}))[ \t]*(?=\n|\Z)""")
+# Said in a sentence rather than set.
+_SPOKEN = re.compile(r"(?:[pP]assword is ?:? |密码[是为])([^\s\"'，。；、]{6,64})")
 _LINE_START = re.compile(
     r"""(?:^|\n)[ \t]*(?:export[ \t]+|set[ \t]+|-[ \t]+|//\S*:)?["']?[\w.-]*$"""
 )
 _NO_SECRET = re.compile(
     r"(?i)(?:true|false|null|none|nil|undefined|yes|no|on|off|string|str|int|bytes|bool|object|"
     r"required|optional|varchar.*|text|x{3,}|\*+|\.{2,}|-+|_+|env|prompt|default|empty|"
-    r"your[-_ ].*|my[-_].*|<.*|\$.*|%.*|\{.*|\[.*|.*\[[A-Z_]+_[0-9]+\].*|\(.*|&.*|@.*|[0-9]{1,3})"
+    r"your[-_ ].*|my[-_].*|<.*|\$.*|%.*|\{.*|\[.*|.*\[[A-Z_]+_[0-9]+\].*|"
+    r"\(.*|&.*|@.*|=.*|[0-9]{1,3})"
 )
 _CODE = re.compile(
     r"[\w.]+[(\[{]|(?:self|this|os|process|config|settings|request|args)\.|.*\$\{|.*->"
@@ -130,42 +136,34 @@ def find_assigned(text: str) -> Iterator[Candidate]:
         quoted, bare = match.groups()
         if quoted is not None or _is_mixed(bare):
             yield Candidate(Strength.ASSIGNED, *match.span(match.lastindex or 0), "access_token")
+    for match in _SPOKEN.finditer(text):
+        if _is_mixed(match.group(1)):
+            yield Candidate(Strength.ASSIGNED, *match.span(1), "access_token")
 
 
 def _value_at(text: str, sign: int) -> tuple[int, int] | None:
     """Return the secret that the sign at this place assigns, if the name before it is of one."""
     first = max(0, sign - _LONGEST_NAME)
-    before = text[first:sign]
-    gap = _NAME_AND_SIGN.search(before)
-    assert gap  # it may be empty
-    name = before[: gap.start()]
-    if not _NAME.search(name):
+    name = _GAP.sub("", text[first:sign])
+    is_password = _PASSWORD_NAME.search(name) is not None
+    if not is_password and _KEY_NAME.search(name) is None:
         return None
-    is_tag = text[sign] == ">"
-    if is_tag:
-        return _span_if_secret(text, _IN_TAGS.match(text, sign + 1), 1, _FEWEST_SIGNS)
-    after = sign + 1 + (text[sign + 1 : sign + 2] in ("=", ">"))
-    quoted = _QUOTED.match(text, after)
-    if quoted:
-        return _span_if_secret(text, quoted, 2, _FEWEST_SIGNS)
-    bare = _BARE.match(text, after)
-    if bare is None or text[sign + 1 : sign + 2] == "=":
+    after = sign + 1 + (text[sign + 1 : sign + 2] == ">")
+    if text[sign] == ">":
+        value = _IN_TAGS.match(text, after)
+    else:
+        value = _QUOTED.match(text, after) or _BARE.match(text, after)
+    if value is None:
         return None
-    is_setting = _LINE_START.search(text[max(0, first - 80) : first] + name) is not None
-    if is_setting and (text[sign] == "=" or _is_mixed(bare.group(1))):
-        return _span_if_secret(text, bare, 1, _FEWEST_SIGNS)
-    return _span_if_secret(text, bare, 1, _FEWEST_IN_PROSE) if _is_mixed(bare.group(1)) else None
-
-
-def _span_if_secret(
-    text: str, match: re.Match[str] | None, group: int, fewest: int
-) -> tuple[int, int] | None:
-    if match is None:
+    secret = value.group("secret")
+    if _NO_SECRET.fullmatch(secret) or _CODE.match(secret):
         return None
-    value = match.group(group)
-    if len(value) < fewest or _NO_SECRET.fullmatch(value) or _CODE.match(value):
-        return None
-    return match.span(group)
+    is_setting = text[sign] == "=" and _LINE_START.search(text[max(0, first - 80) : first] + name)
+    may_be_word = value.re is not _BARE or is_setting
+    fewest = _FEWEST_SIGNS if may_be_word else _FEWEST_IN_PROSE
+    if len(secret) >= fewest and (_is_mixed(secret) or (is_password and may_be_word)):
+        return value.span("secret")
+    return None
 
 
 def _is_mixed(value: str) -> bool:

@@ -16,9 +16,12 @@ from types import ModuleType
 from memlm.prepare.evidence import Candidate, Strength, has_cue
 from memlm.runtime import require_package
 
+# fmt: off
 REGIONS = (
-    "CN US GB DE FR IT ES NL BE CH AT SE DK NO FI PL IE PT AU NZ JP KR IN BR ZA SG HK TW RU".split()
+    "CN", "US", "GB", "DE", "FR", "IT", "ES", "NL", "BE", "CH", "AT", "SE", "DK", "NO", "FI",
+    "PL", "IE", "PT", "AU", "NZ", "JP", "KR", "IN", "BR", "ZA", "SG", "HK", "TW", "RU",
 )
+# fmt: on
 _FEWEST, _MOST = 7, 15  # digits; ITU-T E.164 allows fifteen
 
 _ALONE = r"(?<![0-9A-Za-z+])(?<![0-9][.,:/-])"
@@ -28,10 +31,10 @@ _SHAPED = re.compile(
     _ALONE + r"(?:"
     r"(?:(?:\+|00)?86[- ]?)?1[3-9][0-9](?:[0-9]{8}|([ -])[0-9]{4}\1[0-9]{4})"  # Chinese mobile
     r"|[(（]0[1-9][0-9]{1,2}[)）][ -]?[0-9]{7,8}"  # Chinese landline
-    r"|(?:(?:\+|00)86[- ]?)?0?(?:10|2[0-9]|[3-9][0-9]{2})-[0-9]{7,8}(?:-[0-9]{1,4})?"
+    r"|(?:(?:\+|00)86[- ]?0?|0)(?:10|2[0-9]|[3-9][0-9]{2})-[0-9]{7,8}(?:-[0-9]{1,4})?"
     r"|400[ -]?[0-9]{3}[ -][0-9]{4}"
-    r"|(?<![0-9] )(?:(?:\+|00)?1[-. ]?)?(?:\([2-9][0-9]{2}\)[ -]?|[2-9][0-9]{2}([-. ]))"  # North America
-    r"[0-9]{3}[-. ][0-9]{4}"
+    r"|(?<![0-9] )(?:(?:\+|00)?1[-. ]?)?"  # North America
+    r"(?:\([2-9][0-9]{2}\)[ -]?|[2-9][0-9]{2}[-. ])[0-9]{3}[-. ][0-9]{4}"
     r")" + _EXTENSION + _ENDS
 )
 _ANY = re.compile(
