@@ -185,9 +185,12 @@ WIDE = str.maketrans("0123456789", "０１２３４５６７８９")
 
 
 def chinese(data: Path, half: str) -> Iterator[dict[str, object]]:
-    """Chinese texts of our own; nothing was tuned on this seed (0), half is without meaning."""
-    chance = random.Random(0)
-    yield from compare((one_chinese(chance) for _ in range(5000)), "chinese, generated, seed 0")
+    """Chinese texts of our own; the rules were mended on what seed 0 showed, seed 1 is reported."""
+    seed = int(half == "report")
+    chance = random.Random(seed)
+    yield from compare(
+        (one_chinese(chance) for _ in range(5000)), f"chinese, generated, seed {seed}"
+    )
 
 
 def one_chinese(chance: random.Random) -> tuple[str, Spans]:
@@ -230,7 +233,10 @@ def value_of(name: str, chance: random.Random) -> str:
         who = "".join(chance.choices("abcdefghijklmnopqrstuvwxyz0123456789_.", k=6)).strip("_.")
         return f"z{who}@" + chance.choice(("qq.com", "163.com", "mail.tsinghua.edu.cn", "sina.cn"))
     if name == "date":
-        return f"20{chance.randrange(10, 25)}-{chance.randrange(1, 13):02}-{chance.randrange(1, 29):02}"
+        year, month, day = (
+            chance.randrange(*range_) for range_ in ((2010, 2025), (1, 13), (1, 29))
+        )
+        return f"{year}-{month:02}-{day:02}"
     if name == "price":
         return f"{chance.randrange(1, 99999)}.{chance.randrange(100):02}"
     # An order number as shops give them out: the day, then a running number.

@@ -14,24 +14,24 @@ from memlm.prepare.evidence import Candidate, Strength, has_cue
 
 _LONGEST_LOCAL, _LONGEST_DOMAIN = 64, 255  # RFC 5321
 _LETTER = "A-Za-z0-9À-ÖØ-öø-ɏ"  # Latin ones only: hanzi stand beside an address without a space
-_LOCAL = re.compile(rf"[{_LETTER}_](?:[{_LETTER}!#$%&'*+/=?^_`{{|}}~.-]*[{_LETTER}_+-])?$")
+_LOCAL = re.compile(rf"[{_LETTER}_](?:[{_LETTER}!#$%&'*+/=?^_`{{|}}~.-]*[{_LETTER}_+-])?\Z")
 _DOMAIN = re.compile(
-    rf"(?:[{_LETTER}](?:[{_LETTER}-]{{0,61}}[{_LETTER}])?\.)+([A-Za-z]{{2,24}})(?![{_LETTER}_-])"
+    rf"(?:[{_LETTER}](?:[{_LETTER}-]{{0,61}}[{_LETTER}])?\.)+([A-Za-z]{{2,24}})(?![A-Za-z_]|-[A-Za-z0-9])"
 )
 _NO_DOMAIN = frozenset({"png", "jpg", "jpeg", "gif", "svg", "webp"})  # icon@2x.png
 
 _QUAD = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
-_NOT_BEFORE_QUAD = re.compile(r"(?:[0-9A-Za-z_]|[0-9]\.)$")
+_NOT_BEFORE_QUAD = re.compile(r"(?:[0-9A-Za-z_]|[0-9]\.)\Z")
 _VERSION = re.compile(
     r"(?i)(?:\b(?:version|ver|release|build|firmware|section|chapter|clause)|版本|版|章|节|§)"
-    r"[ .:：v]{0,3}$|\bv\.? ?$"
+    r"[ .:：v]{0,3}\Z|\bv\.? ?\Z"
 )
 _IP_CUE = re.compile(
     r"(?i)(?:\bip(?:v4)?\b|address|host|server|gateway|dns|ping|ssh|地址|主机|服务器|网关)"
-    r"[^0-9\n]{0,24}\n?$"
+    r"[^0-9\n]{0,24}\n?\Z"
 )
 _COLONS = re.compile(r":[0-9A-Fa-f]{0,4}:")
-_BEFORE_V6 = re.compile(r"[0-9A-Za-z:.]*$")
+_BEFORE_V6 = re.compile(r"[0-9A-Za-z:.]*\Z")
 _AFTER_V6 = re.compile(r"[0-9A-Za-z:.]*")
 _LONGEST_V6 = 45
 _FEWEST_GROUPS = 3

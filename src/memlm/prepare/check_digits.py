@@ -30,10 +30,10 @@ _CARD = re.compile(
 # ISO/IEC 7812 ranges as the issuers publish them, with the lengths that they give out.
 _ISSUED = re.compile(
     r"4(?:[0-9]{12}|[0-9]{15}|[0-9]{18})"  # Visa
-    r"|(?:5[1-5]|222[1-9]|22[3-9][0-9]|2[3-6][0-9]{2}|27[01][0-9]|2720)[0-9]+"  # Mastercard
+    r"|5[1-5][0-9]{14}|2(?:22[1-9]|2[3-9][0-9]|[3-6][0-9]{2}|7[01][0-9]|720)[0-9]{12}"  # Mastercard
     r"|3[47][0-9]{13}"  # American Express
     r"|3(?:0[0-59]|[689][0-9])[0-9]{11,16}"  # Diners Club
-    r"|(?:6011|64[4-9]|65|62|81)[0-9]+"  # Discover, UnionPay
+    r"|(?:6011|64[4-9][0-9]|65[0-9]{2}|62[0-9]{2}|81[0-9]{2})[0-9]{12,15}"  # Discover, UnionPay
     r"|35(?:2[89]|[3-8][0-9])[0-9]{12,15}|(?:2131|1800)[0-9]{11}"  # JCB
     r"|(?:50|5[6-8]|6[0137])[0-9]+"  # Maestro
     r"|220[0-4][0-9]{12,15}"  # Mir
@@ -41,7 +41,7 @@ _ISSUED = re.compile(
 _FEWEST_WITHOUT_CUE = 13  # Maestro's cards of twelve digits look like any number
 _CARD_CUE = re.compile(
     r"(?i)(?:card|\bcc|visa|amex|mastercard|卡号|卡號|银行卡|銀行卡|信用卡|借记卡|储蓄卡|账号|帐号|卡)"
-    r"[^0-9\n]{0,24}\n?$"
+    r"[^0-9\n]{0,24}\n?\Z"
 )
 
 _IBAN_DIGITS = re.compile(r"[0-9]{2}(?= ?[0-9A-Za-z]{4} ?[0-9A-Za-z]{4})")
@@ -85,7 +85,7 @@ _SSN = re.compile(
     r"(?<![0-9A-Za-z])(?<![0-9][-.,/])(?!000|666|9)[0-9]{3}([- ]?)(?!00)[0-9]{2}\1(?!0000)[0-9]{4}"
     r"(?![0-9A-Za-z])(?![-.,/][0-9])"
 )
-_SSN_CUE = re.compile(r"(?i)(?:\bssn\b|social[ -]security|社会安全号|社安号)[^0-9\n]{0,24}\n?$")
+_SSN_CUE = re.compile(r"(?i)(?:\bssn\b|social[ -]security|社会安全号|社安号)[^0-9\n]{0,24}\n?\Z")
 
 
 def passes_luhn(digits: str) -> bool:

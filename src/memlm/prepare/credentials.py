@@ -60,17 +60,17 @@ _LOGIN = re.compile(r"://[^\s/:\"'<>]{0,256}:([^\s/\"'<>]{1,256})@")
 # for passwords; machines do not for keys, and `"token": "word"` is common in data about language.
 _PASSWORD_NAME = re.compile(
     r"(?i)(?:password|passwd|passwort|passphrase|pwd|(?<![A-Za-z])pass|(?-i:(?<=[a-z])Pass)"
-    r"|密码|密碼|口令)$"
+    r"|密码|密碼|口令)\Z"
 )
 _KEY_NAME = re.compile(
     r"(?i)(?:(?<![A-Za-z])(?:auth|secret|token|credential|pw)|(?-i:(?<=[a-z])(?:Auth|Secret|Token))"
     r"|authtoken|(?:api|access|secret|private|client|auth|app|master|encryption)[_-]?key|key_base"
-    r"|密钥|密鑰|令牌|秘钥)$"
+    r"|密钥|密鑰|令牌|秘钥)\Z"
 )
 _LONGEST_NAME = 48
 # The last letter of every name above, or what may stand between it and the sign, goes before.
 _SIGN = re.compile(r"""[:=：＝>](?<=[sSwWhHtTnNlLdDeEyY码碼令钥鑰"'`\] \t].)""")
-_GAP = re.compile(r"""["'`]?\]?[ \t]{0,8}$""")
+_GAP = re.compile(r"""["'`]?\]?[ \t]{0,8}\Z""")
 _QUOTED = re.compile(r"""[ \t]{0,8}(?:b|r|u)?(["'`])(?P<secret>[^"'`\n]{1,512})\1""")
 _BARE = re.compile(r"""[ \t]{0,8}(?P<secret>[^\s"'`<>,;，。；、）)\]}]{1,512})""")
 _IN_TAGS = re.compile(r"(?P<secret>[^<>\n]{1,512})</")
@@ -79,7 +79,7 @@ _NETRC = re.compile(r"""passw(?:or)?d[ \t]+(?:"([^"\n]{1,128})"|([^\s"]{1,128}))
 # Said in a sentence rather than set.
 _SPOKEN = re.compile(r"(?:[pP]assword is ?:? |密码[是为])([^\s\"'，。；、]{6,64})")
 _LINE_START = re.compile(
-    r"""(?:^|\n)[ \t]*(?:export[ \t]+|set[ \t]+|-[ \t]+|//\S*:)?["']?[\w.-]*$"""
+    r"""(?:^|\n)[ \t]*(?:export[ \t]+|set[ \t]+|-[ \t]+|//\S*:)?["']?[\w.-]*\Z"""
 )
 _NO_SECRET = re.compile(
     r"(?i)(?:true|false|null|none|nil|undefined|yes|no|on|off|string|str|int|bytes|bool|object|"
@@ -90,6 +90,7 @@ _NO_SECRET = re.compile(
 _CODE = re.compile(
     r"[\w.]+[(\[{]|(?:self|this|os|process|config|settings|request|args)\.|.*\$\{|.*->"
 )
+_RUN = re.compile(r"""[^\s"'`<>,;，。；、）)\]}]+""")  # as long as a value can be, see _BARE
 _FEWEST_SIGNS, _FEWEST_IN_PROSE = 4, 6
 
 
@@ -139,6 +140,15 @@ def find_assigned(text: str) -> Iterator[Candidate]:
     for match in _SPOKEN.finditer(text):
         if _is_mixed(match.group(1)):
             yield Candidate(Strength.ASSIGNED, *match.span(1), "access_token")
+
+
+def find_same_secrets(text: str, known: set[str]) -> Iterator[Candidate]:
+    """Yield where a known secret stands without its name; a word of letters may be just a word."""
+    known = {secret for secret in known if _is_mixed(secret)}
+    if known:
+        for match in _RUN.finditer(text):
+            if match.group() in known:
+                yield Candidate(Strength.ASSIGNED, *match.span(), "access_token")
 
 
 def _value_at(text: str, sign: int) -> tuple[int, int] | None:

@@ -60,7 +60,7 @@ def keep_strongest(candidates: list[Candidate]) -> list[Candidate]:
 
 
 def has_cue(text: str, start: int, cue: re.Pattern[str]) -> bool:
-    """Return whether `cue`, a pattern that ends with `$`, matches right before `start`."""
+    """Return whether `cue`, a pattern that ends with `\\Z`, matches right before `start`."""
     return cue.search(text[max(0, start - _CUE_REACH) : start]) is not None
 
 

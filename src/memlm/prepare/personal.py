@@ -12,9 +12,14 @@ from collections.abc import Iterable, Iterator
 
 from memlm.prepare.addresses import find_emails, find_ip_addresses
 from memlm.prepare.check_digits import find_ibans, find_in_digits
-from memlm.prepare.credentials import find_assigned, find_private_keys, find_tokens
-from memlm.prepare.evidence import Candidate, keep_strongest
-from memlm.prepare.phones import find_phones, numbering_plans
+from memlm.prepare.credentials import (
+    find_assigned,
+    find_private_keys,
+    find_same_secrets,
+    find_tokens,
+)
+from memlm.prepare.evidence import Candidate, Strength, keep_strongest
+from memlm.prepare.phones import digits_of_phone, find_phones, find_same_phones, numbering_plans
 from memlm.records import Document, PersonalData, PersonalPlace
 
 _WIDE_WORD = re.compile("[０-９Ａ-Ｚａ-ｚ＠]")
@@ -28,15 +33,17 @@ _BEFORE_DIGITS, _AFTER_DIGITS = 3, 12  # `+ (` before them; `X`, an extension af
 def find_personal_data(text: str) -> list[PersonalData]:
     """Return where a text holds personal data or secrets, in order and without overlaps.
 
-    The same whatever the text is part of: a record says kind and place, never what stands there.
+    A record says kind and place, never what stands there. What a word beside it gave away once
+    (`phone: 358 0594`) is found wherever else it stands in the text.
     Raises MissingExtraError where `phonenumbers` is not installed.
     """
     numbering_plans()
     plain = halfwidth(text)
-    return [
-        PersonalData(found.kind, found.start, found.end)
-        for found in keep_strongest(_find_all(plain))
-    ]
+    kept = keep_strongest(_find_all(plain))
+    repeats = list(_find_repeats(plain, kept))
+    if repeats:
+        kept = keep_strongest(kept + repeats)
+    return [PersonalData(found.kind, found.start, found.end) for found in kept]
 
 
 def list_personal_data(documents: Iterable[Document]) -> Iterator[PersonalPlace]:
@@ -68,8 +75,26 @@ def _find_all(text: str) -> list[Candidate]:
         *find_ip_addresses(text),
         *find_ibans(text),
     ]
-    for digits in _DIGITS.finditer(text):
-        start, end = max(0, digits.start() - _BEFORE_DIGITS), digits.end() + _AFTER_DIGITS
+    for start, end in _stretches_with_digits(text):
         found += find_in_digits(text, start, end)
         found += find_phones(text, start, end)
     return found
+
+
+def _find_repeats(text: str, found: list[Candidate]) -> Iterator[Candidate]:
+    """Yield numbers and secrets that a word gave away once, wherever else they stand."""
+    phones = {digits_of_phone(text[one.start : one.end]) for one in found if one.kind == "phone"}
+    if phones:
+        for start, end in _stretches_with_digits(text):
+            yield from find_same_phones(text, start, end, phones)
+    secrets = {
+        text[one.start : one.end]
+        for one in found
+        if one.strength in (Strength.ASSIGNED, Strength.ENCLOSED) and one.kind == "access_token"
+    }
+    yield from find_same_secrets(text, secrets)
+
+
+def _stretches_with_digits(text: str) -> Iterator[tuple[int, int]]:
+    for match in _DIGITS.finditer(text):
+        yield max(0, match.start() - _BEFORE_DIGITS), match.end() + _AFTER_DIGITS

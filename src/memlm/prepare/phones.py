@@ -41,7 +41,7 @@ _ANY = re.compile(
     _ALONE + r"(?:\+ ?)?[(（]?[0-9](?:[)）]? ?[-–./]? ?[(（]?[0-9]){6,16}" + _EXTENSION + _ENDS
 )
 _NOT_DIGITS = re.compile("[^0-9]")
-_SPLIT_EXTENSION = re.compile("[xe#转轉分]")
+_SPLIT_EXTENSION = re.compile("[xXeE#转轉分]")
 _INTERNATIONAL = re.compile(r"\+|00(?! ?0)|001")
 _TRUNK_ZERO = re.compile(r"\(?0[1-9]")
 _SEPARATOR = re.compile(r"[ ./()-]+")
@@ -56,8 +56,8 @@ _CUE_BEFORE = re.compile(
     r"landline|call(?:ed|ing)?|dial(?:led|ing)?|text(?:ed|ing)?|sms|messages?|answering|"
     r"telefon|tlf|handy|mobil|téléphone)(?![A-Za-z0-9_])|"
     r"电话|電話|手机|手機|座机|传真|傳真|热线|熱線|联系方式|联系人|拨打|致电|短信)"
-    r"[^0-9\n]{0,24}\n?$"
-    r"|\b(?:desk|office|home|work)[ :：(]{1,3}$"
+    r"[^0-9\n]{0,24}\n?\Z"
+    r"|\b(?:desk|office|home|work)[ :：(]{1,3}\Z"
 )
 _CUE_AFTER = re.compile(
     r"(?i)[ )–(-]{0,3}(?:office|fax|mobile|cell|desk|phone|tel|voice|home phone)\b(?![_0-9])"
@@ -81,6 +81,22 @@ def find_phones(text: str, start: int, end: int) -> Iterator[Candidate]:
         strength = _judge(text, match.start(), match.end())
         if strength:
             yield Candidate(strength, *match.span(), "phone")
+
+
+def find_same_phones(text: str, start: int, end: int, known: set[str]) -> Iterator[Candidate]:
+    """Yield what has the digits of a known number, with or without a word beside it."""
+    for match in _ANY.finditer(text, start, end):
+        if digits_of_phone(match.group()) in known:
+            yield Candidate(Strength.CUE, *match.span(), "phone")
+
+
+def digits_of_phone(written: str) -> str:
+    """Return what two writings of one number have in common; 86 before a Chinese mobile is not."""
+    number, *extension = _SPLIT_EXTENSION.split(written, maxsplit=1)
+    digits = _NOT_DIGITS.sub("", number).removeprefix("00")
+    if len(digits) == len("8613800138000") and digits.startswith("861"):
+        digits = digits[2:]
+    return "x".join([digits, *(_NOT_DIGITS.sub("", rest) for rest in extension)])
 
 
 def _judge(text: str, start: int, end: int) -> Strength | None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from memlm.prepare.draft import Draft, with_edits
 from memlm.prepare.personal import find_personal_data, halfwidth
+from memlm.prepare.phones import digits_of_phone
 from memlm.records import PERSONAL_KINDS, PersonalData, PersonalKind, PersonalPlace
 
 PLACEHOLDER_WORDS: dict[PersonalKind, str] = {
@@ -33,7 +34,6 @@ PLACEHOLDER_WORDS: dict[PersonalKind, str] = {
 assert PLACEHOLDER_WORDS.keys() == set(PERSONAL_KINDS)
 _PLACEHOLDER = re.compile(rf"\[({'|'.join(PLACEHOLDER_WORDS.values())})_([0-9]{{1,9}})\]")
 _NOT_OF_NUMBER = re.compile(r"[^0-9A-Z]")
-_EXTENSION = re.compile("[xX转轉分#]|[eE]xt")
 # Taking one secret out can bare another that overlapped it. Twice was the most ever seen.
 _ROUNDS = 8
 
@@ -114,8 +114,5 @@ def _same_form(kind: PersonalKind, secret: str) -> str:
     if kind in ("email", "ip_address"):
         return secret.lower()
     if kind == "phone":
-        number, *extension = _EXTENSION.split(secret, maxsplit=1)
-        digits = _NOT_OF_NUMBER.sub("", number).removeprefix("00")
-        is_chinese = len(digits) == len("8613800138000") and digits.startswith("861")
-        return (digits[2:] if is_chinese else digits) + "".join(f"x{rest}" for rest in extension)
+        return digits_of_phone(secret)
     return _NOT_OF_NUMBER.sub("", secret.upper())
