@@ -107,6 +107,13 @@ def test_security_number_that_was_never_given_out_is_none(number: str) -> None:
     assert found_in(f"SSN: {number}") == []
 
 
+@pytest.mark.parametrize("kind", ["phone", "payment_card", "chinese_id", "us_ssn", "email"])
+@pytest.mark.parametrize("sign", [",", "/", "、", ";", "|", "\t", ", "])
+def test_neighbours_in_a_list_are_both_found(kind: str, sign: str) -> None:
+    example = EXAMPLES[kind]
+    assert found_in(f"1:{example}{sign}{example}") == [(kind, example)] * 2
+
+
 @pytest.mark.parametrize("text", ["SSN 123456789", "social security number: 123 45 6789"])
 def test_security_number_without_dashes_needs_its_word(text: str) -> None:
     assert [kind for kind, _ in found_in(text)] == ["us_ssn"]

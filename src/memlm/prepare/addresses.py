@@ -14,9 +14,10 @@ from memlm.prepare.evidence import Candidate, Strength, has_cue
 
 _LONGEST_LOCAL, _LONGEST_DOMAIN = 64, 255  # RFC 5321
 _LETTER = "A-Za-z0-9À-ÖØ-öø-ɏ"  # Latin ones only: hanzi stand beside an address without a space
-_LOCAL = re.compile(rf"[{_LETTER}_](?:[{_LETTER}!#$%&'*+/=?^_`{{|}}~.-]*[{_LETTER}_+-])?\Z")
+_LOCAL = re.compile(rf"[{_LETTER}_](?:[{_LETTER}_.%+&'-]*[{_LETTER}_+-])?\Z")
 _DOMAIN = re.compile(
-    rf"(?:[{_LETTER}](?:[{_LETTER}-]{{0,61}}[{_LETTER}])?\.)+([A-Za-z]{{2,24}})(?![A-Za-z_]|-[A-Za-z0-9])"
+    rf"(?:[{_LETTER}](?:[{_LETTER}-]{{0,61}}[{_LETTER}])?\.)+"
+    r"([A-Za-z]{2,24})(?![A-Za-z_]|-[A-Za-z0-9])"
 )
 _NO_DOMAIN = frozenset({"png", "jpg", "jpeg", "gif", "svg", "webp"})  # icon@2x.png
 

@@ -19,8 +19,8 @@ from memlm.prepare.evidence import Candidate, Strength, has_cue
 
 # A number stands for itself: not inside a longer one, a word or a decimal fraction. Hanzi may
 # touch it.
-_ALONE = r"(?<![0-9A-Za-z])(?<![0-9][.,])(?<!-[0-9])"
-_ENDS = r"(?![0-9A-Za-z])(?![.,][0-9])"
+_ALONE = r"(?<![0-9A-Za-z])(?<![0-9]\.)"
+_ENDS = r"(?![0-9A-Za-z])(?!\.[0-9])"
 
 _CARD = re.compile(
     _ALONE + r"(?:[0-9]{12,19}"
@@ -82,8 +82,8 @@ _ID_WEIGHTS = tuple(2**power % 11 for power in range(17, 0, -1))
 _ID_CHECKS = "10X98765432"
 
 _SSN = re.compile(
-    r"(?<![0-9A-Za-z])(?<![0-9][-.,/])(?!000|666|9)[0-9]{3}([- ]?)(?!00)[0-9]{2}\1(?!0000)[0-9]{4}"
-    r"(?![0-9A-Za-z])(?![-.,/][0-9])"
+    r"(?<![0-9A-Za-z])(?<![0-9][-.])(?!000|666|9)[0-9]{3}([- ]?)(?!00)[0-9]{2}\1(?!0000)[0-9]{4}"
+    r"(?![0-9A-Za-z])(?![-.][0-9])"
 )
 _SSN_CUE = re.compile(r"(?i)(?:\bssn\b|social[ -]security|社会安全号|社安号)[^0-9\n]{0,24}\n?\Z")
 

@@ -72,12 +72,12 @@ _LONGEST_NAME = 48
 _SIGN = re.compile(r"""[:=：＝>](?<=[sSwWhHtTnNlLdDeEyY码碼令钥鑰"'`\] \t].)""")
 _GAP = re.compile(r"""["'`]?\]?[ \t]{0,8}\Z""")
 _QUOTED = re.compile(r"""[ \t]{0,8}(?:b|r|u)?(["'`])(?P<secret>[^"'`\n]{1,512})\1""")
-_BARE = re.compile(r"""[ \t]{0,8}(?P<secret>[^\s"'`<>,;，。；、）)\]}]{1,512})""")
+_BARE = re.compile(r"""[ \t]{0,8}(?P<secret>[^\s"'`<>,;)\]}\u2e80-\U0003ffff]{1,512})""")
 _IN_TAGS = re.compile(r"(?P<secret>[^<>\n]{1,512})</")
 # netrc and its like: a name, a space, a value, and nothing after it on the line.
 _NETRC = re.compile(r"""passw(?:or)?d[ \t]+(?:"([^"\n]{1,128})"|([^\s"]{1,128}))[ \t]*(?=\n|\Z)""")
 # Said in a sentence rather than set.
-_SPOKEN = re.compile(r"(?:[pP]assword is ?:? |密码[是为])([^\s\"'，。；、]{6,64})")
+_SPOKEN = re.compile(r"(?:[pP]assword is ?:? |密码[是为])([^\s\"'\u2e80-\U0003ffff]{6,64})")
 _LINE_START = re.compile(
     r"""(?:^|\n)[ \t]*(?:export[ \t]+|set[ \t]+|-[ \t]+|//\S*:)?["']?[\w.-]*\Z"""
 )
@@ -90,7 +90,7 @@ _NO_SECRET = re.compile(
 _CODE = re.compile(
     r"[\w.]+[(\[{]|(?:self|this|os|process|config|settings|request|args)\.|.*\$\{|.*->"
 )
-_RUN = re.compile(r"""[^\s"'`<>,;，。；、）)\]}]+""")  # as long as a value can be, see _BARE
+_RUN = re.compile(r"""[^\s"'`<>,;)\]}\u2e80-\U0003ffff]+""")  # as long as a value can be, see _BARE
 _FEWEST_SIGNS, _FEWEST_IN_PROSE = 4, 6
 
 

@@ -23,14 +23,14 @@ class Strength(IntEnum):
     """Only a word beside it says what it is: `phone: 358 0594`."""
     SHAPE = 2
     """Written the way only this kind is written: `(212) 555-0123`."""
-    ASSIGNED = 3
-    """The value that a name of a secret is set to."""
-    CHECKED = 4
+    CHECKED = 3
     """A check digit, or a numbering plan, agrees."""
-    CHECKED_TWICE = 5
+    CHECKED_TWICE = 4
     """A check digit and something else that must fit: a birth date, a country's length."""
-    MARKED = 6
+    MARKED = 5
     """It says itself what it is: `ghp_...`, an address with its at sign."""
+    ASSIGNED = 6
+    """The value that a name of a secret is set to, whatever it holds."""
     ENCLOSED = 7
     """Between the marks of its format, whatever it holds: a key block, a URL's password."""
 
@@ -66,6 +66,9 @@ def has_cue(text: str, start: int, cue: re.Pattern[str]) -> bool:
 
 def _strongest_of(group: list[Candidate]) -> list[Candidate]:
     kept: list[Candidate] = []
+    known = {one[1:3] for one in group if one.strength != Strength.ASSIGNED}
+    # A value that is an address from end to end is an address that happens to be set to a name.
+    group = [one for one in group if one.strength != Strength.ASSIGNED or one[1:3] not in known]
     for one in sorted(group, key=lambda one: (-one.strength, one.start - one.end, one.start)):
         at = bisect_left(kept, one.start, key=lambda other: other.start)
         free_before = at == 0 or kept[at - 1].end <= one.start

@@ -24,8 +24,8 @@ REGIONS = (
 # fmt: on
 _FEWEST, _MOST = 7, 15  # digits; ITU-T E.164 allows fifteen
 
-_ALONE = r"(?<![0-9A-Za-z+])(?<![0-9][.,:/-])"
-_ENDS = r"(?![0-9A-Za-z])(?![.,:/-][0-9])"
+_ALONE = r"(?<![0-9A-Za-z+])(?<![0-9][.-])"
+_ENDS = r"(?![0-9A-Za-z])(?![.-][0-9])"
 _EXTENSION = r"(?: ?(?:x|ext\.?|#|转|轉|分机) ?[0-9]{1,6})?"
 _SHAPED = re.compile(
     _ALONE + r"(?:"
@@ -75,9 +75,13 @@ def numbering_plans() -> ModuleType:
 
 def find_phones(text: str, start: int, end: int) -> Iterator[Candidate]:
     """Yield the telephone numbers that begin in a stretch with digits in it."""
+    shaped = set()
     for match in _SHAPED.finditer(text, start, end):
+        shaped.add(match.start())
         yield Candidate(Strength.SHAPE, *match.span(), "phone")
     for match in _ANY.finditer(text, start, end):
+        if match.start() in shaped:  # the loose pattern may run on into a second number
+            continue
         strength = _judge(text, match.start(), match.end())
         if strength:
             yield Candidate(strength, *match.span(), "phone")
