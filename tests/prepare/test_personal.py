@@ -177,6 +177,12 @@ def test_local_number_needs_a_word_beside_it(text: str) -> None:
     assert found_in("and 358 0594 more") == []
 
 
+@pytest.mark.parametrize("gap", range(1, 24))
+def test_number_is_whole_however_near_another_stands(gap: int) -> None:
+    text = f"{CHINESE_ID}{'中' * gap}+8613812345678"
+    assert found_in(text) == [("chinese_id", CHINESE_ID), ("phone", "+8613812345678")]
+
+
 def test_two_numbers_side_by_side_are_two() -> None:
     assert [text for _, text in found_in("13812345678 139-1234-5678")] == [
         "13812345678",

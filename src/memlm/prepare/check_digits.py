@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator
 from datetime import date
 
-from memlm.prepare.evidence import Candidate, Strength, has_cue
+from memlm.prepare.evidence import Candidate, Strength, has_cue, matches_in
 
 # A number stands for itself: not inside a longer one, a word or a decimal fraction. Hanzi may
 # touch it.
@@ -122,10 +122,10 @@ def is_chinese_id(number: str) -> bool:
 def find_in_digits(text: str, start: int, end: int) -> Iterator[Candidate]:
     """Yield the cards, Chinese ids and US numbers that begin in a stretch with digits in it."""
     yield from _find_cards(text, start, end)
-    for match in _CHINESE_ID.finditer(text, start, end):
+    for match in matches_in(_CHINESE_ID, text, start, end):
         if is_chinese_id(match.group()):
             yield Candidate(Strength.CHECKED_TWICE, *match.span(), "chinese_id")
-    for match in _SSN.finditer(text, start, end):
+    for match in matches_in(_SSN, text, start, end):
         if has_cue(text, match.start(), _SSN_CUE):
             yield Candidate(Strength.CHECKED, *match.span(), "us_ssn")
         elif match.group(1) == "-":
@@ -145,7 +145,7 @@ def find_ibans(text: str) -> Iterator[Candidate]:
 
 
 def _find_cards(text: str, start: int, end: int) -> Iterator[Candidate]:
-    for match in _CARD.finditer(text, start, end):
+    for match in matches_in(_CARD, text, start, end):
         digits = re.sub("[ -]", "", match.group())
         if not passes_luhn(digits) or digits.strip(digits[0]) == "":
             continue

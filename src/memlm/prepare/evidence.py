@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
+from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
 from memlm.records import PersonalKind
 
+_LONGEST_NUMBER = 128  # code points, with separators and what must not follow
 _CUE_REACH = 48  # code points: how far before a number the word may stand that explains it
 
 
@@ -42,6 +44,13 @@ class Candidate(NamedTuple):
     start: int
     end: int
     kind: PersonalKind
+
+
+def matches_in(rule: re.Pattern[str], text: str, start: int, end: int) -> Iterator[re.Match[str]]:
+    """Yield the matches that begin in a stretch; what stands around it is seen as well."""
+    for match in rule.finditer(text, start, end + _LONGEST_NUMBER):
+        if match.start() < end:
+            yield match
 
 
 def keep_strongest(candidates: list[Candidate]) -> list[Candidate]:

@@ -27,7 +27,7 @@ _WIDE = re.compile("[０-９Ａ-Ｚａ-ｚ＠．－＋＿]")
 _WIDE_TO_PLAIN = 0xFEE0
 # Seven digits with no more than three signs between two of them: the shortest phone number.
 _DIGITS = re.compile(r"[0-9](?:[^0-9A-Za-z\n]{0,3}[0-9]){6,}")
-_BEFORE_DIGITS, _AFTER_DIGITS = 3, 12  # `+ (` before them; `X`, an extension after
+_BEFORE_DIGITS = 3  # `+ (`
 
 
 def find_personal_data(text: str) -> list[PersonalData]:
@@ -97,4 +97,4 @@ def _find_repeats(text: str, found: list[Candidate]) -> Iterator[Candidate]:
 
 def _stretches_with_digits(text: str) -> Iterator[tuple[int, int]]:
     for match in _DIGITS.finditer(text):
-        yield max(0, match.start() - _BEFORE_DIGITS), match.end() + _AFTER_DIGITS
+        yield max(0, match.start() - _BEFORE_DIGITS), match.end()

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from functools import cache
 from types import ModuleType
 
-from memlm.prepare.evidence import Candidate, Strength, has_cue
+from memlm.prepare.evidence import Candidate, Strength, has_cue, matches_in
 from memlm.runtime import require_package
 
 # fmt: off
@@ -76,10 +76,10 @@ def numbering_plans() -> ModuleType:
 def find_phones(text: str, start: int, end: int) -> Iterator[Candidate]:
     """Yield the telephone numbers that begin in a stretch with digits in it."""
     shaped = set()
-    for match in _SHAPED.finditer(text, start, end):
+    for match in matches_in(_SHAPED, text, start, end):
         shaped.add(match.start())
         yield Candidate(Strength.SHAPE, *match.span(), "phone")
-    for match in _ANY.finditer(text, start, end):
+    for match in matches_in(_ANY, text, start, end):
         if match.start() in shaped:  # the loose pattern may run on into a second number
             continue
         strength = _judge(text, match.start(), match.end())
@@ -89,7 +89,7 @@ def find_phones(text: str, start: int, end: int) -> Iterator[Candidate]:
 
 def find_same_phones(text: str, start: int, end: int, known: set[str]) -> Iterator[Candidate]:
     """Yield what has the digits of a known number, with or without a word beside it."""
-    for match in _ANY.finditer(text, start, end):
+    for match in matches_in(_ANY, text, start, end):
         if digits_of_phone(match.group()) in known:
             yield Candidate(Strength.CUE, *match.span(), "phone")
 
