@@ -202,6 +202,8 @@ def test_two_numbers_side_by_side_are_two() -> None:
         ("  api_key: 3b6311afca5bd8aa", "3b6311afca5bd8aa"),
         ("$config['secret_key'] = 'a1b2c3d4';", "a1b2c3d4"),
         ("<Pass>ExamplePas123</Pass>", "ExamplePas123"),
+        ('<Pass encoding="base64">RXhhbXBsZQ==</Pass>', "RXhhbXBsZQ=="),
+        ("localhost:5432:main:me:s3cret", "s3cret"),
         ("machine a login b password pass123", "pass123"),
         ("https://user:s3cret!@example.org/", "s3cret!"),
         ("密码：abc12345，请勿外传", "abc12345"),

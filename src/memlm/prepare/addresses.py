@@ -14,7 +14,8 @@ from memlm.prepare.evidence import Candidate, Strength, has_cue
 
 _LONGEST_LOCAL, _LONGEST_DOMAIN = 64, 255  # RFC 5321
 _LETTER = "A-Za-z0-9À-ÖØ-öø-ɏ"  # Latin ones only: hanzi stand beside an address without a space
-_LOCAL = re.compile(rf"[{_LETTER}_](?:[{_LETTER}_.%+&'-]*[{_LETTER}_+-])?\Z")
+# From the at sign backwards.
+_LOCAL = re.compile(rf"[{_LETTER}_+-](?:[{_LETTER}_.%+&'-]*[{_LETTER}_])?")
 _DOMAIN = re.compile(
     rf"(?:[{_LETTER}](?:[{_LETTER}-]{{0,61}}[{_LETTER}])?\.)+"
     r"([A-Za-z]{2,24})(?![A-Za-z_]|-[A-Za-z0-9])"
@@ -25,7 +26,7 @@ _QUAD = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
 _NOT_BEFORE_QUAD = re.compile(r"(?:[0-9A-Za-z_]|[0-9]\.)\Z")
 _VERSION = re.compile(
     r"(?i)(?:\b(?:version|ver|release|build|firmware|section|chapter|clause)|版本|版|章|节|§)"
-    r"[ .:：v]{0,3}\Z|\bv\.? ?\Z"
+    r"[^0-9\n]{0,24}\Z|\bv\.? ?\Z"
 )
 _IP_CUE = re.compile(
     r"(?i)(?:\bip(?:v4)?\b|address|host|server|gateway|dns|ping|ssh|地址|主机|服务器|网关)"
@@ -42,11 +43,16 @@ def find_emails(text: str) -> Iterator[Candidate]:
     """Yield the e-mail addresses of a text."""
     at = text.find("@")
     while at >= 0:
-        local = _LOCAL.search(text, max(0, at - _LONGEST_LOCAL), at)
         domain = _DOMAIN.match(text, at + 1, at + 1 + _LONGEST_DOMAIN)
-        is_login = text.startswith("git@", at - 3)  # git@host:path names a machine, not a person
-        if local and domain and not is_login and domain.group(1).lower() not in _NO_DOMAIN:
-            yield Candidate(Strength.MARKED, local.start(), domain.end(), "email")
+        local = _LOCAL.match(text[max(0, at - _LONGEST_LOCAL) : at][::-1])
+        # git@host:path names a machine, not a person.
+        if (
+            domain
+            and local
+            and local.group() != "tig"
+            and domain.group(1).lower() not in _NO_DOMAIN
+        ):
+            yield Candidate(Strength.MARKED, at - local.end(), domain.end(), "email")
         at = text.find("@", at + 1)
 
 

@@ -64,18 +64,25 @@ _PASSWORD_NAME = re.compile(
 )
 _KEY_NAME = re.compile(
     r"(?i)(?:(?<![A-Za-z])(?:auth|secret|token|credential|pw)|(?-i:(?<=[a-z])(?:Auth|Secret|Token))"
-    r"|authtoken|(?:api|access|secret|private|client|auth|app|master|encryption)[_-]?key|key_base"
+    r"|authtoken|encryptedusername|(?:api|access|secret|private|client|auth|app|master|encryption)[_-]?key|key_base"
     r"|密钥|密鑰|令牌|秘钥)\Z"
 )
 _LONGEST_NAME = 48
 # The last letter of every name above, or what may stand between it and the sign, goes before.
 _SIGN = re.compile(r"""[:=：＝>](?<=[sSwWhHtTnNlLdDeEyY码碼令钥鑰"'`\] \t].)""")
-_GAP = re.compile(r"""["'`]?\]?[ \t]{0,8}\Z""")
+_GAP = "\"'`] \t"
+_ENDINGS = (  # of the names above, in lower case: asked first, because it is fast
+    *("password", "passwd", "passwort", "passphrase", "pwd", "pass", "auth", "secret", "token"),
+    *("credential", "pw", "key", "key_base", "encryptedusername"),
+    *("密码", "密碼", "口令", "密钥", "密鑰", "令牌", "秘钥"),
+)
 _QUOTED = re.compile(r"""[ \t]{0,8}(?:b|r|u)?(["'`])(?P<secret>[^"'`\n]{1,512})\1""")
 _BARE = re.compile(r"""[ \t]{0,8}(?P<secret>[^\s"'`<>,;)\]}\u2e80-\U0003ffff]{1,512})""")
 _IN_TAGS = re.compile(r"(?P<secret>[^<>\n]{1,512})</")
 # netrc and its like: a name, a space, a value, and nothing after it on the line.
 _NETRC = re.compile(r"""passw(?:or)?d[ \t]+(?:"([^"\n]{1,128})"|([^\s"]{1,128}))[ \t]*(?=\n|\Z)""")
+# .pgpass: host:port:database:user:password.
+_PGPASS = re.compile(r":(?:[0-9]{2,5}|\*):[^\s:]{1,64}:[^\s:]{1,64}:([^\s:]{4,128})(?=\n|\Z)")
 # Said in a sentence rather than set.
 _SPOKEN = re.compile(r"(?:[pP]assword is ?:? |密码[是为])([^\s\"'\u2e80-\U0003ffff]{6,64})")
 _LINE_START = re.compile(
@@ -137,6 +144,9 @@ def find_assigned(text: str) -> Iterator[Candidate]:
         quoted, bare = match.groups()
         if quoted is not None or _is_mixed(bare):
             yield Candidate(Strength.ASSIGNED, *match.span(match.lastindex or 0), "access_token")
+    for match in _PGPASS.finditer(text):
+        if not _NO_SECRET.fullmatch(match.group(1)):
+            yield Candidate(Strength.ASSIGNED, *match.span(1), "access_token")
     for match in _SPOKEN.finditer(text):
         if _is_mixed(match.group(1)):
             yield Candidate(Strength.ASSIGNED, *match.span(1), "access_token")
@@ -154,7 +164,12 @@ def find_same_secrets(text: str, known: set[str]) -> Iterator[Candidate]:
 def _value_at(text: str, sign: int) -> tuple[int, int] | None:
     """Return the secret that the sign at this place assigns, if the name before it is of one."""
     first = max(0, sign - _LONGEST_NAME)
-    name = _GAP.sub("", text[first:sign])
+    name = text[first:sign]
+    if text[sign] == ">":
+        name = name.rpartition("<")[2].split(" ", maxsplit=1)[0]
+    name = name.rstrip(_GAP)
+    if not name.lower().endswith(_ENDINGS):
+        return None
     is_password = _PASSWORD_NAME.search(name) is not None
     if not is_password and _KEY_NAME.search(name) is None:
         return None

@@ -23,6 +23,7 @@ REGIONS = (
 )
 # fmt: on
 _FEWEST, _MOST = 7, 15  # digits; ITU-T E.164 allows fifteen
+_FEWEST_NATIONAL = 9  # with the zero; below that, dates (08.4.28-30) are commoner
 
 _ALONE = r"(?<![0-9A-Za-z+])(?<![0-9][.-])"
 _ENDS = r"(?![0-9A-Za-z])(?![.-][0-9])"
@@ -114,7 +115,8 @@ def _judge(text: str, start: int, end: int) -> Strength | None:
     if is_spoken and not _DECIMAL.fullmatch(written):
         return Strength.CUE
     has_groups = len(_SEPARATOR.findall(written.strip("()"))) > 1
-    if _TRUNK_ZERO.match(written) and has_groups and _is_valid_somewhere(digits):
+    is_long = len(digits) >= _FEWEST_NATIONAL
+    if is_long and has_groups and _TRUNK_ZERO.match(written) and _is_valid_somewhere(digits):
         return Strength.SHAPE
     return None
 
