@@ -14,6 +14,9 @@ not the sentences around them.
             something that merely informs. Of the lines where we find a key or a token, as many as
             there are risks count as found; those beyond risks and informing lines together are
             false alarms. Which line it is the list does not say, so this is a count, not a match.
+            The first run on the half to report found 18 of 29 (0.62) with no false alarm; then
+            rules for .pgpass, tags with attributes and Firefox were written because that run
+            showed these files to be missed, so what it reports since is not unseen any more.
 `chinese`   texts of our own, from a seeded generator: numbers with right check digits as targets,
             numbers of the same length with wrong ones, order numbers and dates as decoys.
 `clean`     books and speeches from before there were such things: nearly every find is false, but
@@ -28,10 +31,12 @@ import hashlib
 import json
 import os
 import random
+import tempfile
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from math import sqrt
 from pathlib import Path
 
@@ -140,29 +145,52 @@ def in_some_plan(phone: str) -> bool:
 
 
 def leaky(data: Path, half: str) -> Iterator[dict[str, object]]:
-    """Settings files with invented secrets, counted by file."""
-    hits: Counter[str] = Counter()
-    missed: Counter[str] = Counter()
-    false: Counter[str] = Counter()
-    files, wrong = 0, []
-    with zipfile.ZipFile(data / "pii" / "leaky-repo.zip") as archive:
-        there = set(archive.namelist())
-        for row in archive.read(".leaky-meta/secrets.csv").decode().splitlines():
-            name, *numbers = row.strip().split(",")
-            if name not in there or half_of(name) != half:
-                continue
-            risks, informing = map(int, numbers)
-            text = archive.read(name).decode("utf-8", "replace")
-            found = [one for one in find_personal_data(text) if one.kind in SECRETS]
-            lines = len({text.count("\n", 0, one.start) for one in found})
+    """Settings files with invented secrets, counted by file; beside detect-secrets if it is here."""
+    peers: dict[str, Callable[[str, str], int]] = {"memlm": our_lines}
+    if find_spec("detect_secrets"):
+        peers["detect-secrets"] = lines_of_detect_secrets
+    for peer, count in peers.items():
+        hits: Counter[str] = Counter()
+        missed: Counter[str] = Counter()
+        false: Counter[str] = Counter()
+        files, wrong = 0, []
+        for name, text, risks, informing in leaky_files(data, half):
+            lines = count(name, text)
             files += 1
             hits["secret"] += min(lines, risks)
             missed["secret"] += max(0, risks - lines)
             false["secret"] += max(0, lines - risks - informing)
             if lines < risks or lines > risks + informing:
                 wrong.append({"file": name, "lines": lines, "risks": risks})
-    yield from lines_of(f"leaky-repo, {half} half", hits, missed, false)
-    yield {"data": f"leaky-repo, {half} half", "files": files, "not_as_listed": wrong}
+        yield from lines_of(f"leaky-repo, {half} half, {peer}", hits, missed, false)
+        yield {"data": f"leaky-repo, {half} half, {peer}", "files": files, "not_as_listed": wrong}
+
+
+def leaky_files(data: Path, half: str) -> Iterator[tuple[str, str, int, int]]:
+    """Yield name, text, risks and informing lines of the files that the list names."""
+    with zipfile.ZipFile(data / "pii" / "leaky-repo.zip") as archive:
+        there = set(archive.namelist())
+        for row in archive.read(".leaky-meta/secrets.csv").decode().splitlines():
+            name, *numbers = row.strip().split(",")
+            if name in there and half_of(name) == half:
+                yield name, archive.read(name).decode("utf-8", "replace"), *map(int, numbers)
+
+
+def our_lines(name: str, text: str) -> int:
+    """Return on how many lines we find a key or a token to begin."""
+    found = [one for one in find_personal_data(text) if one.kind in SECRETS]
+    return len({text.count("\n", 0, one.start) for one in found})
+
+
+def lines_of_detect_secrets(name: str, text: str) -> int:
+    """Return on how many lines detect-secrets, as it comes, finds a secret."""
+    from detect_secrets.core.scan import scan_file
+    from detect_secrets.settings import default_settings
+
+    with tempfile.TemporaryDirectory() as folder, default_settings():
+        path = Path(folder) / Path(name).name
+        path.write_text(text, encoding="utf-8")
+        return len({secret.line_number for secret in scan_file(str(path))})
 
 
 SENTENCES = (

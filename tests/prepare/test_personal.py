@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memlm.errors import MissingExtraError
 from memlm.messages import LANGUAGES, Language, catalogue
 from memlm.prepare.check_digits import is_chinese_id, is_iban, passes_luhn
 from memlm.prepare.personal import find_personal_data, halfwidth, list_personal_data
+from memlm.prepare.phones import numbering_plans
 from memlm.records import PERSONAL_KINDS, Document
 
 # Numbers that their issuers publish as examples, or that nobody can have.
@@ -224,12 +229,29 @@ def test_key_is_found_from_its_first_mark_to_its_last(kind: str) -> None:
     assert found_in(f"a\n{block}\nb") == [("private_key", block)]
 
 
+def test_keys_of_putty_are_found() -> None:
+    block = "PuTTY-User-Key-File-2: ssh-rsa\nPrivate-Lines: 1\nAAAA\nPrivate-MAC: a1b2"
+    assert found_in(f"{block}\nmore\n{block}") == [("private_key", block)] * 2
+
+
 def test_key_cut_short_is_found_to_where_it_ends() -> None:
     assert found_in("-----BEGIN PRIVATE KEY-----\nabcd")[0][1].endswith("abcd")
 
 
 def test_public_key_is_no_secret() -> None:
     assert found_in("-----BEGIN PUBLIC KEY-----\nabcd\n-----END PUBLIC KEY-----") == []
+
+
+@pytest.mark.parametrize("text", ["anything", "13812345678"])
+def test_missing_numbering_plans_are_named_with_their_command(
+    monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "phonenumbers", None)
+    numbering_plans.cache_clear()
+    with pytest.raises(MissingExtraError) as caught:
+        find_personal_data(text)
+    assert "memlm[words]" in str(caught.value)
+    assert text not in str(caught.value)
 
 
 # -- altogether ---------------------------------------------------------------------------------
@@ -266,4 +288,6 @@ def test_record_of_a_place_never_holds_the_secret(text: str) -> None:
     ["1", "1 ", "@", "a@", ":", "1:", "1.", "://a:", "password=", "-----BEGIN PRIVATE KEY-----"],
 )
 def test_long_nonsense_takes_no_long_time(unit: str) -> None:
-    find_personal_data(unit * (50_000 // len(unit)))
+    started = time.process_time()
+    find_personal_data(unit * (100_000 // len(unit)))
+    assert time.process_time() - started < 2.0

@@ -15,7 +15,7 @@ from memlm.prepare.evidence import Candidate, Strength
 _LONGEST_KEY = 1 << 16
 _KEY_BEGINS = re.compile(r"-----BEGIN ((?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?)-----")
 _KEY_BODY = re.compile(r"(?:\\[nr]|[A-Za-z0-9+/=:,. \t\r\n-])*")
-_PUTTY = re.compile(r"PuTTY-User-Key-File-[0-9](?s:.){0,20000}?Private-MAC: ?[0-9A-Fa-f]+")
+_PUTTY_BEGINS = "PuTTY-User-Key-File-"
 
 # Written from the issuers' own descriptions. Each begins with fixed letters, which `re` looks for
 # ten times faster than for anything else; what may stand before them is therefore asked later.
@@ -103,21 +103,26 @@ _FEWEST_SIGNS, _FEWEST_IN_PROSE = 4, 6
 
 def find_private_keys(text: str) -> Iterator[Candidate]:
     """Yield the private keys of a text, from the first mark of their block to the last."""
-    if "-----BEGIN " in text:
-        for match in _KEY_BEGINS.finditer(text):
-            last = f"-----END {match.group(1)}-----"
-            end = text.find(last, match.end(), match.end() + _LONGEST_KEY)
+    reached = 0
+    while match := _KEY_BEGINS.search(text, reached):
+        last = f"-----END {match.group(1)}-----"
+        end = text.find(last, match.end(), match.end() + _LONGEST_KEY)
+        if end < 0:  # cut short: as far as it looks like one
             body = _KEY_BODY.match(text, match.end(), match.end() + _LONGEST_KEY)
-            cut_short = body.end() if body else match.end()
-            yield Candidate(
-                Strength.ENCLOSED,
-                match.start(),
-                end + len(last) if end >= 0 else cut_short,
-                "private_key",
-            )
-    if "PuTTY-User-Key-File-" in text:
-        for match in _PUTTY.finditer(text):
-            yield Candidate(Strength.ENCLOSED, *match.span(), "private_key")
+            assert body  # it may be empty
+            reached = body.end()
+        else:
+            reached = end + len(last)
+        yield Candidate(Strength.ENCLOSED, match.start(), reached, "private_key")
+    start = text.find(_PUTTY_BEGINS)
+    while start >= 0:
+        last_line = text.find("Private-MAC:", start, start + _LONGEST_KEY)
+        if last_line < 0:
+            return
+        end = text.find("\n", last_line)
+        end = len(text) if end < 0 else end
+        yield Candidate(Strength.ENCLOSED, start, end, "private_key")
+        start = text.find(_PUTTY_BEGINS, end)
 
 
 def find_tokens(text: str) -> Iterator[Candidate]:
