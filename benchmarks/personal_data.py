@@ -145,7 +145,7 @@ def in_some_plan(phone: str) -> bool:
 
 
 def leaky(data: Path, half: str) -> Iterator[dict[str, object]]:
-    """Settings files with invented secrets, counted by file; beside detect-secrets if it is here."""
+    """Settings files with invented secrets, by file; beside detect-secrets where it is here."""
     peers: dict[str, Callable[[str, str], int]] = {"memlm": our_lines}
     if find_spec("detect_secrets"):
         peers["detect-secrets"] = lines_of_detect_secrets
