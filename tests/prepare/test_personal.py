@@ -81,6 +81,11 @@ def test_card_with_one_digit_changed_is_none() -> None:
     assert passes_luhn(CARD)
 
 
+@pytest.mark.parametrize("after", ["", " 123-45-6789", " 12 of them", " 2027"])
+def test_spaced_card_ends_where_its_digits_end(after: str) -> None:
+    assert found_in(f"4111 1111 1111 1111{after}")[0] == ("payment_card", "4111 1111 1111 1111")
+
+
 @pytest.mark.parametrize("place", range(len(IBAN)))
 def test_account_number_with_one_sign_changed_is_none(place: int) -> None:
     other = "A" if IBAN[place].isalpha() and IBAN[place] != "A" else "7"

@@ -24,7 +24,7 @@ _ENDS = r"(?![0-9A-Za-z])(?!\.[0-9])"
 
 _CARD = re.compile(
     _ALONE + r"(?:[0-9]{12,19}"
-    r"|[0-9]{4}([ -])[0-9]{4}\1[0-9]{4}\1[0-9]{3,4}(?:\1[0-9]{1,3})?"
+    r"|[0-9]{4}([ -])[0-9]{4}\1[0-9]{4}\1[0-9]{3,4}(?P<more>\1[0-9]{1,3})?"
     r"|[0-9]{4}([ -])[0-9]{6}\2[0-9]{4,5})" + _ENDS
 )
 # ISO/IEC 7812 ranges as the issuers publish them, with the lengths that they give out.
@@ -146,12 +146,20 @@ def find_ibans(text: str) -> Iterator[Candidate]:
 
 def _find_cards(text: str, start: int, end: int) -> Iterator[Candidate]:
     for match in matches_in(_CARD, text, start, end):
-        digits = re.sub("[ -]", "", match.group())
-        if not passes_luhn(digits) or digits.strip(digits[0]) == "":
-            continue
-        is_issued = _ISSUED.fullmatch(digits) and len(digits) >= _FEWEST_WITHOUT_CUE
-        if is_issued or has_cue(text, match.start(), _CARD_CUE):
-            yield Candidate(Strength.CHECKED, *match.span(), "payment_card")
+        ends = [match.end()]
+        if match["more"]:  # the last digits of nineteen, or the first of the next number
+            ends.append(match.start("more"))
+        is_named = has_cue(text, match.start(), _CARD_CUE)
+        for last in ends:
+            if _is_card(re.sub("[ -]", "", text[match.start() : last]), is_named=is_named):
+                yield Candidate(Strength.CHECKED, match.start(), last, "payment_card")
+                break
+
+
+def _is_card(digits: str, *, is_named: bool) -> bool:
+    if not passes_luhn(digits) or digits.strip(digits[0]) == "":
+        return False
+    return is_named or (len(digits) >= _FEWEST_WITHOUT_CUE and bool(_ISSUED.fullmatch(digits)))
 
 
 def _iban_end(text: str, start: int, longest: int) -> int | None:
