@@ -54,7 +54,7 @@ COPY = np.dtype(
         ("is_exact", "?"),
     ]
 )
-_SAMPLED_CHARACTERS = 10_000
+_SAMPLED_CHARACTERS = 1_000
 
 
 @dataclass

@@ -20,6 +20,7 @@ WORDS = 3
 """Words in a shingle: a changed word spoils three, which leaves 3 of 4 at 5 % of words changed."""
 _SEPARATOR, _LETTER, _WHOLE_WORD = 0, 1, 2
 _NUM_CODES = 0x110000
+_NUM_LETTERS = 0x33480  # no letter or digit has a code point beyond these
 _WHOLE = (
     (0x1100, 0x11FF), (0x2E80, 0x2FDF), (0x3040, 0x30FF), (0x3400, 0x9FFF), (0xA960, 0xA97F),
     (0xAC00, 0xD7FF), (0xF900, 0xFAFF), (0x20000, 0x323AF),
@@ -102,9 +103,8 @@ def _mix(values: Hashes) -> Hashes:
 @cache
 def _kinds() -> npt.NDArray[np.uint8]:
     """Return the kind of every code point: separator, letter, or a word of its own."""
-    kinds = np.fromiter(
-        (chr(code).isalnum() for code in range(_NUM_CODES)), dtype=np.uint8, count=_NUM_CODES
-    )
+    kinds = np.zeros(_NUM_CODES, dtype=np.uint8)
+    kinds[:_NUM_LETTERS] = [chr(code).isalnum() for code in range(_NUM_LETTERS)]
     for low, high in _WHOLE:
         block = kinds[low : high + 1]
         block[block == _LETTER] = _WHOLE_WORD
@@ -115,8 +115,8 @@ def _kinds() -> npt.NDArray[np.uint8]:
 def _lower() -> Hashes:
     """Return the lower case of every code point that has one of a single code point."""
     lower = np.arange(_NUM_CODES, dtype=np.uint64)
-    for code in range(_NUM_CODES):
-        character = chr(code)
-        if character.isupper() and len(character.lower()) == 1:
-            lower[code] = ord(character.lower())
+    for code in range(_NUM_LETTERS):
+        character = chr(code).lower()
+        if len(character) == 1:
+            lower[code] = ord(character)
     return lower

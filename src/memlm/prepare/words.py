@@ -38,7 +38,7 @@ def split_words(text: str) -> Iterator[str]:
 
 def han_share(text: str) -> float:
     """Return the share of hanzi among the characters that are not white space."""
-    visible = sum(not character.isspace() for character in text)
+    visible = len("".join(text.split()))
     return len(_IS_HAN.findall(text)) / visible if visible else 0.0
 
 
