@@ -260,7 +260,7 @@ def test_table_with_an_open_quote_keeps_its_earlier_documents(
 
 
 def test_reason_says_what_to_do(collect: Collect, tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_bytes("Où êtes-vous allés l'été dernier ?".encode("latin-1"))
+    (tmp_path / "a.txt").write_bytes("Где вы были прошлым летом?".encode("cp1251"))
     (item,) = collect(tmp_path / "a.txt").rejected
     assert "--encoding" in item.reason
 

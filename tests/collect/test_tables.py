@@ -87,7 +87,11 @@ def test_only_column_is_the_text(tmp_path: Path) -> None:
 
 def test_longest_column_is_the_text(tmp_path: Path) -> None:
     rows = "x,y\n" + "1,quite a long text stands here\n" * 3
-    assert len(texts(read(tmp_path, rows))) == 3
+    note, *found = read(tmp_path, rows)
+    assert len(texts(found)) == 3
+    assert note == SourceNote(
+        code="columns_guessed", values={"path": "rows.csv", "text": 2, "label": "—"}
+    )
 
 
 def test_text_column_that_cannot_be_told_is_asked_for(tmp_path: Path) -> None:
@@ -98,13 +102,22 @@ def test_text_column_that_cannot_be_told_is_asked_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("option", ["text_column", "label_column", "id_column"])
 def test_missing_column_lists_the_columns(tmp_path: Path, option: str) -> None:
-    error = refusal(tmp_path, "text,label\na,b\n", **{option: "txet"})
+    error = refusal(tmp_path, "text,label\na,b\n", **{option: "price"})
     assert error.code == "column_missing"
     assert "text, label" in error.message
 
 
-def test_named_column_of_the_wrong_case_is_missing(tmp_path: Path) -> None:
-    assert refusal(tmp_path, "text,label\na,b\n", text_column="Text").code == "column_missing"
+@pytest.mark.parametrize("wish", ["txet", "Txt", "LABLE"])
+def test_misspelt_column_gets_a_suggestion(tmp_path: Path, wish: str) -> None:
+    error = refusal(tmp_path, "Text,Label\na,b\n", text_column=wish)
+    assert error.code == "column_misspelt"
+    assert error.values["known"] in ("Text", "Label")
+    assert str(error.values["known"]) in error.hint
+
+
+@pytest.mark.parametrize("wish", ["Text", "TEXT", "1", "#1"])
+def test_column_is_found_in_any_case_and_by_number(tmp_path: Path, wish: str) -> None:
+    assert texts(read(tmp_path, "text,label\na,b\n", text_column=wish)) == ["a"]
 
 
 def test_repeated_column_is_refused(tmp_path: Path) -> None:

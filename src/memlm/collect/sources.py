@@ -7,27 +7,34 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from memlm.collect.arrow_tables import read_arrow, read_parquet
 from memlm.collect.config import Reading
-from memlm.collect.files import read_text_file
-from memlm.collect.tables import read_csv, read_json_lines, read_tsv
+from memlm.collect.json_rows import read_json, read_json_lines
+from memlm.collect.lines import read_plain_text
+from memlm.collect.tables import read_csv, read_tsv
 from memlm.errors import InputError, NotFoundError
 from memlm.records import SourceNote, SourceProblem, SourceText
 
 Reader = Callable[[Path, Reading], Iterator[SourceText | SourceProblem | SourceNote]]
 
 READERS: dict[str, Reader] = {
-    "": read_text_file,  # no ending: judged by content
-    ".txt": read_text_file,
-    ".text": read_text_file,
-    ".md": read_text_file,
-    ".markdown": read_text_file,
-    ".rst": read_text_file,
+    "": read_plain_text,  # no ending: judged by content
+    ".txt": read_plain_text,
+    ".text": read_plain_text,
+    ".md": read_plain_text,
+    ".markdown": read_plain_text,
+    ".rst": read_plain_text,
     ".csv": read_csv,
     ".tsv": read_tsv,
     ".jsonl": read_json_lines,
     ".ndjson": read_json_lines,
+    ".json": read_json,
+    ".parquet": read_parquet,
+    ".arrow": read_arrow,
+    ".feather": read_arrow,
 }
-TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
+TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".feather")
+_DATASET_NOTES = ("dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json")
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,8 @@ def read_file(path: Path, reading: Reading) -> Iterator[SourceText | SourceProbl
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise InputError("ending_unknown", **_ending(path))
+    if reading.config.labels is not None and reader is not read_plain_text:
+        raise InputError("labels_need_lines", path=path.name)
     try:
         yield from reader(path, reading)
     except OSError as error:  # not allowed, or the disk gave some of it and then no more
@@ -97,6 +106,8 @@ def _walk(folder: Path, root: Path) -> Iterator[SourceFile]:
                 yield _left_alone(path, root, "is_workspace")
             else:
                 yield from _walk(path, root)
+        elif path.is_file() and entry.name in _DATASET_NOTES and _is_dataset(folder):
+            yield _left_alone(path, root, "dataset_notes")
         elif path.is_file():
             yield _readable(path, root)
         else:
@@ -106,6 +117,13 @@ def _walk(folder: Path, root: Path) -> Iterator[SourceFile]:
 def _is_workspace(folder: Path) -> bool:
     # Other programs write a workspace.json too.
     return (folder / "workspace.json").exists() and (folder / "documents.sqlite").exists()
+
+
+def _is_dataset(folder: Path) -> bool:
+    """Say whether a folder holds a data set as Hugging Face's libraries lay it out."""
+    if (folder / "dataset_dict.json").exists():
+        return True
+    return any(entry.suffix in (".arrow", ".parquet") for entry in folder.iterdir())
 
 
 def _readable(path: Path, root: Path) -> SourceFile:
