@@ -117,7 +117,8 @@ def collect_documents(
         raise ConfigError("no_sources")
     paths = [Path(source).expanduser() for source in sources]
     _check_labels(paths, config)
-    listed = [(path, list(list_files(path))) for path in paths]
+    has_lines = config is not None and config.has_lines
+    listed = [(path, list(list_files(path, has_lines=has_lines))) for path in paths]
     opened = _open(workspace, create=True)
     with opened.writing(), DocumentStore(opened.documents_file) as store:
         collection = Collection(

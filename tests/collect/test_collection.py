@@ -320,7 +320,7 @@ def test_name_that_is_not_utf8_is_collected(
     folder = tmp_path / os.fsdecode(b"f\xff")
     folder.mkdir()
     (folder / os.fsdecode(b"caf\xe9.txt")).write_text("x")
-    (folder / os.fsdecode(b"bad\xe9.txt")).write_bytes(b"\xe9")
+    (folder / os.fsdecode(b"bad\xe9.txt")).write_bytes(b"\x81\xe9 \x81")
     report = collect(folder)
     assert [document.source for document in store] == ["f\\xff/caf\\xe9.txt"]
     assert codes(report) == ["f\\xff/bad\\xe9.txt"]
@@ -329,7 +329,7 @@ def test_name_that_is_not_utf8_is_collected(
 def test_column_that_no_table_has_is_a_wrong_option(collect: Collect, corpus: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         collect(corpus, text_column="txet")
-    assert caught.value.code == "column_missing"
+    assert caught.value.code == "column_misspelt"
 
 
 def test_column_that_one_table_lacks_rejects_that_table(

@@ -165,7 +165,7 @@ def test_file_that_changes_its_encoding_is_refused(tmp_path: Path) -> None:
     data = CHINESE.encode() * 10 + MODERN.encode("gb18030")
     with pytest.raises(InputError) as caught:
         find_encoding(write(tmp_path, data))
-    assert caught.value.code == "undecodable"
+    assert caught.value.code == "encodings_mixed"
 
 
 def test_character_cut_by_a_block_is_whole(tmp_path: Path) -> None:

@@ -7,19 +7,20 @@ import io
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memlm.collect import CollectConfig, Reading, normalise_text, read_file
+from memlm.collect import CollectConfig, Limits, Reading, normalise_text, read_file
 from memlm.errors import InputError
 from memlm.records import SourceNote, SourceProblem, SourceText
 
 Item = SourceText | SourceProblem | SourceNote
 
 
-def read(tmp_path: Path, data: str | bytes, name: str = "rows.csv", **options: str) -> list[Item]:
+def read(tmp_path: Path, data: str | bytes, name: str = "rows.csv", **options: Any) -> list[Item]:
     path = tmp_path / name
     path.write_bytes(data if isinstance(data, bytes) else data.encode())
     return list(read_file(path, Reading(config=CollectConfig(**options))))
@@ -34,7 +35,7 @@ def problems(items: Iterable[Item]) -> list[tuple[str, int | None]]:
 
 
 def refusal(
-    tmp_path: Path, data: str | bytes, name: str = "rows.csv", **options: str
+    tmp_path: Path, data: str | bytes, name: str = "rows.csv", **options: Any
 ) -> InputError:
     with pytest.raises(InputError) as caught:
         read(tmp_path, data, name, **options)
@@ -75,6 +76,22 @@ def test_delimiter_is_noticed(tmp_path: Path, delimiter: str) -> None:
     assert texts(read(tmp_path, file.getvalue())) == ["one, two; three"]
 
 
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ("text;price\na, b, c, d;1,5\nb, c;2,3\n", ["a, b, c, d", "b, c"]),
+        ("text\tlabel\na, b\tx\nc, d, e\ty\n", ["a, b", "c, d, e"]),
+        ('text,label\n"a;b;c",x\n"d;e",y\n', ["a;b;c", "d;e"]),
+        ('"text",label\n"a\n;b;\n",x\nc,y\n', ["a\n;b;\n", "c"]),
+    ],
+    ids=["decimal commas", "commas in a text", "semicolons in a text", "line ends in quotes"],
+)
+def test_delimiter_is_the_one_that_all_rows_have(
+    tmp_path: Path, rows: str, expected: list[str]
+) -> None:
+    assert texts(read(tmp_path, rows)) == expected
+
+
 def test_delimiter_inside_a_quoted_header_does_not_count(tmp_path: Path) -> None:
     found = read(tmp_path, '"the text, in full, as read";label\na;b\n', label_column="label",
                  text_column="the text, in full, as read")  # fmt: skip
@@ -90,7 +107,7 @@ def test_longest_column_is_the_text(tmp_path: Path) -> None:
     note, *found = read(tmp_path, rows)
     assert len(texts(found)) == 3
     assert note == SourceNote(
-        code="columns_guessed", values={"path": "rows.csv", "text": 2, "label": "—"}
+        code="columns_guessed", values={"path": "rows.csv", "text": "y", "label": "—"}
     )
 
 
@@ -137,6 +154,62 @@ def test_empty_table_is_refused(tmp_path: Path, data: str) -> None:
 
 def test_header_alone_gives_nothing(tmp_path: Path) -> None:
     assert read(tmp_path, "text,label\n") == []
+
+
+def test_table_without_header_numbers_its_columns(tmp_path: Path) -> None:
+    data = '"3","Title","a text, with a comma"\n"4","Other","and another"\n'
+    first, second = read(tmp_path, data, no_header=True, text_column="3", label_column="#1")
+    assert first == SourceText(
+        text="a text, with a comma", position=1, label="3", fields={"#2": "Title"}
+    )
+    assert isinstance(second, SourceText)
+
+
+def test_label_of_a_table_without_header_is_found_and_said(tmp_path: Path) -> None:
+    rows = "".join(f'{n % 2},"a text of some length, number {n}"\n' for n in range(20))
+    note, *found = read(tmp_path, rows, no_header=True)
+    assert isinstance(note, SourceNote)
+    assert note.values == {"path": "rows.csv", "text": "#2", "label": "#1"}
+    assert {item.label for item in found if isinstance(item, SourceText)} == {"0", "1"}
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("rows.tsv", "one text\t0\nanother text\t1\n"),
+        ("rows.tsv", "to label\tone\nto label\ttwo\nto label\tthree\n"),
+        ("rows.csv", '"3","Title","a text"\n"4","Other","and another"\n'),
+        ("rows.csv", "x," + "a long text " * 20 + "\ny,b\n"),
+        ("rows.csv", 'x,"two\nlines"\ny,b\n'),
+    ],
+    ids=["number", "repeated", "label first", "long", "lines"],
+)
+def test_data_in_the_place_of_the_header_is_noticed(tmp_path: Path, name: str, data: str) -> None:
+    error = refusal(tmp_path, data, name)
+    assert error.code == "header_is_data"
+    assert "--no-header" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("data", "column"),
+    [("text,2019\na,5\n", None), ("words,2019\na,5\n", "words"), ("words,2019\na,5\n", "2019")],
+    ids=["known name", "named", "named number"],
+)
+def test_header_with_a_number_in_it_is_a_header(
+    tmp_path: Path, data: str, column: str | None
+) -> None:
+    options = {} if column is None else {"text_column": column}
+    assert len(texts(read(tmp_path, data, **options))) == 1
+
+
+def test_columns_without_end_are_refused(tmp_path: Path) -> None:
+    error = refusal(tmp_path, "text," + ",".join(map(str, range(10**6))) + "\na\n")
+    assert (error.code, error.values["found"]) == ("too_many_columns", 10**6 + 1)
+
+
+def test_list_of_columns_is_cut(tmp_path: Path) -> None:
+    header = ",".join(f"column {n} " + "x" * 60 for n in range(900))
+    assert len(refusal(tmp_path, header + "\n" + ",".join("a" * 900) + "\n").message) < 2000
 
 
 # -- rows ---------------------------------------------------------------------------------------
@@ -250,6 +323,54 @@ def test_unbalanced_quote_in_the_header_is_named(tmp_path: Path) -> None:
     assert refusal(tmp_path, 'text,"label\na,b\n').values["line"] == 1
 
 
+@pytest.mark.parametrize(
+    ("field", "limits"),
+    [
+        ("line\n" * 1500, {}),
+        ("word " * 250_000, {}),
+        ("word " * 100, {"field_characters": 300}),
+        ("word word word\n" * 30, {"field_characters": 300}),
+        ("a\n" * 30, {"field_lines": 20}),
+    ],
+    ids=["1,500 lines", "1 MB", "one line", "many lines", "short lines"],
+)
+@pytest.mark.parametrize("closes", [True, False])
+def test_field_without_end_names_the_line_that_opened_it(
+    tmp_path: Path, field: str, limits: dict[str, int], closes: bool
+) -> None:
+    rows = "text,label\n" + GOOD * 3 + f'"{field}' + ('",x\n' if closes else "\n") + GOOD * 3
+    (tmp_path / "rows.csv").write_text(rows)
+    reading = Reading(config=CollectConfig(), limits=Limits(**limits))
+    with pytest.raises(InputError) as caught:
+        list(read_file(tmp_path / "rows.csv", reading))
+    assert (caught.value.code, caught.value.values["line"]) == ("field_too_long", 5)
+
+
+def test_many_fields_of_many_lines_are_one_long_row(tmp_path: Path) -> None:
+    rows = "text,label,a,b,c\n" + ",".join(['"' + "line\n" * 15 + '"'] * 5) + "\n"
+    (tmp_path / "rows.csv").write_text(rows)
+    reading = Reading(config=CollectConfig(), limits=Limits(field_lines=20))
+    assert texts(read_file(tmp_path / "rows.csv", reading)) == ["line\n" * 15]
+
+
+def test_line_without_end_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("text,label\na,b\n" + "x" * 5000)
+    reading = Reading(config=CollectConfig(), limits=Limits(row_characters=1000))
+    with pytest.raises(InputError) as caught:
+        list(read_file(tmp_path / "rows.csv", reading))
+    assert (caught.value.code, caught.value.values["line"]) == ("line_too_long", 3)
+
+
+@pytest.mark.parametrize("name", ["rows.tsv", "rows.jsonl"])
+def test_row_without_end_costs_no_other(tmp_path: Path, name: str) -> None:
+    row = '{"text": "%s"}' if name.endswith("jsonl") else "%s"
+    rows = [row % text for text in ("text", "a", "x" * 5000, "b")]
+    (tmp_path / name).write_text("\n".join(rows))
+    reading = Reading(config=CollectConfig(), limits=Limits(row_characters=1000))
+    found = list(read_file(tmp_path / name, reading))
+    assert (texts(found)[-2:], problems(found)) == (["a", "b"], [("row_too_long", 3)])
+
+
 def test_quote_inside_a_plain_field_is_a_character(tmp_path: Path) -> None:
     assert texts(read(tmp_path, 'text,label\n5" pipe,x\n')) == ['5" pipe']
 
@@ -287,6 +408,14 @@ def test_bad_line_is_a_problem_of_its_own(tmp_path: Path, line: str) -> None:
     assert problems(found) == [("json_line_bad", 2)]
 
 
+@pytest.mark.parametrize(
+    "line", ['{"text": "a", "text": "b"}', '{"text": "a", "more": {"k": 1, "k": 1}}']
+)
+def test_key_twice_is_a_problem_of_its_row(tmp_path: Path, line: str) -> None:
+    found = read_lines(tmp_path, line, '{"text": "c"}')
+    assert (texts(found), problems(found)) == (["c"], [("json_key_repeated", 1)])
+
+
 def test_half_written_last_line_does_not_cost_the_others(tmp_path: Path) -> None:
     found = read_lines(tmp_path, '{"text": "a"}', '{"text": "b"}', '{"text": "c')
     assert (texts(found), problems(found)) == (["a", "b"], [("json_line_bad", 3)])
@@ -297,7 +426,7 @@ def test_line_that_is_no_object_is_a_problem(tmp_path: Path, line: str) -> None:
     assert problems(read_lines(tmp_path, line, '{"text": "a"}')) == [("json_line_no_object", 1)]
 
 
-@pytest.mark.parametrize("value", ["5", "null", '["a"]', '{"a": 1}', "NaN"])
+@pytest.mark.parametrize("value", ["5", "null", '["a", 1]', '{"a": 1}', "NaN"])
 def test_text_that_is_no_string_is_a_problem(tmp_path: Path, value: str) -> None:
     found = read_lines(tmp_path, '{"text": "a"}', f'{{"text": {value}}}')
     assert problems(found) == [("text_is_no_string", 2)]

@@ -59,7 +59,7 @@ def rows_to_texts(
     header = list(dict.fromkeys(name for row in rows for name in row))  # not all have all keys
     columns = choose_columns(path, reading, header, rows) if rows else None
     if columns is not None:
-        yield from note_columns(path, columns, header)
+        yield from note_columns(path, columns)
     for number, row in chain(sample, items):
         if isinstance(row, SourceProblem):
             yield row
@@ -82,6 +82,7 @@ def choose_columns(
     if text is None:
         raise InputError("text_column_unknown", path=path.name, found=_list_names(header))
     label = _named(path, config.label_column, header) or _by_name(header, _LABEL_NAMES)
+    is_label_named = label is not None
     if label is None and config.no_header:
         label = _repeating_column([name for name in header if name not in (text, key)], sample)
     return Columns(
@@ -89,15 +90,14 @@ def choose_columns(
         label=label if label != text else None,
         key=key if key != text else None,
         joins_lists=config.text_column is not None,
-        is_guess=(named is None and len(header) > 1) or (config.no_header and label is not None),
+        is_guess=(named is None and len(header) > 1) or (label is not None and not is_label_named),
     )
 
 
-def note_columns(path: Path, columns: Columns, header: Sequence[str]) -> Iterator[SourceNote]:
-    """Yield a note where the columns were guessed; by number, for a name may be somebody's text."""
+def note_columns(path: Path, columns: Columns) -> Iterator[SourceNote]:
+    """Yield a note where the columns were guessed."""
     if columns.is_guess:
-        text = header.index(columns.text) + 1
-        label = header.index(columns.label) + 1 if columns.label is not None else "—"
+        text, label = shorten_name(columns.text), shorten_name(columns.label or "—")
         values = {"path": path.name, "text": text, "label": label}
         yield SourceNote(code="columns_guessed", values=values)
 
@@ -121,7 +121,10 @@ def refuse_data_as_header(
 def row_to_text(row: _Row, columns: Columns, number: int) -> SourceText | SourceProblem:
     """Return what one row is: a text, or what is wrong with it."""
     text = row.get(columns.text)
-    if columns.joins_lists and isinstance(text, list) and all(isinstance(x, str) for x in text):
+    if isinstance(text, list) and text and all(isinstance(line, str) for line in text):
+        if not columns.joins_lists:
+            values = {"column": shorten_name(columns.text)}
+            return SourceProblem(code="text_is_list", values=values, position=number)
         text = "\n".join(text)
     label = row.get(columns.label) if columns.label else None
     if not isinstance(text, str):
@@ -205,8 +208,8 @@ def _longest_column(header: Sequence[str], sample: Sequence[_Row]) -> str | None
 
 
 def _length(value: object) -> int:
-    if isinstance(value, list):
-        return sum(map(_length, value))
+    if isinstance(value, list | dict):
+        return sum(map(_length, value.values() if isinstance(value, dict) else value))
     return len(value) if isinstance(value, str) else 0
 
 

@@ -19,9 +19,14 @@ class CollectConfig:
     no_header: bool = False
     """The first row of a table is a row like the others; columns are called #1, #2, ..."""
     lines: bool = False
-    """Every line of a plain text file is a text of its own."""
+    """Every line of a plain text file (of any ending, if it is named itself) is a text."""
     labels: Path | None = None
     """File with the label of each line of the one text file that is read, a label a line."""
+
+    @property
+    def has_lines(self) -> bool:
+        """Whether a plain text file is a text a line."""
+        return self.lines or self.labels is not None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,10 +43,10 @@ def read_json_lines(path: Path, reading: Reading) -> Iterator[Item]:
 
 
 def read_json(path: Path, reading: Reading) -> Iterator[Item]:
-    """Yield the values of a JSON file: of its array, of the only array in its object, of its lines.
+    """Yield the values of a JSON file: of its array, or the only one in its object, or its lines.
 
-    An object without an array, or whose text column is named or known, is one text. The position
-    of a value in an array is its number, from 1.
+    An object without an array of objects, or whose text column is named or known, is one text.
+    The position of a value in an array is its number, from 1.
     """
     encoding, notes = settle_encoding(path, reading)
     yield from notes
@@ -133,7 +133,7 @@ def _object_rows(path: Path, stream: JsonStream, reading: Reading) -> Rows:
     except (ValueError, RecursionError) as error:
         raise InputError("json_no_rows", path=path.name) from error
     assert isinstance(value, dict)  # it begins with a brace
-    lists = {name: found for name, found in value.items() if isinstance(found, list)}
+    lists = {name: found for name, found in value.items() if _is_table(found, len(value) == 1)}
     wish = reading.config.text_column
     if wish in value or isinstance(value.get("text"), str) or not lists:
         yield 1, value
@@ -142,6 +142,11 @@ def _object_rows(path: Path, stream: JsonStream, reading: Reading) -> Rows:
     else:
         for number, item in enumerate(next(iter(lists.values())), start=1):
             yield number, _as_row(item, number)
+
+
+def _is_table(value: object, is_alone: bool) -> bool:
+    """Say whether a value is the list of the rows: of objects, or of anything if it is alone."""
+    return isinstance(value, list) and (is_alone or any(isinstance(one, dict) for one in value))
 
 
 def _rows_of_large_object(path: Path, stream: JsonStream) -> Rows:

@@ -32,7 +32,7 @@ _LEAST_TABBED = 0.9
 def read_plain_text(path: Path, reading: Reading) -> Iterator[Item]:
     """Yield what is in a plain text file: one text, a text a line, or the rows of a table."""
     config = reading.config
-    if config.lines or config.labels is not None:
+    if config.has_lines:
         yield from _read_lines(path, reading)
     elif not _is_tabbed(path, reading):
         yield from read_text_file(path, reading)

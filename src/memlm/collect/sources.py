@@ -47,9 +47,10 @@ class SourceFile:
     problem: SourceProblem | None = None
 
 
-def list_files(source: Path) -> Iterator[SourceFile]:
+def list_files(source: Path, *, has_lines: bool = False) -> Iterator[SourceFile]:
     """Yield the files of a source: the file itself, or all below a folder, in a fixed order.
 
+    With `has_lines` a file that was named itself is plain text whatever its ending (`train.de`).
     Hidden files, unknown endings and memlm workspaces come out with the problem that they are.
     Raises NotFoundError if there is nothing at `source`, InputError if it is neither a file nor a
     folder, or a workspace.
@@ -58,6 +59,8 @@ def list_files(source: Path) -> Iterator[SourceFile]:
         if _is_workspace(source):
             raise InputError("is_workspace", path=source)
         yield from _walk(source, source)
+    elif source.is_file() and has_lines:
+        yield SourceFile(source, source.name)
     elif source.is_file():
         yield _readable(source, source.parent)
     elif source.exists():
@@ -72,6 +75,8 @@ def read_file(path: Path, reading: Reading) -> Iterator[SourceText | SourceProbl
     Raises InputError if the file as a whole cannot be read.
     """
     reader = READERS.get(path.suffix.lower())
+    if reader is None and reading.config.has_lines:
+        reader = read_plain_text
     if reader is None:
         raise InputError("ending_unknown", **_ending(path))
     if reading.config.labels is not None and reader is not read_plain_text:

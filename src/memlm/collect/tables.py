@@ -62,7 +62,7 @@ def _read_separated(path: Path, reading: Reading, *, has_quotes: bool) -> Iterat
         whole = [row for _, row in sample if not isinstance(row, SourceProblem)]
         named = [dict(zip(header, row, strict=False)) for row in whole]
         columns = choose_columns(path, reading, header, named)
-        yield from note_columns(path, columns, header)
+        yield from note_columns(path, columns)
         for line, row in chain(sample, rows):
             if isinstance(row, SourceProblem):
                 yield row
