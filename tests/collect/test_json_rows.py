@@ -97,6 +97,21 @@ def test_named_list_of_strings_is_one_text_of_lines(tmp_path: Path) -> None:
     assert item == SourceText(text="a\nb", position=1, fields={"n": 1})
 
 
+@pytest.mark.parametrize("key", ["a", None])
+def test_named_key_of_one_object_is_its_text(tmp_path: Path, key: str | None) -> None:
+    found = read(
+        tmp_path,
+        '{"a": ["x", "y"], "list": [{"text": "z"}]}',
+        **({"text_column": key} if key else {}),
+    )
+    assert texts(found) == (["x\ny"] if key else ["z"])
+
+
+def test_long_string_is_the_text_beside_short_lists(tmp_path: Path) -> None:
+    rows = [{"words": "a text of some length", "tags": ["x"], "n": str(n)} for n in range(3)]
+    assert len(texts(read(tmp_path, json.dumps(rows)))) == 3
+
+
 def test_list_of_strings_that_nobody_named_is_a_problem(tmp_path: Path) -> None:
     assert problems(read(tmp_path, '[{"text": ["a", "b"]}]')) == [("text_is_list", 1)]
 

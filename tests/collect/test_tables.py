@@ -227,6 +227,36 @@ def test_line_ends_of_all_kinds_are_read(tmp_path: Path, end: str) -> None:
     assert texts(found) == ["a", "b"]
 
 
+def test_mixed_line_ends_are_read(tmp_path: Path) -> None:
+    assert texts(read(tmp_path, "text,label\r\na,x\nb,y\rc,z\r\n")) == ["a", "b", "c"]
+
+
+def test_row_twice_is_two_texts(tmp_path: Path) -> None:
+    assert texts(read(tmp_path, "text,label\na,x\na,x\n")) == ["a", "a"]
+
+
+def test_table_without_labels_has_none(tmp_path: Path) -> None:
+    (item,) = read(tmp_path, "text,stars\na,5\n")
+    assert isinstance(item, SourceText)
+    assert item.label is None
+
+
+def test_table_in_latin_1_is_read(tmp_path: Path) -> None:
+    rows = "text,label\nOù êtes-vous allés l'été dernier ? À l'hôtel.,été\n"
+    note, item = read(tmp_path, rows.encode("latin-1"))
+    assert isinstance(note, SourceNote)
+    assert note.values["encoding"] == "cp1252"
+    assert item == SourceText(
+        text="Où êtes-vous allés l'été dernier ? À l'hôtel.", position=2, label="été"
+    )
+
+
+def test_table_in_two_encodings_is_refused(tmp_path: Path) -> None:
+    row = "C'était l'été où nous étions à l'hôtel, près de la forêt,x\n"
+    data = b"text,label\n" + row.encode() + row.encode("latin-1")
+    assert refusal(tmp_path, data).code == "encodings_mixed"
+
+
 def test_text_is_normalised(tmp_path: Path) -> None:
     assert texts(read(tmp_path, "text\ncafe\u0301\n")) == ["café"]
 
@@ -279,10 +309,14 @@ def test_encoding_that_people_do_not_expect_is_noted(tmp_path: Path) -> None:
     assert texts(rest) == ["这是一部很好看的电影"]
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "gb18030"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "gb18030", "big5"])
 @pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl"])
 def test_tables_are_read_in(tmp_path: Path, name: str, encoding: str) -> None:
-    text = "这是一部很好看的电影，我们都喜欢。"
+    text = (
+        "這是一部很好看的電影，我們都喜歡。"
+        if encoding == "big5"
+        else "这是一部很好看的电影，我们都喜欢。"
+    )
     row = json.dumps({"text": text, "label": "好"}, ensure_ascii=False)
     rows = f"text,label\n{text},好\n" if name.endswith("csv") else f"{row}\n"
     assert texts(read(tmp_path, rows.encode(encoding), name)) == [text]
@@ -441,6 +475,11 @@ def test_missing_text_is_a_problem(tmp_path: Path) -> None:
 def test_label_that_is_no_word_is_a_problem(tmp_path: Path, value: str) -> None:
     found = read_lines(tmp_path, f'{{"text": "a", "label": {value}}}')
     assert problems(found) == [("label_is_no_word", 1)]
+
+
+def test_number_as_a_label_is_a_word(tmp_path: Path) -> None:
+    found = read_lines(tmp_path, '{"text": "a", "label": 1.5}', '{"text": "b", "label": true}')
+    assert [item.label for item in found if isinstance(item, SourceText)] == ["1.5", "True"]
 
 
 @pytest.mark.parametrize("value", ["null", "NaN", '""', '" "'])

@@ -131,7 +131,7 @@ def row_to_text(row: _Row, columns: Columns, number: int) -> SourceText | Source
         kind = "—" if columns.text not in row else type(text).__name__
         values = {"column": shorten_name(columns.text), "kind": kind}
         return SourceProblem(code="text_is_no_string", values=values, position=number)
-    if not text.strip():
+    if not text.removeprefix("\ufeff").strip():
         return SourceProblem(code="text_empty", values={}, position=number)
     if not isinstance(label, str | int | float | None):
         values = {"column": shorten_name(str(columns.label)), "kind": type(label).__name__}
@@ -194,17 +194,19 @@ def _list_names(header: Sequence[str]) -> str:
 
 
 def _longest_column(header: Sequence[str], sample: Sequence[_Row]) -> str | None:
-    """Return the column of strings that is clearly the longest (or the only one)."""
+    """Return the only column; else that of strings if it is clearly the longest of its kind."""
     if len(header) <= 1:
         return next(iter(header), None)
-    totals = dict.fromkeys(header, 0)
-    for row in sample:
-        for name in header:
-            totals[name] += _length(row.get(name))
-    first, second = sorted(totals.values(), reverse=True)[:2]
+    totals = {name: sum(_length(row.get(name)) for row in sample) for name in header}
+    strings = {
+        name: total
+        for name, total in totals.items()
+        if all(isinstance(row.get(name), str | None) for row in sample)
+    }
     longest = max(totals, key=lambda name: totals[name])
-    is_text = any(isinstance(row.get(longest), str) for row in sample)
-    return longest if first > 3 * second and is_text else None
+    others = [total for name, total in strings.items() if name != longest]
+    is_text = longest in strings and totals[longest] > 3 * max(others, default=0)
+    return longest if is_text else None
 
 
 def _length(value: object) -> int:

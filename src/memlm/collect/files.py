@@ -97,7 +97,7 @@ def texts_from_memory(texts: Iterable[TextFromMemory]) -> Iterator[SourceText | 
         if not isinstance(text, str):
             values = {"column": "text", "kind": type(text).__name__}
             yield SourceProblem(code="text_is_no_string", values=values, position=number)
-        elif not text.strip():
+        elif not text.removeprefix("\ufeff").strip():
             yield SourceProblem(code="text_empty", values={}, position=number)
         else:
             try:

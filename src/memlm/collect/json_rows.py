@@ -135,7 +135,8 @@ def _object_rows(path: Path, stream: JsonStream, reading: Reading) -> Rows:
     assert isinstance(value, dict)  # it begins with a brace
     lists = {name: found for name, found in value.items() if _is_table(found, len(value) == 1)}
     wish = reading.config.text_column
-    if wish in value or isinstance(value.get("text"), str) or not lists:
+    is_text = wish in value and wish not in lists
+    if is_text or isinstance(value.get("text"), str) or not lists:
         yield 1, value
     elif len(lists) > 1:
         raise InputError("json_many_lists", path=path.name, found=", ".join(lists)[:200])
