@@ -59,6 +59,23 @@ def test_damaged_file_is_one_clear_problem(tmp_path: Path, name: str, damage: st
     assert caught.value.code == "table_damaged"
 
 
+@pytest.mark.parametrize("name", ["a.feather", "stream.arrow", "file.arrow"])
+def test_damaged_offset_does_not_lead_out_of_the_file(tmp_path: Path, name: str) -> None:
+    table = pa.table({"text": ["a text", "another text", "a third"]})
+    path = tmp_path / name
+    if name.endswith("feather"):
+        pyarrow.feather.write_feather(table, path, compression="uncompressed")
+    else:
+        write(path, table)
+    offset, damaged = (18).to_bytes(4, "little"), (1 << 30).to_bytes(4, "little")
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"\x06\0\0\0" + offset, b"\x06\0\0\0" + damaged))
+    assert path.read_bytes() != data
+    with pytest.raises(InputError) as caught:
+        read(path)
+    assert caught.value.code == "table_damaged"
+
+
 @pytest.mark.parametrize("name", ["a.parquet", "stream.arrow"])
 def test_file_without_rows_is_empty(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError) as caught:

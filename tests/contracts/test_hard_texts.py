@@ -10,7 +10,13 @@ import pytest
 
 from memlm.collect import normalise_text
 from memlm.prepare import PrepareConfig
-from memlm.workflow import collect_documents, export_documents, prepare_documents, trace_text
+from memlm.workflow import (
+    collect_documents,
+    count_collected,
+    export_documents,
+    prepare_documents,
+    trace_text,
+)
 
 KEPT = {
     "emoji alone": "😀👩‍👩‍👧‍👦🏳️‍🌈" * 5,
@@ -58,3 +64,10 @@ def test_text_is_found_in_whatever_form_it_was_written(tmp_path: Path, form: str
     (tmp_path / "a.txt").write_text(unicodedata.normalize(form, words), encoding="utf-8")
     collect_documents(tmp_path / "ws", tmp_path / "a.txt")
     assert trace_text(tmp_path / "ws", words).recited_share == 1.0
+
+
+def test_texts_of_a_test_that_were_learned_are_counted(tmp_path: Path) -> None:
+    learned = [f"This is text number {number} of those that are learned." for number in range(9)]
+    collect_documents(tmp_path / "ws", texts=learned)
+    new = ["This one is not among them, whatever it says."]
+    assert count_collected(tmp_path / "ws", learned[:4] + new) == 4

@@ -56,7 +56,7 @@ def read_arrow(path: Path, reading: Reading) -> Iterator[Item]:
         )
         small = (
             batch.slice(start, _BATCH_ROWS).select(columns)
-            for batch in batches
+            for batch in map(_validated, batches)
             for start in range(0, batch.num_rows, _BATCH_ROWS)
         )
         yield from rows_to_texts(path, reading, _rows(small, opened.schema))
@@ -91,6 +91,12 @@ def _holds_bytes(kind: Any) -> bool:  # Any: a type of pyarrow
     if any(test(kind) for test in tests):
         return True
     return any(_holds_bytes(kind.field(number).type) for number in range(kind.num_fields))
+
+
+def _validated(batch: Any) -> Any:  # Any: a batch of pyarrow
+    # The format trusts its own offsets: a damaged one leads out of the file and ends the process.
+    batch.validate(full=True)
+    return batch
 
 
 def _rows(batches: Any, schema: Any) -> Rows:  # Any: batches and a schema of pyarrow

@@ -29,7 +29,8 @@ from memlm.records import SourceProblem
 
 _DELIMITERS = ",\t;|"
 _SNIFFED_CHARACTERS, _SNIFFED_ROWS = 1 << 16, 20
-_Rows = Iterator[tuple[int, list[str] | SourceProblem]]
+_Row = tuple[int, list[str] | SourceProblem]
+_Rows = Iterator[_Row]
 
 
 def read_csv(path: Path, reading: Reading) -> Iterator[Item]:
@@ -48,17 +49,7 @@ def _read_separated(path: Path, reading: Reading, *, has_quotes: bool) -> Iterat
     with path.open(encoding=encoding, newline="") as file:
         rows = _quoted_rows(path, file, reading) if has_quotes else _tabbed_rows(file, reading)
         sample = list(islice(rows, SAMPLE_ROWS))
-        first = next((row for _, row in sample if not isinstance(row, SourceProblem)), None)
-        if first is None:
-            raise InputError("file_empty", path=path.name)
-        if len(first) > reading.limits.columns:
-            most = reading.limits.columns
-            raise InputError("too_many_columns", path=path.name, found=len(first), most=most)
-        if reading.config.no_header:
-            header = [f"#{number}" for number in range(1, len(first) + 1)]
-        else:
-            header = _header(path, reading, first, [row for _, row in sample if row is not first])
-            sample = [(line, row) for line, row in sample if row is not first]
+        header, sample = _take_header(path, reading, sample)
         whole = [row for _, row in sample if not isinstance(row, SourceProblem)]
         named = [dict(zip(header, row, strict=False)) for row in whole]
         columns = choose_columns(path, reading, header, named)
@@ -67,13 +58,24 @@ def _read_separated(path: Path, reading: Reading, *, has_quotes: bool) -> Iterat
             if isinstance(row, SourceProblem):
                 yield row
             elif len(row) != len(header):
-                yield SourceProblem(
-                    code="row_shape",
-                    values={"found": len(row), "expected": len(header)},
-                    position=line,
-                )
+                values = {"found": len(row), "expected": len(header)}
+                yield SourceProblem(code="row_shape", values=values, position=line)
             else:
                 yield row_to_text(dict(zip(header, row, strict=True)), columns, line)
+
+
+def _take_header(path: Path, reading: Reading, sample: list[_Row]) -> tuple[list[str], list[_Row]]:
+    """Return the names of the columns, and the rows without the one that names them."""
+    first = next((row for _, row in sample if not isinstance(row, SourceProblem)), None)
+    if first is None:
+        raise InputError("file_empty", path=path.name)
+    if len(first) > reading.limits.columns:
+        most = reading.limits.columns
+        raise InputError("too_many_columns", path=path.name, found=len(first), most=most)
+    if reading.config.no_header:
+        return [f"#{number}" for number in range(1, len(first) + 1)], sample
+    others = [(line, row) for line, row in sample if row is not first]
+    return _header(path, reading, first, [row for _, row in others]), others
 
 
 def _header(
