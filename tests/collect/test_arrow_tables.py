@@ -107,6 +107,29 @@ def test_cell_of_any_type_is_kept_as_json_has_it(
     assert json.loads(json.dumps(item.fields, allow_nan=False)) == {"cell": kept}
 
 
+def notes_of_labels(**names: object) -> dict[bytes, bytes]:
+    features = {name: {"names": found, "_type": "ClassLabel"} for name, found in names.items()}
+    return {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "stream.arrow"])
+def test_label_of_a_data_set_has_its_name(tmp_path: Path, name: str) -> None:
+    table = pa.table({"text": ["a", "b", "c", "d", "e"], "label": [0, 1, -1, 7, None]})
+    table = table.replace_schema_metadata(notes_of_labels(label=["bad", "good"], other=["x"]))
+    found = read(write(tmp_path / name, table))
+    assert [item.label for item in found] == ["bad", "good", None, "7", None]
+
+
+@pytest.mark.parametrize(
+    "notes", [b"", b"{", b"[]", b'{"info": 5}', b'{"info": {"features": {"label": 1}}}',
+              b'{"info": {"features": {"label": {"_type": "ClassLabel"}}}}']
+)  # fmt: skip
+def test_notes_of_another_make_leave_the_numbers(tmp_path: Path, notes: bytes) -> None:
+    table = pa.table({"text": ["a"], "label": [1]}).replace_schema_metadata({b"huggingface": notes})
+    (item,) = read(write(tmp_path / "a.parquet", table))
+    assert item.label == "1"
+
+
 def test_columns_of_bytes_are_left_out_with_a_word(tmp_path: Path) -> None:
     table = pa.table({"text": ["a"], "picture": [{"bytes": b"\x89PNG", "path": "a.png"}]})
     note, item = read(write(tmp_path / "a.parquet", table))

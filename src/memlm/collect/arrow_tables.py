@@ -1,8 +1,8 @@
 """Parquet, Arrow and Feather files, and so the folders of Hugging Face data sets; pyarrow reads.
 
 Rows come in small batches, so that memory holds a batch and not the file. A data set folder needs
-nothing of its own: its tables are files like others, and the JSON beside them, which describes
-them, is left alone by `sources.py`.
+nothing of its own: its tables are files like others, with the names of their labels in them, and
+the JSON beside them, which describes them, is left alone by `sources.py`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,22 +101,43 @@ def _validated(batch: Any) -> Any:  # Any: a batch of pyarrow
 
 
 def _rows(batches: Any, schema: Any) -> Rows:  # Any: batches and a schema of pyarrow
-    marked = {
-        column.name for column in schema if (column.metadata or {}).items() >= JSON_MARK.items()
-    }
+    read_cell = dict.fromkeys(schema.names, _plain)
+    read_cell |= {column.name: _from_json for column in schema if _is_marked(column)}
+    read_cell |= {name: partial(_label_name, names) for name, names in _label_names(schema).items()}
     number = 0
     for batch in batches:
         for row in batch.to_pylist():
             number += 1
-            yield (
-                number,
-                {
-                    name: json.loads(value)
-                    if name in marked and value is not None
-                    else _plain(value)
-                    for name, value in row.items()
-                },
-            )
+            yield number, {name: read_cell[name](value) for name, value in row.items()}
+
+
+def _is_marked(column: Any) -> bool:  # Any: a column of pyarrow
+    return bool((column.metadata or {}).items() >= JSON_MARK.items())
+
+
+def _from_json(value: str | None) -> object:
+    return None if value is None else json.loads(value)
+
+
+def _label_names(schema: Any) -> dict[str, list[str]]:  # Any: a schema of pyarrow
+    """Return the names of the labels of each column that a data set counts by numbers."""
+    try:
+        notes = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+        features = notes.get("info", {}).get("features", {})
+        return {
+            name: [str(one) for one in feature["names"]]
+            for name, feature in features.items()
+            if name in schema.names and feature.get("_type") == "ClassLabel"
+        }
+    except (ValueError, AttributeError, KeyError, TypeError):  # somebody else's notes
+        return {}
+
+
+def _label_name(names: list[str], value: object) -> object:
+    """Return the name of a label; none for -1, which says that there is none."""
+    if not isinstance(value, int):
+        return value
+    return names[value] if 0 <= value < len(names) else None if value == -1 else value
 
 
 def _plain(value: object) -> object:
