@@ -160,7 +160,8 @@ def export_documents(
     """
     hears, file = listener or Listener(), Path(to).expanduser()
     check_ending(file)
-    with _documents(_open(workspace)) as store:
+    opened = _open(workspace)
+    with opened.writing(), _documents(opened) as store:  # read twice, so nobody may write between
         count = store.count()
 
         def read() -> Iterator[Document]:

@@ -106,9 +106,7 @@ def test_longest_column_is_the_text(tmp_path: Path) -> None:
     rows = "x,y\n" + "1,quite a long text stands here\n" * 3
     note, *found = read(tmp_path, rows)
     assert len(texts(found)) == 3
-    assert note == SourceNote(
-        code="columns_guessed", values={"path": "rows.csv", "text": "y", "label": "—"}
-    )
+    assert note == SourceNote(code="text_guessed", values={"path": "rows.csv", "text": "y"})
 
 
 def test_text_column_that_cannot_be_told_is_asked_for(tmp_path: Path) -> None:

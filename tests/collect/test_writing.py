@@ -73,6 +73,14 @@ def test_lines_have_the_columns_that_are_promised(tmp_path: Path, corpus: Path) 
 
 
 @pytest.mark.parametrize("ending", FORMATS)
+def test_number_that_json_lacks_is_none_or_a_word(tmp_path: Path, ending: str) -> None:
+    rows = [{"text": "a", "n": float("nan"), "deep": [float("inf"), float("nan")]}]
+    export_documents(collected(tmp_path / "ws", rows=rows), tmp_path / f"out.{ending}")
+    (again,) = contents(collected(tmp_path / "again", tmp_path / f"out.{ending}"))
+    assert again[2] == {"n": None, "deep": ["Infinity", None]}
+
+
+@pytest.mark.parametrize("ending", FORMATS)
 def test_field_with_one_of_our_names_is_kept_beside_it(tmp_path: Path, ending: str) -> None:
     table = tmp_path / "rows.csv"
     table.write_text("text,source,id_2,split\na,book,x,y\n")

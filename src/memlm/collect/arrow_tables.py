@@ -8,6 +8,7 @@ the JSON beside them, which describes them, is left alone by `sources.py`.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, time
@@ -101,7 +102,7 @@ def _validated(batch: Any) -> Any:  # Any: a batch of pyarrow
 
 
 def _rows(batches: Any, schema: Any) -> Rows:  # Any: batches and a schema of pyarrow
-    read_cell = dict.fromkeys(schema.names, _plain)
+    read_cell = dict.fromkeys(schema.names, plain_cell)
     read_cell |= {column.name: _from_json for column in schema if _is_marked(column)}
     read_cell |= {name: partial(_label_name, names) for name, names in _label_names(schema).items()}
     number = 0
@@ -140,16 +141,18 @@ def _label_name(names: list[str], value: object) -> object:
     return names[value] if 0 <= value < len(names) else None if value == -1 else value
 
 
-def _plain(value: object) -> object:
+def plain_cell(value: object) -> object:
     """Return a cell as JSON has it: days and times in words, no NaN, exact decimals as text."""
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float):
-        return value if value == value else None
+        if math.isinf(value):
+            return "Infinity" if value > 0 else "-Infinity"
+        return None if math.isnan(value) else value
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [plain_cell(one) for one in value]
     if isinstance(value, dict):
-        return {str(name): _plain(one) for name, one in value.items()}
+        return {str(name): plain_cell(one) for name, one in value.items()}
     if isinstance(value, date | time):  # a datetime is a date
         return value.isoformat()
     return str(value)

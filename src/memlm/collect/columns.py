@@ -97,9 +97,12 @@ def choose_columns(
 def note_columns(path: Path, columns: Columns) -> Iterator[SourceNote]:
     """Yield a note where the columns were guessed."""
     if columns.is_guess:
-        text, label = shorten_name(columns.text), shorten_name(columns.label or "—")
-        values = {"path": path.name, "text": text, "label": label}
-        yield SourceNote(code="columns_guessed", values=values)
+        values = {"path": path.name, "text": shorten_name(columns.text)}
+        if columns.label is None:
+            yield SourceNote(code="text_guessed", values=values)
+        else:
+            values["label"] = shorten_name(columns.label)
+            yield SourceNote(code="columns_guessed", values=values)
 
 
 def refuse_data_as_header(
@@ -190,6 +193,7 @@ def _by_name(header: Sequence[str], names: Sequence[str]) -> str | None:
 
 def _list_names(header: Sequence[str]) -> str:
     names = ", ".join(shorten_name(name) for name in header[:_LISTED_NAMES])
+    names = names.replace("\ufeff", "")
     return f"{names}, … ({len(header)})" if len(header) > _LISTED_NAMES else names
 
 

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from memlm.collect.arrow_tables import JSON_MARK
+from memlm.collect.arrow_tables import JSON_MARK, plain_cell
 from memlm.errors import ConfigError
 from memlm.records import Document
 from memlm.runtime import require_package
@@ -54,8 +54,9 @@ def _field_types(documents: Iterable[Document]) -> dict[str, str | None]:
     """Return the name of the type that all cells of each field share; None where they differ."""
     found: dict[str, set[str | None]] = {}
     for document in documents:
-        for name, value in document.fields.items():
+        for name, cell in document.fields.items():
             types = found.setdefault(name, set())
+            value = plain_cell(cell)
             if value is not None:
                 too_large = type(value) is int and abs(value) >= _LARGEST_INT
                 types.add(None if too_large else _TYPES.get(type(value)))
@@ -79,7 +80,7 @@ def _column_names(fields: Iterable[str]) -> dict[str, str]:
 
 def _row(document: Document, names: dict[str, str]) -> Row:
     own: Row = {name: getattr(document, name) for name in _OWN}
-    return own | {names[name]: value for name, value in document.fields.items()}
+    return own | {names[name]: plain_cell(value) for name, value in document.fields.items()}
 
 
 def _write_parquet(path: Path, rows: Iterable[Row], types: dict[str, str | None]) -> None:
