@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from memlm.collect import CollectConfig, Reading, list_files, read_file
-from memlm.errors import InputError
+from memlm.errors import InputError, MissingExtraError
 from memlm.records import SourceNote, SourceText
 
 pa = pytest.importorskip("pyarrow")
@@ -136,6 +136,17 @@ def test_columns_of_bytes_are_left_out_with_a_word(tmp_path: Path) -> None:
     assert isinstance(note, SourceNote)
     assert (note.code, note.values["found"]) == ("columns_left_out", "picture")
     assert item.fields == {}
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.feather"])
+def test_missing_package_is_named_with_what_installs_it(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / name, pa.Table.from_pylist(ROWS))
+    monkeypatch.setattr("memlm.runtime.is_installed", lambda package: False)
+    with pytest.raises(MissingExtraError) as caught:
+        read(path)
+    assert "memlm[documents]" in caught.value.hint
 
 
 def test_misspelt_column_of_parquet_gets_a_suggestion(tmp_path: Path) -> None:

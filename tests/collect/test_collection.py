@@ -298,10 +298,10 @@ def test_file_that_cannot_be_opened_is_rejected(
 def test_disk_that_fails_while_reading_rejects_the_file(
     collect: Collect, corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(self: Path, *args, **options):
+    def fail(*args: object, **options: object) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(Path, "read_text", fail)
+    monkeypatch.setattr("memlm.collect.files.open_text", fail)
     report = collect(corpus)
     assert changes(report) == (4, 0, 0, 0)
     assert len(report.rejected) == 3

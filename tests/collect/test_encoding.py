@@ -132,6 +132,18 @@ def test_file_in_two_encodings_is_refused_with_the_byte(
     assert (caught.value.code, caught.value.values["offset"]) == ("encodings_mixed", offset)
 
 
+@pytest.mark.parametrize("cut", [1, 2])
+def test_file_cut_within_a_character_is_read_to_there(tmp_path: Path, cut: int) -> None:
+    data = MODERN.encode()[:-4][:-cut]
+    found = find_encoding(write(tmp_path, data))
+    assert (found.name, found.is_cut) == ("utf-8", True)
+
+
+@pytest.mark.parametrize("data", [b"caf\xe9", "中文caf\xe9".encode("gb18030")], ids=["Latin", "GB"])
+def test_last_letter_of_another_encoding_is_not_cut(tmp_path: Path, data: bytes) -> None:
+    assert not find_encoding(write(tmp_path, data)).is_cut
+
+
 def test_text_that_a_wrong_guess_has_spoilt_is_refused(tmp_path: Path) -> None:
     data = MODERN.encode("gb18030").decode("utf-8", "replace").encode()
     with pytest.raises(InputError) as caught:

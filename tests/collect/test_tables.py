@@ -453,6 +453,22 @@ def test_half_written_last_line_does_not_cost_the_others(tmp_path: Path) -> None
     assert (texts(found), problems(found)) == (["a", "b"], [("json_line_bad", 3)])
 
 
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.csv", "rows.tsv", "rows.json"])
+def test_file_cut_within_a_character_does_not_cost_the_rows_before(
+    tmp_path: Path, name: str
+) -> None:
+    rows = {
+        "rows.jsonl": '{"text": "月"}\n{"text": "月亮',
+        "rows.json": '[{"text": "月"},{"text": "月亮',
+        "rows.csv": "text,label\n月,x\n月亮",
+        "rows.tsv": "text\tlabel\n月\tx\n月亮",
+    }
+    note, *found = read(tmp_path, rows[name].encode()[:-1], name)
+    assert isinstance(note, SourceNote)
+    assert note.code == "character_cut"
+    assert (texts(found), len(problems(found))) == (["月"], 1)
+
+
 @pytest.mark.parametrize("line", ["5", "null", '["a"]', "true"])
 def test_line_that_is_no_object_is_a_problem(tmp_path: Path, line: str) -> None:
     assert problems(read_lines(tmp_path, line, '{"text": "a"}')) == [("json_line_no_object", 1)]

@@ -63,6 +63,8 @@ class FoundEncoding:
     name: str
     is_doubtful: bool = False
     """Another one is nearly as likely, or there is little to judge by."""
+    is_cut: bool = False
+    """The file ends in the middle of a character."""
 
 
 def find_encoding(path: Path, *, wish: str | None = None) -> FoundEncoding:
@@ -84,6 +86,8 @@ def find_encoding(path: Path, *, wish: str | None = None) -> FoundEncoding:
         if not _is_binary(text):
             _refuse_replaced(path, text)
             return FoundEncoding("utf-8")
+    elif _ends_within_a_character(path, failure):
+        return FoundEncoding("utf-8", is_cut=True)
     elif sample.isascii() and b"\0" not in sample:
         with path.open("rb") as file:  # what is to be judged comes later
             file.seek(failure)
@@ -122,6 +126,21 @@ def _first_bad_byte(path: Path, encoding: str) -> int | None:
             if not block:
                 return None
             position += len(block)
+
+
+def _ends_within_a_character(path: Path, failure: int) -> bool:
+    """Say whether all is UTF-8, with letters beyond ASCII, but for a last one that was cut."""
+    with path.open("rb") as file:
+        file.seek(max(0, failure - _SAMPLE_BYTES))
+        before = file.read(min(failure, _SAMPLE_BYTES))
+        rest = file.read(4)
+    if len(rest) > 3 or before.isascii():
+        return False
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(rest)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _most_plausible(path: Path, sample: bytes, failure: int | None) -> FoundEncoding:

@@ -24,23 +24,30 @@ def read_text_file(path: Path, reading: Reading) -> Iterator[Item]:
     size = path.stat().st_size
     if size > reading.limits.text_bytes:
         raise InputError("file_too_large", path=path.name, size_mb=size / 1e6)
-    encoding, notes = settle_encoding(path, reading)
-    yield from notes
-    text = normalise_text(path.read_text(encoding=encoding))
+    file, notes = open_text(path, reading)
+    with file:
+        yield from notes
+        text = normalise_text(file.read())
     if not text.strip():
         raise InputError("file_empty", path=path.name)
     yield SourceText(text=text)
 
 
-def settle_encoding(path: Path, reading: Reading) -> tuple[str, list[SourceNote]]:
-    """Return the encoding to read a file in, and a note where people would not expect it."""
+def open_text(
+    path: Path, reading: Reading, *, newline: str | None = None
+) -> tuple[TextIO, list[SourceNote]]:
+    """Open a file in the encoding that it is found to be in, and say so where it is not UTF-8."""
     found = find_encoding(path, wish=reading.config.encoding)
-    if reading.config.encoding is not None or found.name.startswith("utf-8"):
-        return found.name, []
-    values = {"path": path.name, "encoding": found.name}
-    if found.is_doubtful:
-        return found.name, [SourceNote(code="encoding_doubtful", values=values)]
-    return found.name, [SourceNote(code="encoding_found", values=values)]
+    notes, values = [], {"path": path.name, "encoding": found.name}
+    if found.is_cut:
+        notes.append(SourceNote(code="character_cut", values={"path": path.name}))
+    elif found.is_doubtful:
+        notes.append(SourceNote(code="encoding_doubtful", values=values))
+    elif reading.config.encoding is None and not found.name.startswith("utf-8"):
+        notes.append(SourceNote(code="encoding_found", values=values))
+    # Where the last character is cut, nothing else is wrong that could be ignored.
+    errors = "ignore" if found.is_cut else "strict"
+    return path.open(encoding=found.name, errors=errors, newline=newline), notes
 
 
 def bounded_lines(file: TextIO, most: int) -> Iterator[tuple[int, str | None]]:

@@ -15,7 +15,7 @@ from typing import TextIO
 
 from memlm.collect.columns import rows_to_texts
 from memlm.collect.config import Reading
-from memlm.collect.files import Item, bounded_lines, settle_encoding
+from memlm.collect.files import Item, bounded_lines, open_text
 from memlm.errors import InputError
 from memlm.records import SourceProblem
 
@@ -36,9 +36,9 @@ class _TooLongError(ValueError):
 
 def read_json_lines(path: Path, reading: Reading) -> Iterator[Item]:
     """Yield the objects (or strings) of a file that holds one JSON value a line."""
-    encoding, notes = settle_encoding(path, reading)
-    yield from notes
-    with path.open(encoding=encoding, newline="\n") as file:
+    file, notes = open_text(path, reading, newline="\n")
+    with file:
+        yield from notes
         yield from rows_to_texts(path, reading, _line_rows(file, reading))
 
 
@@ -48,9 +48,9 @@ def read_json(path: Path, reading: Reading) -> Iterator[Item]:
     An object without an array of objects, or whose text column is named or known, is one text.
     The position of a value in an array is its number, from 1.
     """
-    encoding, notes = settle_encoding(path, reading)
-    yield from notes
-    with path.open(encoding=encoding, newline="\n") as file:
+    file, notes = open_text(path, reading, newline="\n")
+    with file:
+        yield from notes
         if _has_lines(file, reading):
             rows = _line_rows(file, reading)
         else:

@@ -13,19 +13,18 @@ from itertools import islice
 from pathlib import Path
 
 from memlm.collect.config import Reading
-from memlm.collect.encoding import find_encoding
 from memlm.collect.files import (
     Item,
     bounded_lines,
     normalise_text,
+    open_text,
     read_text_file,
-    settle_encoding,
 )
 from memlm.collect.tables import read_tsv
 from memlm.errors import InputError
 from memlm.records import SourceNote, SourceProblem, SourceText
 
-_SAMPLE_LINES = 50
+_SAMPLE_BYTES, _SAMPLE_LINES = 1 << 16, 50
 _LEAST_TABBED = 0.9
 
 
@@ -44,11 +43,11 @@ def read_plain_text(path: Path, reading: Reading) -> Iterator[Item]:
 
 
 def _read_lines(path: Path, reading: Reading) -> Iterator[Item]:
-    encoding, notes = settle_encoding(path, reading)
-    yield from notes
     labels = _read_labels(path, reading)
     found = 0
-    with path.open(encoding=encoding, newline="") as file:
+    file, notes = open_text(path, reading, newline="")
+    with file:
+        yield from notes
         for number, line in bounded_lines(file, reading.limits.row_characters):
             found += 1
             if labels is not None and found > len(labels):
@@ -84,7 +83,9 @@ def _read_labels(path: Path, reading: Reading) -> list[str | None] | None:
         return None
     if not file.is_file():
         raise InputError("labels_missing", labels=file.name)
-    text = normalise_text(file.read_text(encoding=find_encoding(file).name))
+    opened, _ = open_text(file, reading)
+    with opened:
+        text = normalise_text(opened.read())
     return [line.strip() or None for line in text.removesuffix("\n").split("\n")]
 
 
@@ -92,11 +93,11 @@ def _is_tabbed(path: Path, reading: Reading) -> bool:
     """Say whether most of the first lines have the same number of tabs, and have some."""
     if path.suffix.lower() not in ("", ".txt", ".text"):
         return False
-    with path.open("rb") as file:
-        if b"\t" not in file.read(1 << 16):
+    with path.open("rb") as raw:
+        if b"\t" not in raw.read(_SAMPLE_BYTES):
             return False
-    encoding = find_encoding(path, wish=reading.config.encoding).name
-    with path.open(encoding=encoding, newline="") as file:
+    file, _ = open_text(path, reading, newline="")
+    with file:
         lines = islice(bounded_lines(file, reading.limits.row_characters), _SAMPLE_LINES)
         tabs = Counter(line.count("\t") for _, line in lines if line is not None and line.strip())
     commonest, times = tabs.most_common(1)[0] if tabs else (0, 0)

@@ -23,7 +23,7 @@ from memlm.collect.columns import (
     shorten_name,
 )
 from memlm.collect.config import Reading
-from memlm.collect.files import Item, bounded_lines, normalise_text, settle_encoding
+from memlm.collect.files import Item, bounded_lines, normalise_text, open_text
 from memlm.errors import InputError
 from memlm.records import SourceProblem
 
@@ -44,9 +44,9 @@ def read_tsv(path: Path, reading: Reading) -> Iterator[Item]:
 
 
 def _read_separated(path: Path, reading: Reading, *, has_quotes: bool) -> Iterator[Item]:
-    encoding, notes = settle_encoding(path, reading)
-    yield from notes
-    with path.open(encoding=encoding, newline="") as file:
+    file, notes = open_text(path, reading, newline="")
+    with file:
+        yield from notes
         rows = _quoted_rows(path, file, reading) if has_quotes else _tabbed_rows(file, reading)
         sample = list(islice(rows, SAMPLE_ROWS))
         header, sample = _take_header(path, reading, sample)
