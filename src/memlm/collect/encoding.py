@@ -33,6 +33,7 @@ _MARKS = (
 _CANDIDATES = ("gb18030", "big5", "big5hkscs", "cp1252", "utf-16-le", "utf-16-be")
 _LEAST_PLAUSIBLE = 0.3
 _SURELY_PLAUSIBLE = 0.45
+_SURELY_WESTERN = 0.95
 _LARGEST_RIVAL = 0.5
 _LEAST_EVIDENCE = 8
 # Bytes beyond ASCII of a line that is UTF-8 by no accident: eight hanzi of two bytes each are so
@@ -51,7 +52,12 @@ _WESTERN = tuple(
     )
 )  # fmt: skip
 _SIGNS = frozenset("“”‘’„‚–—…•€£©®™°§«»¿¡·ªº\xa0½¼¾×")
-_SIGN = re.compile(f"(?<![^\\x00-\\x7f])[{''.join(sorted(_SIGNS))}](?![^\\x00-\\x7f])")
+_SIGN = re.compile(
+    # Beside no other character beyond ASCII, and inside no word; but for the apostrophe of l’été.
+    r"(?<=[A-Za-z])’(?=[^\W\d_])"
+    f"|(?<![^\\x00-\\x7f\\xa0])(?:[{''.join(sorted(_SIGNS))}](?<![A-Za-z].)"
+    f"|[{''.join(sorted(_SIGNS))}](?![A-Za-z]))(?![^\\x00-\\x7f\\xa0])"
+)
 _WORD = re.compile(r"[^\W\d_]+")
 _WORDS_OF_ONE_LETTER = frozenset("àáéèóôöåæÀÁÉÈÓÔÖÅ")
 
@@ -157,6 +163,7 @@ def _most_plausible(path: Path, sample: bytes, failure: int | None) -> FoundEnco
         score < _SURELY_PLAUSIBLE
         or rival > _LARGEST_RIVAL * score
         or (0 < evidence < _LEAST_EVIDENCE)
+        or (encoding == "cp1252" and score < _SURELY_WESTERN)
         or (encoding == "cp1252" and not _is_western(sample.decode(encoding, "replace")))
     )
     return FoundEncoding(encoding, is_doubtful=is_doubtful)
@@ -222,7 +229,7 @@ def _is_a_word(word: str) -> bool:
     if len(word) == 1:
         return word in _WORDS_OF_ONE_LETTER
     has_one_case = word.isupper() or word[1:].islower()
-    return has_one_case and 2 * sum(letter > "\x7f" for letter in word) <= len(word)
+    return has_one_case and 3 * sum(letter > "\x7f" for letter in word) <= 2 * len(word)
 
 
 def _is_western(text: str) -> bool:
