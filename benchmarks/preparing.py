@@ -6,7 +6,7 @@ Both sides read JSON lines, normalise (NFC, control characters out), drop exact 
 (shingles of three words, 128 minima, Jaccard 0.55) and cut into the tokens of one byte-level BPE of
 4,096, learned before the clock starts; both may use two processes. memlm also stores every document
 in its database, finds its encoding, keeps the place of every token and checksums all it writes.
-Checked on every run: the ids of each document that both kept are identical, and the kept sets agree.
+Checked on every run: the ids of each document that both kept are identical; the kept sets agree.
 The text: sentences of the development data's books, English and Chinese three to one, shuffled into
 documents of 2,000 characters, 5 % of them copies (half exact, half with 2 % of the words changed).
 """
@@ -40,8 +40,12 @@ WORD = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]|[^\W_\u3400-\u9fff\uf900-\ufaff
 def make_folder(data: Path, folder: Path, size_bytes: int) -> int:
     """Write the raw folder; return the number of documents."""
     draw = random.Random(0)
-    english = [s for name in ENGLISH for s in sentences(data / "en-books" / name, r"(?<=[.!?])\s+")]
-    chinese = [s for name in CHINESE for s in sentences(data / "zh-novels" / name, r"(?<=[。！？])")]
+    english, chinese = (
+        [found for name in names for found in sentences(data / folder_name / name, end)]
+        for folder_name, names, end in (
+            ("en-books", ENGLISH, r"(?<=[.!?])\s+"), ("zh-novels", CHINESE, r"(?<=[。！？])"),
+        )
+    )  # fmt: skip
     texts, size = [], 0
     while size < size_bytes:
         is_english = draw.random() < 0.75

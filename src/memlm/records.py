@@ -130,6 +130,16 @@ class CollectReport:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExportReport:
+    """What one call of `export_documents` wrote."""
+
+    documents: int
+    characters: int
+    file: str
+    """Path of the file, as it was named."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PrepareReport:
     """What one call of `prepare_documents` made."""
 

@@ -20,10 +20,12 @@ from memlm.collect import (
     Collection,
     Reading,
     TextFromMemory,
+    check_ending,
     list_files,
     normalise_text,
     read_file,
     read_text_file,
+    write_documents,
 )
 from memlm.documents import DocumentStore
 from memlm.errors import ConfigError, CorruptArtefactError, InputError, NotFoundError
@@ -45,6 +47,8 @@ from memlm.prepare import (
 )
 from memlm.records import (
     CollectReport,
+    Document,
+    ExportReport,
     Finding,
     Generation,
     PrepareReport,
@@ -75,6 +79,7 @@ if TYPE_CHECKING:
 
 _SAMPLES_WHILE_TRAINING = 5
 _SAMPLE_TOKENS = 80
+_EXPORTED_AT_ONCE = 1000
 AnyWorkspace = Workspace | Path | str
 
 
@@ -118,7 +123,9 @@ def collect_documents(
     if not sources and texts is None:
         raise ConfigError("no_sources")
     paths = [Path(source).expanduser() for source in sources]
-    listed = [(path, list(list_files(path))) for path in paths]
+    _check_labels(paths, config)
+    has_lines = config is not None and config.has_lines
+    listed = [(path, list(list_files(path, has_lines=has_lines))) for path in paths]
     opened = _open(workspace, create=True)
     with (
         opened.writing(),
@@ -144,6 +151,40 @@ def collect_documents(
         ):
             f.writelines(json.dumps(asdict(r), ensure_ascii=False) + "\n" for r in store.rejected())
     return report
+
+
+def _check_labels(sources: list[Path], config: CollectConfig | None) -> None:
+    """Raise unless a file of labels, where one was named, exists and has one file to label."""
+    if config is None or config.labels is None:
+        return
+    if not config.labels.is_file():
+        raise NotFoundError("source_missing", path=config.labels)
+    if len(sources) != 1 or sources[0].is_dir():
+        raise ConfigError("labels_need_one_file")
+
+
+def export_documents(
+    workspace: AnyWorkspace, to: Path | str, *, listener: Listener | None = None
+) -> ExportReport:
+    """Write all documents to a file, JSON lines or Parquet by its ending; `collect` reads it again.
+
+    Raises ConfigError for another ending, NotFoundError if there are no documents.
+    """
+    hears, file = listener or Listener(), Path(to).expanduser()
+    check_ending(file)
+    opened = _open(workspace)
+    with opened.writing(), _documents(opened) as store:  # read twice, so nobody may write between
+        count = store.count()
+
+        def read() -> Iterator[Document]:
+            for number, document in enumerate(store, start=1):
+                yield document
+                if number % _EXPORTED_AT_ONCE == 0:
+                    hears.progress("export", number, count)
+
+        with new_file(file) as temporary:
+            write_documents(temporary, file.suffix.lower(), read)
+        return ExportReport(documents=count, characters=store.characters(), file=str(to))
 
 
 def prepare_documents(

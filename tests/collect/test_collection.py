@@ -262,7 +262,7 @@ def test_table_with_an_open_quote_keeps_its_earlier_documents(
 
 
 def test_reason_says_what_to_do(collect: Collect, tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_bytes("Où êtes-vous allés l'été dernier ?".encode("latin-1"))
+    (tmp_path / "a.txt").write_bytes("Где вы были прошлым летом?".encode("cp1251"))
     (item,) = collect(tmp_path / "a.txt").rejected
     assert "--encoding" in item.reason
 
@@ -300,10 +300,10 @@ def test_file_that_cannot_be_opened_is_rejected(
 def test_disk_that_fails_while_reading_rejects_the_file(
     collect: Collect, corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(self: Path, *args, **options):
+    def fail(*args: object, **options: object) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(Path, "read_text", fail)
+    monkeypatch.setattr("memlm.collect.files.open_text", fail)
     report = collect(corpus)
     assert changes(report) == (4, 0, 0, 0)
     assert len(report.rejected) == 3
@@ -322,7 +322,7 @@ def test_name_that_is_not_utf8_is_collected(
     folder = tmp_path / os.fsdecode(b"f\xff")
     folder.mkdir()
     (folder / os.fsdecode(b"caf\xe9.txt")).write_text("x")
-    (folder / os.fsdecode(b"bad\xe9.txt")).write_bytes(b"\xe9")
+    (folder / os.fsdecode(b"bad\xe9.txt")).write_bytes(b"\x81\xe9 \x81")
     report = collect(folder)
     assert [document.source for document in store] == ["f\\xff/caf\\xe9.txt"]
     assert codes(report) == ["f\\xff/bad\\xe9.txt"]
@@ -331,7 +331,7 @@ def test_name_that_is_not_utf8_is_collected(
 def test_column_that_no_table_has_is_a_wrong_option(collect: Collect, corpus: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         collect(corpus, text_column="txet")
-    assert caught.value.code == "column_missing"
+    assert caught.value.code == "column_misspelt"
 
 
 def test_column_that_one_table_lacks_rejects_that_table(

@@ -38,7 +38,8 @@ class Collection:
         self._store, self._split = store, split
         self._reading = Reading(config=config, scratch=scratch)
         self._note, self._progress = note, progress
-        self._manner = hash_json([asdict(config), split])
+        labels = hash_file(config.labels) if config.labels is not None else None
+        self._manner = hash_json([asdict(config), labels, split])
         self._totals = MergeCounts()
         self._rejected: list[Rejected] = []
         self._roots_in_use: set[int] = set()
@@ -147,7 +148,7 @@ class Collection:
             self._merge(root, relative, read_file(path, self._reading), bytes_hash=bytes_hash)
             self._has_read_a_table |= is_table(path.name)
         except InputError as error:
-            if error.code == "column_missing":
+            if error.code in ("column_missing", "column_misspelt"):
                 self._missing_column.append((root, relative, error))
             elif error.code == "workspace_busy":
                 raise

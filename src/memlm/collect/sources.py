@@ -9,9 +9,11 @@ from functools import partial
 from pathlib import Path, PurePath
 
 from memlm.collect.archives import FindMembers, Table, read_archive, read_compressed
+from memlm.collect.arrow_tables import read_arrow, read_parquet
 from memlm.collect.config import Reading
-from memlm.collect.files import read_text_file
-from memlm.collect.tables import read_csv, read_json_lines, read_tsv
+from memlm.collect.json_rows import read_json, read_json_lines
+from memlm.collect.lines import read_plain_text
+from memlm.collect.tables import read_csv, read_tsv
 from memlm.collect.tar_members import members_of_tar
 from memlm.collect.web_archives import read_arc, read_warc
 from memlm.collect.zip_members import members_of_zip
@@ -33,12 +35,12 @@ def _read_compressed(path: Path, reading: Reading) -> Iterator[Item]:
 
 _read_tar = partial(_read_archive, members_of_tar)
 READERS: dict[str, Reader] = {
-    "": read_text_file,  # no ending: judged by content
-    ".txt": read_text_file,
-    ".text": read_text_file,
-    ".md": read_text_file,
-    ".markdown": read_text_file,
-    ".rst": read_text_file,
+    "": read_plain_text,  # no ending: judged by content
+    ".txt": read_plain_text,
+    ".text": read_plain_text,
+    ".md": read_plain_text,
+    ".markdown": read_plain_text,
+    ".rst": read_plain_text,
     ".csv": read_csv,
     ".tsv": read_tsv,
     ".jsonl": read_json_lines,
@@ -54,8 +56,13 @@ READERS: dict[str, Reader] = {
     ".arc": read_arc,
     ".arc.gz": read_arc,
     **dict.fromkeys(COMPRESSIONS, _read_compressed),
+    ".json": read_json,
+    ".parquet": read_parquet,
+    ".arrow": read_arrow,
+    ".feather": read_arrow,
 }
-TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
+TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".feather")
+_DATASET_NOTES = ("dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json")
 
 
 @dataclass(frozen=True)
@@ -68,9 +75,10 @@ class SourceFile:
     problem: SourceProblem | None = None
 
 
-def list_files(source: Path) -> Iterator[SourceFile]:
+def list_files(source: Path, *, has_lines: bool = False) -> Iterator[SourceFile]:
     """Yield the files of a source: the file itself, or all below a folder, in a fixed order.
 
+    With `has_lines` a file that was named itself is plain text whatever its ending (`train.de`).
     Hidden files, unknown endings and memlm workspaces come out with the problem that they are.
     Raises NotFoundError if there is nothing at `source`, InputError if it is neither a file nor a
     folder, or a workspace.
@@ -79,6 +87,8 @@ def list_files(source: Path) -> Iterator[SourceFile]:
         if _is_workspace(source):
             raise InputError("is_workspace", path=source)
         yield from _walk(source, source)
+    elif source.is_file() and has_lines:
+        yield SourceFile(source, source.name)
     elif source.is_file():
         yield _readable(source, source.parent)
     elif source.exists():
@@ -92,7 +102,15 @@ def read_file(path: Path, reading: Reading) -> Iterator[Item]:
 
     Raises InputError if the file as a whole cannot be read.
     """
-    reader = READERS[find_ending(path.name)]
+    try:
+        ending = find_ending(path.name)
+    except InputError:
+        if not reading.config.has_lines:
+            raise
+        ending = ""
+    reader = READERS[ending]
+    if reading.config.labels is not None and reader not in (read_plain_text, _read_compressed):
+        raise InputError("labels_need_lines", path=path.name)
     try:
         yield from reader(path, reading)
     except OSError as error:  # not allowed, or the disk gave some of it and then no more
@@ -150,6 +168,8 @@ def _walk(folder: Path, root: Path) -> Iterator[SourceFile]:
                 yield _left_alone(path, root, "is_workspace")
             else:
                 yield from _walk(path, root)
+        elif path.is_file() and entry.name in _DATASET_NOTES and _is_dataset(folder):
+            yield _left_alone(path, root, "dataset_notes")
         elif path.is_file():
             yield _readable(path, root)
         else:
@@ -159,6 +179,13 @@ def _walk(folder: Path, root: Path) -> Iterator[SourceFile]:
 def _is_workspace(folder: Path) -> bool:
     # Other programs write a workspace.json too.
     return (folder / "workspace.json").exists() and (folder / "documents.sqlite").exists()
+
+
+def _is_dataset(folder: Path) -> bool:
+    """Say whether a folder holds a data set as Hugging Face's libraries lay it out."""
+    if (folder / "dataset_dict.json").exists():
+        return True
+    return any(entry.suffix in (".arrow", ".parquet") for entry in folder.iterdir())
 
 
 def _readable(path: Path, root: Path) -> SourceFile:

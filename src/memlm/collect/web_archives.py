@@ -144,7 +144,7 @@ def _plain(record: WebRecord, data: bytes, charset: str | None, reading: Reading
             scratch_file(reading.scratch or own, [data], ending="") as place,
         ):
             try:
-                text = data.decode(find_encoding(place, wish=reading.config.encoding))
+                text = data.decode(find_encoding(place, wish=reading.config.encoding).name)
             except InputError as error:
                 values = {**error.values, "path": record.address}
                 raise InputError(error.code, **values) from error
