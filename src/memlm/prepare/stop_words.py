@@ -18,6 +18,9 @@ from memlm.runtime import require_package
 _EVERY = ("en", "zh")
 
 
+_NONE: frozenset[str] = frozenset()
+
+
 @cache
 def stop_words(language: str) -> frozenset[str]:
     """Return the stop words of a language by its ISO 639-1 code, in small letters.
@@ -30,10 +33,9 @@ def stop_words(language: str) -> frozenset[str]:
     require_package("stopwordsiso", extra="words")
     import stopwordsiso
 
-    return frozenset(stopwordsiso.stopwords(language)) if language in stopwordsiso.langs() else _NONE
-
-
-_NONE: frozenset[str] = frozenset()
+    return (
+        frozenset(stopwordsiso.stopwords(language)) if language in stopwordsiso.langs() else _NONE
+    )
 
 
 class RemoveStopWords:
@@ -42,13 +44,18 @@ class RemoveStopWords:
     name = "stop_words"
 
     def run(self, draft: Draft) -> Draft | Dropped:
-        """Return the draft without stop words; spaces left at the start of a line go too."""
+        """Return the draft without stop words; a line never begins with a space left over."""
         known = frozenset[str]().union(*map(stop_words, _EVERY))
         edits: list[tuple[int, int, str]] = []
-        place = 0
+        place, opens_line = 0, False
         for piece in split_words(draft.text):
             end = place + len(piece)
             if piece.strip().replace("’", "'").lower() in known:
                 edits.append((place, end, ""))
+                opens_line = opens_line or place == 0 or draft.text[place - 1] == "\n"
+            else:
+                if opens_line and piece.startswith(" "):
+                    edits.append((place, place + 1, ""))
+                opens_line = False
             place = end
         return with_edits(draft, edits)
