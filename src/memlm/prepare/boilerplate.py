@@ -24,7 +24,8 @@ _NAVIGATION = re.compile(
     r"^[ \t]*(?:(?:accept|reject|allow) (?:all )?cookies|cookie (?:settings|policy|preferences)"
     r"|(?:we|this (?:web)?site) uses? cookies\b[^\n]{0,200}"
     r"|skip to (?:main )?content|back to top|share (?:this )?on (?:facebook|twitter|linkedin)"
-    r"|接受(?:所有|全部)?cookies?|跳(?:转)?[至到](?:主要)?内容|(?:返回|回到)顶部)[.。!！]?[ \t]*(?:\n|\Z)",
+    r"|接受(?:所有|全部)?cookies?|跳(?:转)?[至到](?:主要)?内容|(?:返回|回到)顶部)"
+    r"[.。!！]?[ \t]*(?:\n|\Z)",
     re.MULTILINE | re.IGNORECASE,
 )
 _PAGE_NUMBER = re.compile(
