@@ -20,7 +20,6 @@ from memlm.runtime import require_package
 # Bytes of UTF-8 that were read as another encoding are accented, Greek or Cyrillic letters, or the
 # boxes of DOS. A line that has none of them cannot be such a line.
 _SUSPECT = re.compile("[\x80-\u04ff\u2500-\u257f]")
-_LINE = re.compile("[^\n]+")
 _TAG = re.compile(r"</?[A-Za-z!][^<>]*>")
 _ENTITY = re.compile(r"&(?:#[0-9]{2,7}|#[xX][0-9a-fA-F]{2,6}|[A-Za-z][A-Za-z0-9]{1,30});")
 _RUN = re.compile("[\x00-\x7f]+|[^\x00-\x7f]+")
@@ -40,19 +39,26 @@ class Repair:
 
 
 def _decoded_again(text: str) -> Iterator[tuple[int, int, str]]:
-    if _SUSPECT.search(text) is None:
+    if text.isascii() or _SUSPECT.search(text) is None:
         return
     require_package("ftfy", extra="words")
     from ftfy import fix_encoding
     from ftfy.badness import is_bad
 
-    for match in _LINE.finditer(text):
-        line = match.group()
-        if line.isascii() or _SUSPECT.search(line) is None or not is_bad(line):
-            continue
-        fixed = fix_encoding(line)
+    for start, line in _suspect_lines(text):
+        fixed = fix_encoding(line) if is_bad(line) else line
         if fixed != line and "\n" not in fixed and "\r" not in fixed:
-            yield from _differences(line, fixed, match.start())
+            yield from _differences(line, fixed, start)
+
+
+def _suspect_lines(text: str) -> Iterator[tuple[int, str]]:
+    match = _SUSPECT.search(text)
+    while match is not None:
+        start = text.rfind("\n", 0, match.start()) + 1
+        end = text.find("\n", match.start())
+        end = len(text) if end < 0 else end
+        yield start, text[start:end]
+        match = _SUSPECT.search(text, end)
 
 
 def _without_entities(text: str) -> Iterator[tuple[int, int, str]]:
