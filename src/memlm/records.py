@@ -153,6 +153,10 @@ class PrepareReport:
     unknown: int
     """Symbols of the texts that the vocabulary lacks, counted with repetition."""
     characters: int
+    removed: Mapping[str, int] = field(default_factory=dict)
+    """Code points that cleaning took out of documents that stay, by reason."""
+    masked: Mapping[str, int] = field(default_factory=dict)
+    """Personal data that was masked, by kind."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,7 @@ from memlm.prepare import (
     TOKENIZERS,
     CleanConfig,
     CleanedDocuments,
+    LeftOut,
     PrepareConfig,
     TokenStore,
     clean_documents,
@@ -212,7 +213,7 @@ def prepare_documents(
     wish.check()
     with opened.writing(), _documents(opened) as store:
         digest = store.digest()
-        cleaned = _clean(opened, digest, _cleaning(opened, cleaning), processes, hears)
+        cleaned = _clean(opened, digest, _cleaning(opened, cleaning, hears), processes, hears)
         parts = cleaned.parts()
         settled = settle_config(
             survey_parts(parts), wish, note=lambda code, values: hears.note(code, **values)
@@ -233,7 +234,11 @@ def prepare_documents(
                     temporary,
                     parts,
                     settled,
-                    dropped=cleaned.folder / "dropped.jsonl",
+                    left_out=LeftOut(
+                        dropped=cleaned.folder / "dropped.jsonl",
+                        removed=cleaned.header["removed"],
+                        masked=cleaned.header["masked"],
+                    ),
                     work=opened.unfinished(name),
                     processes=processes,
                     progress=lambda done, total: hears.progress("prepare", done, total),
@@ -260,12 +265,17 @@ def _clean(
     )
 
 
-def _cleaning(workspace: Workspace, wish: CleanConfig | None) -> CleanConfig:
+def _cleaning(workspace: Workspace, wish: CleanConfig | None, listener: Listener) -> CleanConfig:
     """Return how to clean: as wished, else as last time."""
     if wish is None and (workspace.cleaned / "cleaned.json").exists():
         last = CleanedDocuments(workspace.cleaned, workspace.documents_file)
         return CleanConfig.from_json(last.header["config"])
-    return wish or CleanConfig()
+    wish = wish or CleanConfig()
+    wish.check()
+    settled, absent = wish.settled()
+    for step in absent:
+        listener.note("step_unavailable", step=step)
+    return settled
 
 
 def _last_prepare_config(workspace: Workspace) -> PrepareConfig | None:

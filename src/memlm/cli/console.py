@@ -74,6 +74,12 @@ def heading(key: str, **values: Any) -> None:  # Any: what the sentence formats
     out.print(Text(messages.render(key, **values), style="bold"))
 
 
+def drop_reason(code: str) -> str:
+    """Return why documents were dropped, without the numbers that differ from one to the next."""
+    sentence = messages.find(f"dropped.{code}") or code
+    return sentence.partition("{")[0].rstrip(" :：(（")
+
+
 def print_rejected(rejected: tuple[Rejected, ...], *, path: object) -> None:
     """List the first things that could not be read, and say where the rest are."""
     if not rejected:

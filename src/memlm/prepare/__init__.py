@@ -5,7 +5,7 @@ from memlm.prepare.cleaned import CleanedDocuments, PartInMemory, survey_parts
 from memlm.prepare.cleaning import clean_documents, is_clean
 from memlm.prepare.config import TOKENIZERS, PrepareConfig
 from memlm.prepare.draft import Draft
-from memlm.prepare.token_store import TokenStore, settle_config, write_token_store
+from memlm.prepare.token_store import LeftOut, TokenStore, settle_config, write_token_store
 from memlm.prepare.tokenizer import load_tokenizer, tokenizer_name
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "CleanConfig",
     "CleanedDocuments",
     "Draft",
+    "LeftOut",
     "PartInMemory",
     "PrepareConfig",
     "TokenStore",

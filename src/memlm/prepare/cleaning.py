@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -44,6 +45,7 @@ from memlm.storage import (
     hash_json,
     new_file,
     new_folder,
+    read_json,
     verify_folder,
     write_json,
 )
@@ -173,12 +175,14 @@ class _PartWriter:
         self._unsigned: list[str] = []
         self._keys: list[Keys] = []
         self._survey = Survey()
+        self._removed: Counter[str] = Counter()
+        self._masked: Counter[str] = Counter()
         self._bytes = self._stretches = 0
 
     def __enter__(self) -> None:
         self._files = ExitStack()
-        names = ("texts.bin", "origins.bin", "dropped.jsonl")
-        self._texts, self._origins, self._drops = (
+        names = ("texts.bin", "origins.bin", "dropped.jsonl", "personal.jsonl")
+        self._texts, self._origins, self._drops, self._personal = (
             self._files.enter_context((self._folder / name).open("wb")) for name in names
         )
 
@@ -197,6 +201,7 @@ class _PartWriter:
             self._drops.write(drop_line(found))
         else:
             self._survey.add(document, text)
+            self._count(found)
             if found.origin is not None:
                 self._write_text(text, pack_origin(found.origin))
         kind = _hash64(document.label or "", *_targets(document))
@@ -224,8 +229,18 @@ class _PartWriter:
         # Band by band, as they are read: one band of all documents at a time fits in memory.
         keys = np.concatenate([*self._keys, np.zeros((0, BANDS), np.uint64)])
         np.ascontiguousarray(keys.T).astype("<u8").tofile(self._folder / "signed.bin")
-        counts = {"survey": vars(self._survey)}
+        counts = {
+            "survey": vars(self._survey),
+            "removed": self._removed,
+            "masked": self._masked,
+        }
         (self._folder / "counts.json").write_text(json.dumps(counts), encoding="utf-8")
+
+    def _count(self, draft: Draft) -> None:
+        self._removed.update(draft.removed)
+        self._masked.update(place.kind for place in draft.masked)
+        for place in draft.masked:
+            self._personal.write(_json_line(asdict(place)))
 
     def _write_text(self, text: str, stretches: npt.NDArray[np.int64]) -> None:
         self._bytes += self._texts.write(text.encode("utf-8"))
@@ -246,7 +261,11 @@ def drop_line(dropped: Dropped) -> bytes:
         "reason": dropped.reason,
         "values": dict(dropped.values),
     }
-    return json.dumps(line, ensure_ascii=False).encode("utf-8") + b"\n"
+    return _json_line(line)
+
+
+def _json_line(value: Mapping[str, object]) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode("utf-8") + b"\n"
 
 
 def _apply(steps: Sequence[Step], draft: Draft) -> Draft | Dropped:
@@ -288,6 +307,7 @@ def _finish(
         _write_drops(folder, config, plan, rows, copies, store)
     with new_file(folder / "copies.bin") as temporary:
         copies.tofile(temporary)
+    _join_lines(folder, plan, "personal.jsonl")
     entries, first_row = [], 0
     for part, held in zip(plan, fates, strict=True):
         own = hashlib.blake2b(
@@ -300,12 +320,30 @@ def _finish(
         "config": _as_json(config),
         "drops_copies": config.drops_copies,
         "parts": entries,
+        **_sum_counts(folder, plan),
     }
     write_json(folder / LIST, header)
     names = {part.name for part in plan}
     for old in folder.glob("part-*"):
         if old.is_dir() and old.name not in names:
             delete_folder(old)
+
+
+def _join_lines(folder: Path, plan: Sequence[_PlannedPart], name: str) -> None:
+    with new_file(folder / name) as temporary, temporary.open("wb") as file:
+        for part in plan:
+            with (folder / part.name / name).open("rb") as lines:
+                shutil.copyfileobj(lines, file)
+
+
+def _sum_counts(folder: Path, plan: Sequence[_PlannedPart]) -> dict[str, dict[str, int]]:
+    """Return what the steps counted in all parts: removed by reason, masked by kind."""
+    totals: dict[str, Counter[str]] = {"removed": Counter(), "masked": Counter()}
+    for part in plan:
+        counts = read_json(folder / part.name / "counts.json")
+        for name, total in totals.items():
+            total.update(counts[name])
+    return {name: dict(total) for name, total in totals.items()}
 
 
 def _copies(

@@ -18,7 +18,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,19 +96,31 @@ def settle_config(
     return replace(config, tokenizer=kind)
 
 
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """What cleaning left out, for the report."""
+
+    dropped: Path | None = None
+    """List of documents."""
+    removed: Mapping[str, int] = field(default_factory=dict)
+    """Code points, by reason."""
+    masked: Mapping[str, int] = field(default_factory=dict)
+    """Personal data, by kind."""
+
+
 def write_token_store(
     folder: Path,
     parts: Sequence[Part],
     config: PrepareConfig,
     *,
-    dropped: Path | None = None,
+    left_out: LeftOut | None = None,
     work: Path | None = None,
     processes: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> PrepareReport:
     """Cut all parts into tokens in `folder` (an empty one that `storage` gave).
 
-    `config` is settled (see `settle_config`). `dropped` is the list of what was left out before;
+    `config` is settled (see `settle_config`). `left_out` is what cleaning did before;
     `work` a folder where finished parts wait for the others and survive a crash (by default inside
     `folder`, where they do not). `progress(done, total)` counts code points. The store does not
     depend on `processes`. Raises InputError if nothing is left to learn from.
@@ -127,7 +139,7 @@ def write_token_store(
         if old.name not in names:
             delete_folder(old)
     _cut(work, names, parts, tokenizer, splitter, processes, progress)
-    report = _join(folder, work, names, tokenizer, splitter, dropped)
+    report = _join(folder, work, names, tokenizer, splitter, left_out)
     shutil.rmtree(work)
     return report
 
@@ -195,7 +207,7 @@ def _join(
     names: Sequence[str],
     tokenizer: Tokenizer,
     splitter: Splitter,
-    dropped: Path | None,
+    left_out: LeftOut | None,
 ) -> PrepareReport:
     """Lay the parts end to end, and write what is known only of all of them."""
     dtype = token_dtype(tokenizer.vocabulary_size)
@@ -218,7 +230,7 @@ def _join(
         num_documents += int((work / name / "documents.txt").read_bytes().count(b"\n"))
     joined = np.concatenate([*units, np.zeros(0, UNIT)])
     joined.tofile(folder / "units.bin")
-    report = _report(joined, num_documents, tokenizer, _copy_dropped(dropped, folder))
+    report = _report(joined, num_documents, tokenizer, folder, left_out or LeftOut())
     if not report.tokens["train"]:
         raise InputError("nothing_to_prepare")
     sealed = joined[joined["split"] == SPLITS.index("sealed")]
@@ -238,8 +250,13 @@ def _join(
 
 
 def _report(
-    units: npt.NDArray[Any], num_documents: int, tokenizer: Tokenizer, drops: Counter[str]
+    units: npt.NDArray[Any],
+    num_documents: int,
+    tokenizer: Tokenizer,
+    folder: Path,
+    left_out: LeftOut,
 ) -> PrepareReport:
+    drops = _copy_dropped(left_out.dropped, folder)
     tokens: dict[str, int] = {
         split: int((held["token_end"] - held["token_start"]).sum())
         for number, split in enumerate(SPLITS)
@@ -254,6 +271,8 @@ def _report(
         vocabulary_size=tokenizer.vocabulary_size,
         unknown=int(units["unknown"].sum()),
         characters=int(units["characters"].sum()),
+        removed=dict(left_out.removed),
+        masked=dict(left_out.masked),
     )
 
 
