@@ -75,7 +75,7 @@ def read_archive(
         stack.callback(members.close)  # and the archive with them
         hidden, is_empty = 0, True
         for member in members:
-            is_empty = False
+            is_empty &= isinstance(member, SourceNote)
             if not isinstance(member, Member):
                 yield member
             elif is_hidden(member.name):
