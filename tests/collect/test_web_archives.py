@@ -236,7 +236,7 @@ def test_utf8_is_utf8_whatever_the_server_says(warc: Path) -> None:
 
 
 def test_text_in_no_known_encoding_is_a_problem_with_its_address(warc: Path) -> None:
-    found = read(warc, [plain(b"caf\xe9"), page()])
+    found = read(warc, [plain(b"caf\xe9 \x81\x8d"), page()])
     assert problems(found) == [(1, "undecodable")]
     (problem,) = [item for item in found if isinstance(item, SourceProblem)]
     assert problem.values["path"] == "http://a.org/"

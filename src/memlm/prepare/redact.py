@@ -46,6 +46,8 @@ class RedactStep:
     def run(self, draft: Draft) -> Draft:
         """Return the draft with a typed placeholder for everything that was found."""
         masked, places = redact_draft(draft)
+        if not places:
+            return draft
         return replace(masked, masked=(*draft.masked, *places))
 
 
