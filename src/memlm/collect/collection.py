@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from memlm.collect.config import CollectConfig, Reading
@@ -38,7 +38,8 @@ class Collection:
         self._store, self._split = store, split
         self._reading = Reading(config=config, scratch=scratch)
         self._note, self._progress = note, progress
-        self._manner = hash_json([asdict(config), split])
+        # A password is no manner of reading, and its hash would be something to guess against.
+        self._manner = hash_json([asdict(replace(config, password=None)), split])
         self._totals = MergeCounts()
         self._rejected: list[Rejected] = []
         self._roots_in_use: set[int] = set()

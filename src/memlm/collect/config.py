@@ -1,6 +1,6 @@
 """What a person may say about how sources are read, and the limits that every reader keeps."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -16,6 +16,8 @@ class CollectConfig:
     """Column that names each row for good; `id` if there is one."""
     encoding: str | None = None
     """Encoding of all the sources; found for each file if not given."""
+    password: str | None = field(default=None, repr=False)
+    """Password of encrypted PDF files; it is never stored."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from memlm.collect.config import Reading
+from memlm.collect.epub import read_epub
 from memlm.collect.files import read_text_file
+from memlm.collect.markup import read_page
+from memlm.collect.office import read_docx, read_odt
+from memlm.collect.pdf import read_pdf
 from memlm.collect.tables import read_csv, read_json_lines, read_tsv
 from memlm.errors import InputError, NotFoundError
 from memlm.records import SourceNote, SourceProblem, SourceText
@@ -26,6 +30,13 @@ READERS: dict[str, Reader] = {
     ".tsv": read_tsv,
     ".jsonl": read_json_lines,
     ".ndjson": read_json_lines,
+    ".html": read_page,
+    ".htm": read_page,
+    ".xhtml": read_page,
+    ".pdf": read_pdf,
+    ".docx": read_docx,
+    ".odt": read_odt,
+    ".epub": read_epub,
 }
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
 
