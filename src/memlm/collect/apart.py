@@ -23,7 +23,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import memlm
 from memlm.collect.config import Limits, Reading
 from memlm.errors import InputError
 from memlm.records import SourceNote, SourceProblem, SourceText
@@ -38,7 +37,7 @@ class Task:
 
     name: str
     """Name of the file, for sentences about it."""
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     encoding: str | None = None
     """Encoding that the user named; it decides."""
     charset: str | None = None
@@ -110,7 +109,7 @@ class _Child:
     def __init__(self) -> None:
         self.tasks = 0
         self.owner = os.getpid()
-        folders = [str(Path(memlm.__file__).parents[1]), *filter(None, sys.path)]
+        folders = [str(Path(__file__).parents[2]), *filter(None, sys.path)]
         is_posix = os.name == "posix"
         self._process = subprocess.Popen(
             # -P: a file of the folder we happen to be in is no package of ours.

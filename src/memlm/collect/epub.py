@@ -36,9 +36,13 @@ _ENTITY = re.compile(r"&([A-Za-z][A-Za-z0-9]{1,30});")
 _OF_XML = ("amp", "lt", "gt", "quot", "apos")
 _UNREAD = frozenset({"head", "script", "style", "template", "svg", "rp", "rt", "noscript"})
 _INLINE = frozenset(
-    "a abbr acronym b bdi bdo big cite code data del dfn em font i img ins kbd label mark q ruby rb "
-    "rtc s samp small span strike strong sub sup time tt u var wbr".split()
-)
+    {
+        "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "code", "data",
+        "del", "dfn", "em", "font", "i", "img", "ins", "kbd", "label", "mark",
+        "q", "ruby", "rb", "rtc", "s", "samp", "small", "span", "strike", "strong",
+        "sub", "sup", "time", "tt", "u", "var", "wbr",
+    }
+)  # fmt: skip
 _CELL = "\x1f"  # no text has it: XML forbids it
 _DATE = re.compile(r"\d{4}(-\d{2}(-\d{2})?)?")
 
@@ -71,9 +75,7 @@ def parse_epub(file: BinaryIO, task: Task) -> Parsed:
 
 
 def _read(document: DocumentZip, part: str, listener: Listener, task: Task) -> None:
-    read_xml(
-        document.pieces(part), listener, path=task.name, format="EPUB", prefixes=_PREFIXES
-    )
+    read_xml(document.pieces(part), listener, path=task.name, format="EPUB", prefixes=_PREFIXES)
 
 
 def _resolve(folder: str, href: str) -> str:

@@ -85,9 +85,7 @@ def _decode_as_wished(data: bytes, wish: str, name: str) -> DecodedPage:
     try:
         text = data.decode(wish)
     except UnicodeDecodeError as error:
-        raise InputError(
-            "not_in_encoding", path=name, offset=error.start, encoding=wish
-        ) from error
+        raise InputError("not_in_encoding", path=name, offset=error.start, encoding=wish) from error
     except LookupError as error:
         raise ConfigError("encoding_unknown", encoding=wish) from error
     return DecodedPage(text, wish)

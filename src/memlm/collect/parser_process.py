@@ -56,7 +56,9 @@ def main() -> None:
 
 
 def _open(asks: BinaryIO, asked: dict[str, Any]) -> BinaryIO:  # Any: JSON
-    return BytesIO(asks.read(asked["bytes"])) if "bytes" in asked else Path(asked["path"]).open("rb")
+    return (
+        BytesIO(asks.read(asked["bytes"])) if "bytes" in asked else Path(asked["path"]).open("rb")
+    )
 
 
 def _answer(

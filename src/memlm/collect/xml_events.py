@@ -17,11 +17,11 @@ from memlm.errors import InputError
 class Listener(Protocol):
     """Who hears of elements and text. Names come as `prefix:name`, the prefix from `prefixes`."""
 
-    def start(self, name: str, attributes: Mapping[str, str]) -> None: ...  # noqa: D102
+    def start(self, name: str, attributes: Mapping[str, str]) -> None: ...
 
-    def end(self, name: str) -> None: ...  # noqa: D102
+    def end(self, name: str) -> None: ...
 
-    def text(self, data: str) -> None: ...  # noqa: D102
+    def text(self, data: str) -> None: ...
 
 
 def read_xml(
