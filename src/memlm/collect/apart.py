@@ -73,7 +73,7 @@ def parse_apart(kind: str, data: bytes | Path, task: Task) -> Parsed:
                 return child.parse(kind, data, task)
             except InputError as error:
                 if not child.is_alive():
-                    _end_child()
+                    end_child()
                 # What the files before this one left behind may have been too much, not this one.
                 if is_fresh or error.code not in ("parser_memory", "parser_crashed"):
                     raise
@@ -201,13 +201,14 @@ _children: list[_Child] = []  # one at most; a process is costly to start, so it
 
 def _ready_child() -> _Child:
     if _children and (not _children[0].is_alive() or _children[0].tasks >= _TASKS_OF_A_CHILD):
-        _end_child()
+        end_child()
     if not _children:
         _children.append(_Child())
     return _children[0]
 
 
 @atexit.register
-def _end_child() -> None:
+def end_child() -> None:
+    """End the child process; the next file would start a new one."""
     while _children:
         _children.pop().end()

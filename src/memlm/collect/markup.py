@@ -24,6 +24,7 @@ _BEGINNINGS_OF_OTHERS = (b"%PDF-", b"PK\x03\x04", b"\x1f\x8b", b"\xd0\xcf\x11\xe
 # A declaration names the encoding of bytes, and lxml refuses it in what is decoded already.
 _DECLARATION = re.compile(r"\s*<\?xml[^>]{0,300}\?>")
 _LEAST_OF_BALANCED = 0.5
+_SPACE_AT_LINE_END = re.compile(r"[ \t]+(?=\n|$)")
 _EDITOR = re.compile("责任编辑|责编|编辑[:：]")
 _BYLINE = re.compile("^(作者|文)[:：]")
 _NOBODY = ("未知", "佚名")
@@ -112,6 +113,7 @@ def _extract(text: str, *, address: str | None) -> Page | None:
             favor_precision=is_precise,
             with_metadata=True,
             include_comments=False,
+            prune_xpath=["//template"],  # no browser shows it
             # Only what the page states: no dates picked from its prose.
             date_extraction_params={"extensive_search": False, "original_date": True},
         )
@@ -123,7 +125,7 @@ def _extract(text: str, *, address: str | None) -> Page | None:
     if found is None or isinstance(found, dict) or not _length(found):
         return None
     return Page(
-        text=normalise_text(found.text or ""),
+        text=_SPACE_AT_LINE_END.sub("", normalise_text(found.text or "")).strip("\n"),
         title=_line(found.title),
         date=_line(found.date),
         author=_author(found.author),
