@@ -77,6 +77,7 @@ def test_page_that_states_no_date_or_author_has_none(read_bytes: ReadBytes) -> N
         ("utf-8", '<meta charset="gb2312">', ("page_encoding_lies",)),
         ("utf-8", '<meta charset="iso-8859-1">', ("page_encoding_lies",)),
         ("gb18030", '<meta charset="utf-8">', ("page_encoding_lies",)),
+        ("hz", '<meta charset="hz-gb-2312">', ()),
         ("gb18030", "", ("encoding_found",)),
         ("gb18030", '<meta charset="klingon">', ("page_encoding_lies",)),
     ],

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from memlm.collect import Limits
 
 if TYPE_CHECKING:
     from tests.collect.conftest import MakePdf, ReadBytes
@@ -89,19 +93,35 @@ def test_pdf_cut_short_is_damaged(read_bytes: ReadBytes, make_pdf: MakePdf, shar
     assert read_bytes("a.pdf", data[: int(share * len(data))]).error == "file_damaged"
 
 
+def test_bomb_in_a_page_is_a_problem_of_its_file_alone(
+    read_bytes: ReadBytes, make_pdf: MakePdf
+) -> None:
+    packed = zlib.compress(b"(x) Tj " * 3 * 10**7)
+    stream = b"<</Length %d/Filter/FlateDecode>>stream\n%s\nendstream" % (len(packed), packed)
+    whole = make_pdf("Bomb.")
+    at, end = whole.index(b"stream\n"), whole.index(b"endstream") + len(b"endstream")
+    at = whole.rindex(b"<<", 0, at)
+    started = time.monotonic()
+    limits = Limits(parse_seconds=1, parse_memory_bytes=10**9)
+    found = read_bytes("a.pdf", whole[:at] + stream + whole[end:], limits=limits)
+    assert found.error in ("file_damaged", "parser_slow", "parser_memory")
+    assert time.monotonic() - started < 10
+    assert read_bytes("b.pdf", make_pdf("Next.")).text == "Next."
+
+
 @pytest.mark.shared_data
 @pytest.mark.parametrize(
     ("name", "words"),
     [
         ("crazyones-pdfa.pdf", "crazy"),
-        ("google-doc-document.pdf", "Lorem ipsum"),
+        ("google-doc-document.pdf", "Simple is better than complex."),
         ("habibi.pdf", "habibi"),
         ("libreoffice-writer-password.pdf", ""),
         ("minimal-document.pdf", "Lorem ipsum"),
         ("multicolumn.pdf", "Lorem ipsum dolor sit amet, consectetuer adip-\niscing elit."),
         ("pdfkit.pdf", "Foo"),
         ("pdflatex-4-pages.pdf", "Huardest gefburn"),
-        ("pdflatex-outline.pdf", "Lorem"),
+        ("pdflatex-outline.pdf", "1 Foo\nHello, here is some text"),
     ],
 )
 def test_real_pdf_is_read(read_bytes: ReadBytes, shared_data: Path, name: str, words: str) -> None:

@@ -29,7 +29,8 @@ _AS_BROWSERS_DO = {
     "big5": "big5hkscs", "shift_jis": "cp932", "euc_kr": "cp949", "iso8859-9": "cp1254",
     "tis_620": "cp874",
 }  # fmt: skip
-_SAMPLE_CHARACTERS = 20_000
+_OF_SEVEN_BITS = ("iso2022", "hz")
+_SAMPLE_BYTES = 20_000
 _MOST_BAD = 0.001
 
 
@@ -60,14 +61,16 @@ def decode_page(
     if wish is not None:
         return _decode_as_wished(data, wish, name)
     claims = [one for one in (charset, _claim_of(data)) if one is not None]
+    for claim in claims:
+        # These are written in ASCII alone, and so would pass for UTF-8.
+        if _codec(claim).startswith(_OF_SEVEN_BITS) and (text := _decode(data, _codec(claim))):
+            return DecodedPage(text, _codec(claim))
     text = _decode(data, "utf-8")
-    if text is not None:
-        if "\0" in text:
-            raise InputError("not_text", path=name)
-        lies = not text.isascii() and claims and all(_codec(one) != "utf-8" for one in claims)
-        return DecodedPage(text, "utf-8", claimed=claims[0] if lies else None)
     if b"\0" in data:
         raise InputError("not_text", path=name)
+    if text is not None:
+        lies = not text.isascii() and claims and all(_codec(one) != "utf-8" for one in claims)
+        return DecodedPage(text, "utf-8", claimed=claims[0] if lies else None)
     for claim in claims:
         text = _decode(data, _codec(claim))
         if text is not None:
@@ -108,7 +111,7 @@ def _judge(data: bytes, claims: list[str], name: str) -> DecodedPage:
 
     # Tags are ASCII in all of them, and drown what could be judged.
     words = b"\n".join(line for line in re.split(rb"[<>]", data) if not line.isascii())
-    best = from_bytes(words[:_SAMPLE_CHARACTERS]).best()
+    best = from_bytes(words[:_SAMPLE_BYTES]).best()
     encoding = _codec(best.encoding) if best is not None else ""
     text = _decode(data, encoding)
     if text is None:
