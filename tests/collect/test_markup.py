@@ -50,6 +50,15 @@ def test_main_text_is_read_a_paragraph_a_line(read_bytes: ReadBytes, ending: str
     assert found.notes == ()
 
 
+def test_indents_of_the_source_are_no_text_but_those_of_programs_are(
+    read_bytes: ReadBytes,
+) -> None:
+    indented = [f"first<br>\n        {text}" for text in STORY]
+    assert "\n " not in read_bytes("a.html", page(*indented).encode()).text
+    program = "</p><pre><code>def lamp():\n    return oil</code></pre><p>"
+    assert "\n    return oil" in read_bytes("b.html", page(*STORY, program).encode()).text
+
+
 def test_title_date_and_author_are_those_that_the_page_states(read_bytes: ReadBytes) -> None:
     head = (
         '<meta name="author" content="Ada Writer">'

@@ -25,6 +25,7 @@ _BEGINNINGS_OF_OTHERS = (b"%PDF-", b"PK\x03\x04", b"\x1f\x8b", b"\xd0\xcf\x11\xe
 _DECLARATION = re.compile(r"\s*<\?xml[^>]{0,300}\?>")
 _LEAST_OF_BALANCED = 0.5
 _SPACE_AT_LINE_END = re.compile(r"[ \t]+(?=\n|$)")
+_INDENT = re.compile("^[ \t]+", re.MULTILINE)
 _EDITOR = re.compile("责任编辑|责编|编辑[:：]")
 _BYLINE = re.compile("^(作者|文)[:：]")
 _NOBODY = ("未知", "佚名")
@@ -125,11 +126,17 @@ def _extract(text: str, *, address: str | None) -> Page | None:
     if found is None or isinstance(found, dict) or not _length(found):
         return None
     return Page(
-        text=_SPACE_AT_LINE_END.sub("", normalise_text(found.text or "")).strip("\n"),
+        text=_tidy(normalise_text(found.text or ""), keeps_indents="<pre" in text.lower()),
         title=_line(found.title),
         date=_line(found.date),
         author=_author(found.author),
     )
+
+
+def _tidy(text: str, *, keeps_indents: bool) -> str:
+    """Return the text without spaces at the ends of lines; only programs mean those before them."""
+    text = _SPACE_AT_LINE_END.sub("", text)
+    return (text if keeps_indents else _INDENT.sub("", text)).strip("\n")
 
 
 def _length(found: object) -> int:
