@@ -3,12 +3,16 @@
 import json
 import subprocess
 import sys
+import zipfile
 
 import pytest
 
 RUN_WITHOUT_EXTRAS = """
 import sys
-for name in ("torch", "tokenizers", "gigatoken", "rjieba", "rensa", "transformers", "numba"):
+for name in (
+    "torch", "tokenizers", "gigatoken", "rjieba", "rensa", "transformers", "numba", "trafilatura",
+    "pypdf", "lxml", "docx", "ftfy", "py3langid", "phonenumbers", "pyarrow",
+):
     sys.modules[name] = None  # as if it were not installed
 from memlm.cli.app import run
 sys.exit(run(sys.argv[1:]))
@@ -55,6 +59,24 @@ def test_missing_extra_names_the_command_that_installs_it(collected, words, extr
     error = json.loads(done.stdout)["error"]
     assert (done.returncode, error["code"]) == (4, "extra_missing")
     assert f"memlm[{extra}]" in error["hint"]
+
+
+@pytest.mark.parametrize("ending", ["html", "pdf", "epub"])
+def test_document_whose_parser_is_missing_names_the_command_that_installs_it(tmp_path, ending):
+    (tmp_path / f"a.{ending}").write_bytes(b"words")
+    done = run_light("collect", tmp_path / "ws", tmp_path / f"a.{ending}", "--json")
+    (rejected,) = json.loads(done.stdout)["rejected"]
+    assert done.returncode == 0
+    assert "memlm[documents]" in rejected["reason"]
+
+
+def test_odt_is_read_without_extras(tmp_path):
+    odf = "urn:oasis:names:tc:opendocument:xmlns:"
+    with zipfile.ZipFile(tmp_path / "a.odt", "w") as document:
+        content = f'<p xmlns="{odf}text:1.0">The lamp was lit.</p>'
+        document.writestr("content.xml", content)
+    done = run_light("collect", tmp_path / "ws", tmp_path / "a.odt", "--json")
+    assert json.loads(done.stdout)["characters"] == len("The lamp was lit.")
 
 
 def test_demo_shows_what_it_can_and_names_the_extra(tmp_path):

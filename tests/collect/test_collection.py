@@ -312,8 +312,22 @@ def test_disk_that_fails_while_reading_rejects_the_file(
 def test_only_source_that_cannot_be_read_is_rejected_and_listed(
     collect: Collect, tmp_path: Path
 ) -> None:
-    (tmp_path / "a.docx").write_bytes(b"x")
-    assert codes(collect(tmp_path / "a.docx")) == ["a.docx"]
+    (tmp_path / "a.psd").write_bytes(b"x")
+    assert codes(collect(tmp_path / "a.psd")) == ["a.psd"]
+
+
+def test_password_opens_a_pdf_and_is_stored_nowhere(
+    collect: Collect, tmp_path: Path, make_pdf: Callable[..., bytes]
+) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "a.pdf").write_bytes(make_pdf("The lamp.", password="swordfish"))
+    assert codes(collect(tmp_path / "a")) == ["a/a.pdf"]
+    assert changes(collect(tmp_path / "a", password="swordfish")) == (1, 0, 0, 0)
+    # How it was opened is no manner of reading: without the password it is still known.
+    assert changes(collect(tmp_path / "a")) == (0, 1, 0, 0)
+    assert changes(collect(tmp_path / "a", password="swordfish")) == (0, 1, 0, 0)
+    assert b"swordfish" not in (tmp_path / "documents.sqlite").read_bytes()
+    assert "swordfish" not in repr(CollectConfig(password="swordfish"))
 
 
 def test_name_that_is_not_utf8_is_collected(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from memlm.collect import CollectConfig, Limits, Reading, read_file
-from memlm.collect.markup import Page
+from memlm.collect.apart import Parsed
 from memlm.errors import InputError
 from memlm.records import SourceNote, SourceProblem, SourceText
 
@@ -23,11 +23,15 @@ Item = SourceText | SourceProblem | SourceNote
 def plain_extraction(monkeypatch: pytest.MonkeyPatch) -> None:
     """The text of a page is what follows its first <p>, so that no extractor is needed here."""
 
-    def extract(data: bytes, *, address: str | None = None) -> Page | None:
-        _, mark, text = data.decode("utf-8", "replace").partition("<p>")
-        return Page(text=text, title="A title", date="2020-02-02") if mark else None
+    def extract(
+        data: bytes, reading: Reading, *, name: str, address: str | None, charset: str | None
+    ) -> Parsed:
+        _, mark, text = data.decode(charset or "utf-8", "replace").partition("<p>")
+        if not mark:
+            raise InputError("page_without_text", address=address)
+        return Parsed(text=text, fields={"title": "A title", "date": "2020-02-02"})
 
-    monkeypatch.setattr("memlm.collect.web_archives.extract_page", extract)
+    monkeypatch.setattr("memlm.collect.web_archives.extract_page_apart", extract)
 
 
 def http(body: bytes, *headers: str, status: str = "200 OK") -> bytes:

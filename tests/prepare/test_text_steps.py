@@ -241,9 +241,20 @@ def test_steps_come_in_their_order() -> None:
     assert names == ["repair", "controls", "simplify", "language", "quality", "stop_words"]
 
 
-def test_quality_is_judged_of_web_pages_only_unless_asked() -> None:
-    assert "quality" not in [step.name for step in text_steps(CleanConfig())]
-    assert "quality" in [step.name for step in text_steps(CleanConfig(), are_web_pages=True)]
+@pytest.mark.parametrize(
+    ("quality", "fields", "is_dropped"),
+    [("auto", {}, False), ("auto", {"url": "http://a.example/"}, True), ("on", {}, True),
+     ("off", {"url": "http://a.example/"}, False)],
+)  # fmt: skip
+def test_quality_is_judged_of_web_pages_only_unless_asked(
+    quality: str, fields: dict[str, object], is_dropped: bool
+) -> None:
+    draft = Draft(document=Document(id="0", text="Too short.", fields=fields), text="Too short.")
+    for step in text_steps(CleanConfig(quality=quality)):  # type: ignore[arg-type]
+        found = step.run(draft)
+        if isinstance(found, Dropped):
+            break
+    assert isinstance(found, Dropped) == is_dropped
 
 
 @pytest.mark.parametrize(

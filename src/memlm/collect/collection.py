@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from memlm.collect.config import CollectConfig, Reading
 from memlm.collect.files import TextFromMemory, texts_from_memory
 from memlm.collect.sources import SourceFile, is_table, read_file, relative_name
 from memlm.documents import DocumentStore, MergeCounts, Root
-from memlm.errors import ConfigError, InputError, MemlmError
+from memlm.errors import ConfigError, InputError, MemlmError, MissingExtraError
 from memlm.records import (
     CollectReport,
     Rejected,
@@ -39,7 +39,8 @@ class Collection:
         self._reading = Reading(config=config, scratch=scratch)
         self._note, self._progress = note, progress
         labels = hash_file(config.labels) if config.labels is not None else None
-        self._manner = hash_json([asdict(config), labels, split])
+        # A password is no manner of reading, and its hash would be something to guess against.
+        self._manner = hash_json([asdict(replace(config, password=None)), labels, split])
         self._totals = MergeCounts()
         self._rejected: list[Rejected] = []
         self._roots_in_use: set[int] = set()
@@ -154,6 +155,8 @@ class Collection:
                 raise
             else:
                 self._reject(root, relative, _problem_of(error))
+        except MissingExtraError as error:  # the other files can be read without it
+            self._reject(root, relative, _problem_of(error))
 
     def _merge(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,8 @@ class CollectConfig:
     """Every line of a plain text file (of any ending, if it is named itself) is a text."""
     labels: Path | None = None
     """File with the label of each line of the one text file that is read, a label a line."""
+    password: str | None = field(default=None, repr=False)
+    """Password of encrypted PDF files; it is never stored."""
 
     @property
     def has_lines(self) -> bool:

@@ -11,8 +11,12 @@ from pathlib import Path, PurePath
 from memlm.collect.archives import FindMembers, Table, read_archive, read_compressed
 from memlm.collect.arrow_tables import read_arrow, read_parquet
 from memlm.collect.config import Reading
+from memlm.collect.epub import read_epub
 from memlm.collect.json_rows import read_json, read_json_lines
 from memlm.collect.lines import read_plain_text
+from memlm.collect.markup import read_page
+from memlm.collect.office import read_docx, read_odt
+from memlm.collect.pdf import read_pdf
 from memlm.collect.tables import read_csv, read_tsv
 from memlm.collect.tar_members import members_of_tar
 from memlm.collect.web_archives import read_arc, read_warc
@@ -60,6 +64,13 @@ READERS: dict[str, Reader] = {
     ".parquet": read_parquet,
     ".arrow": read_arrow,
     ".feather": read_arrow,
+    ".html": read_page,
+    ".htm": read_page,
+    ".xhtml": read_page,
+    ".pdf": read_pdf,
+    ".docx": read_docx,
+    ".odt": read_odt,
+    ".epub": read_epub,
 }
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".feather")
 _DATASET_NOTES = ("dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json")

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import codecs
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from memlm.collect.config import Reading
 from memlm.collect.encoding import find_encoding
 from memlm.collect.files import normalise_text
-from memlm.collect.markup import extract_page
+from memlm.collect.markup import extract_page_apart
 from memlm.collect.unpacking import Allowance, ByteStream, Unpacked, blocks_of
 from memlm.collect.web_records import WebRecord, arc_records, media_type_of, warc_records
 from memlm.errors import InputError
@@ -80,7 +80,7 @@ def _read_records(
     reading: Reading,
     allowance: Allowance,
     others: Counter[str],
-) -> Iterator[SourceText | SourceProblem]:
+) -> Iterator[Item]:
     """Yield the pages of all records; InputError if there is no first record."""
     number = 0
     try:
@@ -100,7 +100,7 @@ def _read_records(
 
 def _read_record(
     record: WebRecord, reading: Reading, allowance: Allowance, others: Counter[str]
-) -> Iterator[SourceText | SourceProblem]:
+) -> Iterator[Item]:
     """Yield the page of a record, or what is wrong with it; count what is none."""
     if record.kind not in _WITH_TEXT:
         others[record.kind] += 1
@@ -119,21 +119,24 @@ def _read_record(
                 "transfer-encoding"
             ):
                 raise InputError("record_cut_short", address=record.address)
-            is_html = media_type in _HTML
-            yield (
-                _page(record, data, charset) if is_html else _plain(record, data, charset, reading)
-            )
+            if media_type in _HTML:
+                yield from _page(record, data, charset, reading)
+            else:
+                yield _plain(record, data, charset, reading)
     except InputError as error:
         yield _problem(error, record.number)
 
 
-def _page(record: WebRecord, data: bytes, charset: str | None) -> SourceText:
-    text = _decode(data, charset)
-    page = extract_page(data if text is None else text.encode(), address=record.address or None)
-    if page is None:
-        raise InputError("page_without_text", address=record.address)
-    known = {"title": page.title, "date": page.date, "author": page.author}
-    return _as_text(record, page.text, known)
+def _page(record: WebRecord, data: bytes, charset: str | None, reading: Reading) -> Iterator[Item]:
+    page = extract_page_apart(
+        data,
+        reading,
+        name=record.address,
+        address=record.address or None,
+        charset=_MEANT.get(charset or "", charset),
+    )
+    yield from page.notes
+    yield _as_text(record, page.text, page.fields)
 
 
 def _plain(record: WebRecord, data: bytes, charset: str | None, reading: Reading) -> SourceText:
@@ -153,8 +156,8 @@ def _plain(record: WebRecord, data: bytes, charset: str | None, reading: Reading
     return _as_text(record, text, {})
 
 
-def _as_text(record: WebRecord, text: str, known: dict[str, str | None]) -> SourceText:
-    fields = {"url": record.address, "crawled": record.date} | known
+def _as_text(record: WebRecord, text: str, known: Mapping[str, str | None]) -> SourceText:
+    fields = {"url": record.address, "crawled": record.date, **known}
     return SourceText(
         text=normalise_text(text),
         position=record.number,
