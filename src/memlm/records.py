@@ -70,6 +70,14 @@ class Rejected:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Vanished:
+    """A file or page that was collected and is no longer where it was."""
+
+    source: str
+    documents: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Dropped:
     """A collected document that the preparation left out, and why."""
 
@@ -93,6 +101,8 @@ class CollectReport:
     rejected: tuple[Rejected, ...]
     characters: int
     """Code points of all documents that the workspace holds now."""
+    vanished: tuple[Vanished, ...] = ()
+    """What was collected and is gone; removed too if that was wished."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,11 @@ from memlm.collect import (
     CollectConfig,
     Collection,
     Reading,
+    Site,
     TextFromMemory,
+    WebConfig,
+    find_place,
+    is_address,
     list_files,
     normalise_text,
     read_file,
@@ -51,6 +55,7 @@ from memlm.records import (
 )
 from memlm.runtime import choose_device, resend_signal, watch_signals
 from memlm.storage import (
+    delete_folder,
     new_file,
     new_folder,
     read_json,
@@ -94,12 +99,17 @@ def collect_documents(
     *sources: Path | str,
     texts: Iterable[TextFromMemory] | None = None,
     config: CollectConfig | None = None,
+    web: WebConfig | None = None,
     split: Split | None = None,
+    prune: bool = False,
+    may_remove: Callable[[str, int, int], bool] | None = None,
     listener: Listener | None = None,
 ) -> CollectReport:
-    """Bring sources (files, folders, or `texts` from Python) into the documents of a workspace.
+    """Bring sources (files, folders, web addresses, or `texts`) into the documents of a workspace.
 
     Collecting the same again changes nothing. `split` puts what is collected on one side for good.
+    `prune` removes documents whose file or page is gone, and their text from everything prepared;
+    where that is more than half of a source, `may_remove(source, documents, of all)` is asked.
     Raises NotFoundError for a source that does not exist, before anything is written, and
     ConfigError for a column that no table has; whatever else cannot be read is in `rejected`.
 
@@ -111,8 +121,12 @@ def collect_documents(
     hears = listener or Listener()
     if not sources and texts is None:
         raise ConfigError("no_sources")
-    paths = [Path(source).expanduser() for source in sources]
-    listed = [(path, list(list_files(path))) for path in paths]
+    sites = [Site(str(one), web or WebConfig()) for one in sources if is_address(one)]
+    paths = [Path(source).expanduser() for source in sources if not is_address(source)]
+    gone = [path for path in paths if _was_collected(workspace, path)]
+    if gone and not prune:
+        raise NotFoundError("source_vanished", path=gone[0])
+    listed = [(path, list(list_files(path))) for path in paths if path not in gone]
     opened = _open(workspace, create=True)
     with (
         opened.writing(),
@@ -127,17 +141,83 @@ def collect_documents(
             note=lambda note: hears.note(note.code, **note.values),
             progress=lambda done, total: hears.progress("collect", done, total),
         )
+        for site in sites:
+            collection.read_site(site)
         for source, files in listed:
             collection.read_source(source, files)
+        for source in gone:
+            collection.read_vanished(source)
         if texts is not None:
             collection.read_texts(texts)
+        if prune:
+            collection.remove_vanished(may_remove or _refuse_to_remove)
         report = collection.finish()
         with (
             new_file(opened.rejected_file) as temporary,
             temporary.open("w", encoding="utf-8") as f,
         ):
             f.writelines(json.dumps(asdict(r), ensure_ascii=False) + "\n" for r in store.rejected())
+    if prune:
+        erase_removed(opened, listener=listener)
     return report
+
+
+def _was_collected(workspace: AnyWorkspace, source: Path) -> bool:
+    """Say whether a source that is not there now was collected when it was."""
+    if source.exists() or source.is_symlink():
+        return False
+    try:
+        opened = _open(workspace)
+    except NotFoundError:
+        return False
+    if not opened.documents_file.exists():
+        return False
+    with _documents(opened) as store:
+        return find_place(store, source) is not None
+
+
+def _refuse_to_remove(source: str, documents: int, total: int) -> bool:
+    raise ConfigError("prune_needs_yes", source=source, count=documents, total=total)
+
+
+def erase_removed(workspace: AnyWorkspace, *, listener: Listener | None = None) -> None:
+    """Take the text of removed documents out of every file that was made from the documents.
+
+    Tokens and index segments that hold any are made anew without them. What a model has learned
+    stays in its weights; `describe_workspace` says which models that concerns.
+    """
+    hears = listener or Listener()
+    opened = _open(workspace)
+    with opened.writing():
+        with new_file(opened.documents_file) as temporary, _documents(opened) as store:
+            current, digest = set(store.ids()), store.digest()
+            store.write_compact(temporary)
+        last = opened.settings().get("tokenizer")
+        for name in opened.tokenizer_names():
+            folder = opened.prepared(name)
+            held = (folder / "documents.txt").read_text("ascii").splitlines()
+            if current.issuperset(held):
+                continue
+            config = PrepareConfig(**read_manifest(folder)["made_from"]["config"])
+            delete_folder(folder)
+            if current:
+                _prepare_what_is_left(opened, config, hears)
+        if last is not None:
+            opened.remember(tokenizer=last)
+        if not current:
+            delete_folder(opened.character_index)
+        elif opened.character_index.exists() and not is_current(
+            opened.character_index, digest=digest
+        ):
+            _ensure_index(opened, hears)
+
+
+def _prepare_what_is_left(workspace: Workspace, config: PrepareConfig, listener: Listener) -> None:
+    try:
+        prepare_documents(workspace, config=config, listener=listener)
+    except InputError as error:
+        if error.code != "nothing_to_prepare":
+            raise
 
 
 def prepare_documents(
@@ -214,7 +294,7 @@ def train_model(
     from memlm.train.run import resume_run
 
     for source in sources:
-        if not Path(source).expanduser().exists():
+        if not is_address(source) and not Path(source).expanduser().exists():
             raise NotFoundError("source_missing", path=source)
     opened = _open(workspace, create=bool(sources))
     if config.name is not None and not resume and opened.model(config.name).exists():

@@ -4,17 +4,22 @@
 as a problem with its line and its reason.
 """
 
-from memlm.collect.collection import Collection
-from memlm.collect.config import CollectConfig, Limits, Reading
+from memlm.collect.collection import Collection, find_place
+from memlm.collect.config import CollectConfig, Limits, Reading, WebConfig
 from memlm.collect.files import TextFromMemory, normalise_text, read_text_file
 from memlm.collect.sources import list_files, read_file
+from memlm.collect.web import Site, is_address
 
 __all__ = [
     "CollectConfig",
     "Collection",
     "Limits",
     "Reading",
+    "Site",
     "TextFromMemory",
+    "WebConfig",
+    "find_place",
+    "is_address",
     "list_files",
     "normalise_text",
     "read_file",

@@ -20,7 +20,9 @@ def place_name(
     root: str, is_folder: bool, path: str, position: int | None, member: str = ""
 ) -> str:
     """Return where something lies as people name it: `notes/monday.txt`, `a.zip/train.csv:12`."""
-    name = f"{root}/{path}" if is_folder else root
+    is_page = "://" in path  # no path of a file has two slashes in a row
+    name = f"{root}/{path}" if is_folder and not is_page else root
+    name = path if is_page else name
     if member:
         name = f"{name}/{member}"
     return f"{name}:{position}" if position else name
