@@ -116,10 +116,9 @@ class Fetcher:
 
     def _ask(self, place: _Place, headers: Mapping[str, str]) -> Answer:
         deadline = min(self._clock() + self._limits.response_seconds, self._ends_at)
-        wire = _Wire(self._connect(place), deadline, self._clock)
-        with closing(wire):
+        with closing(self._connect(place)) as plain:
             connection = http.client.HTTPConnection(place.host, place.port)
-            connection.sock = wire
+            connection.sock = _Wire(plain, deadline, self._clock)
             host = place.address.split("/")[2]
             connection.request(
                 "GET",
@@ -225,7 +224,7 @@ class _Wire:
         self._socket.settimeout(left)
 
     def close(self) -> None:
-        self._socket.close()
+        """Do nothing: http.client closes before the body is read; the owner does it afterwards."""
 
 
 class _Reader(io.RawIOBase):
