@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -38,6 +38,11 @@ class SourceText:
     fields: Mapping[str, object] = field(default_factory=dict)
     member: str = ""
     """Path inside the archive, where the file is one."""
+    blocks: Callable[[], Iterator[str]] | None = None
+    """Reads a text that is too long to hold, anew at each call, in blocks; `text` is then empty.
+
+    They must be asked for before the reader goes on to its next text.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -624,7 +624,8 @@ def read_whole_text(path: Path | str, encoding: str | None = None) -> str:
     Raises NotFoundError if there is no such file, InputError if it is not text.
     """
     found = read_text_file(_existing_file(path), Reading(config=CollectConfig(encoding=encoding)))
-    return next(item.text for item in found if isinstance(item, SourceText))
+    item = next(item for item in found if isinstance(item, SourceText))
+    return item.text if item.blocks is None else "".join(item.blocks())
 
 
 def text_from_bytes(data: bytes) -> str:

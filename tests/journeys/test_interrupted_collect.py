@@ -16,6 +16,7 @@ from memlm.collect import collection
 from memlm.storage import is_leftover
 
 FILES = 500
+pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs SIGSTOP")
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +41,13 @@ def _collected(ws: Path) -> int:
             return 0
 
 
-def _wait_until_some_are_in(ws: Path, process: subprocess.Popen[str]) -> None:
+def _stop_when_some_are_in(ws: Path, process: subprocess.Popen[str]) -> None:
     until = time.monotonic() + 60
     while _collected(ws) < 20:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < until
         time.sleep(0.01)
+    process.send_signal(signal.SIGSTOP)  # it holds still, wherever it is, and keeps its lock
 
 
 @pytest.mark.parametrize(
@@ -58,8 +60,9 @@ def test_stopped_collect_goes_on_and_reads_no_file_twice(
 ):
     ws = tmp_path / "ws"
     process = start("collect", ws, many, "--json")
-    _wait_until_some_are_in(ws, process)
+    _stop_when_some_are_in(ws, process)
     process.send_signal(number)
+    process.send_signal(signal.SIGCONT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == code, said
     assert "Traceback" not in said
@@ -82,7 +85,7 @@ def test_stopped_collect_goes_on_and_reads_no_file_twice(
 def test_second_collect_is_refused_while_one_is_at_work(start, memlm, many, corpus, tmp_path):
     ws = tmp_path / "ws"
     process = start("collect", ws, many, "--json")
-    _wait_until_some_are_in(ws, process)
+    _stop_when_some_are_in(ws, process)
     refused = memlm("collect", ws, corpus, code=2)
     assert refused["error"]["code"] == "workspace_busy"
     assert str(process.pid) in refused["error"]["message"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from memlm.collect.encoding import find_encoding
 from memlm.errors import InputError
 from memlm.records import SourceNote, SourceProblem, SourceText
 
+LONG_TEXT_BYTES = 1 << 24
+_BLOCK_CHARACTERS = 1 << 22
 TextFromMemory = str | tuple[str, str] | Mapping[str, object]
 
 
@@ -24,10 +27,41 @@ def read_text_file(
         raise InputError("file_too_large", path=path.name, size_mb=size / 1e6)
     encoding = find_encoding(path, wish=reading.config.encoding)
     yield from note_encoding(path, encoding, reading)
+    if size > LONG_TEXT_BYTES:
+        blocks = partial(_read_blocks, path, encoding)
+        if not any(block.strip() for block in blocks()):
+            raise InputError("file_empty", path=path.name)
+        yield SourceText(text="", blocks=blocks)
+        return
     text = normalise_text(path.read_text(encoding=encoding))
     if not text.strip():
         raise InputError("file_empty", path=path.name)
     yield SourceText(text=text)
+
+
+def _read_blocks(path: Path, encoding: str) -> Iterator[str]:
+    """Yield a long text in blocks that are, joined, what `normalise_text` makes of the whole.
+
+    Unicode composes a character with those before it; a block therefore ends before one of which
+    it is known that it composes with nothing before it.
+    """
+    kept = ""
+    # Universal newlines: a CR at the end of one block knows of the LF that opens the next.
+    with path.open(encoding=encoding, newline=None) as file:
+        while read := file.read(_BLOCK_CHARACTERS):
+            text = kept + read
+            cut = next((n for n in range(len(text) - 1, 0, -1) if _begins_anew(text[n])), 0)
+            kept = text[cut:]
+            if cut:
+                yield normalise_text(text[:cut])
+    if kept:
+        yield normalise_text(kept)
+
+
+def _begins_anew(character: str) -> bool:
+    """Say whether NFC never composes this character with one before it (a choice of the many)."""
+    # Below the first combining mark, hanzi, and the punctuation and space between hanzi.
+    return character < "\u0300" or "\u4e00" <= character <= "\u9fff" or character in "\u3000、。"
 
 
 def note_encoding(path: Path, encoding: str, reading: Reading) -> Iterator[SourceNote]:

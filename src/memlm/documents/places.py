@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,13 +39,33 @@ def hash_content(text: str, label: str | None, fields: str, split: str | None) -
     return hash_parts(text, label or "", str(label is None), fields, split or "")
 
 
+def hash_long_content(
+    blocks: Callable[[], Iterable[str]], label: str | None, fields: str, split: str | None
+) -> tuple[str, int]:
+    """Return what `hash_content` gives for the blocks joined, and the code points of them all."""
+    size = characters = 0
+    for block in blocks():
+        size, characters = size + len(block.encode("utf-8")), characters + len(block)
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(size.to_bytes(8, "big"))
+    for block in blocks():
+        digest.update(block.encode("utf-8"))
+    for part in (label or "", str(label is None), fields, split or ""):
+        _add_part(digest, part)
+    return digest.hexdigest(), characters
+
+
 def hash_parts(*parts: str) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
-        data = part.encode("utf-8", "surrogatepass")
-        digest.update(len(data).to_bytes(8, "big"))
-        digest.update(data)
+        _add_part(digest, part)
     return digest.hexdigest()
+
+
+def _add_part(digest: hashlib.blake2b, part: str) -> None:
+    data = part.encode("utf-8", "surrogatepass")
+    digest.update(len(data).to_bytes(8, "big"))
+    digest.update(data)
 
 
 def digest_share(identity: str, content: str) -> int:
