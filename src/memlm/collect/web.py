@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from email.message import Message
+from importlib.metadata import version
 from typing import Literal
 from urllib.parse import urlsplit
 from urllib.robotparser import RobotFileParser
@@ -340,9 +341,7 @@ def _unpacked_list(visit: Visit, limits: Limits) -> bytes | None:
 
 
 def _agent() -> str:
-    import memlm
-
-    return f"memlm/{memlm.__version__}"
+    return f"memlm/{version('memlm')}"
 
 
 __all__ = ["KnownPage", "Site", "Visit", "is_address", "page_problem", "read_visit"]
