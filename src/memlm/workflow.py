@@ -149,14 +149,16 @@ def collect_documents(
             collection.read_vanished(source)
         if texts is not None:
             collection.read_texts(texts)
-        if prune:
-            collection.remove_vanished(may_remove or _refuse_to_remove)
         report = collection.finish()
         with (
             new_file(opened.rejected_file) as temporary,
             temporary.open("w", encoding="utf-8") as f,
         ):
             f.writelines(json.dumps(asdict(r), ensure_ascii=False) + "\n" for r in store.rejected())
+        if prune:
+            removed = collection.remove_vanished(may_remove or _refuse_to_remove)
+            removed += report.documents_removed
+            report = replace(report, documents_removed=removed, characters=store.characters())
     if prune:
         erase_removed(opened, listener=listener)
     return report

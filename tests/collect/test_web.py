@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import socket
 import threading
 import time
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from memlm import collect_documents
+from memlm.cli.app import run
 from memlm.collect import CollectConfig, Collection, Limits, Site, WebConfig, list_files
 from memlm.collect.fetching import _is_public, clean_address
 from memlm.documents import DocumentStore
@@ -127,9 +130,10 @@ class Collector:
         moving = {} if real_time else {"clock": self.time.clock, "sleep": self.time.sleep}
         web = {"delay": 0.0 if real_time else 1.0} | web
         collection.read_site(Site(address, WebConfig(**web), limits=limits, **moving))
+        report = collection.finish()
         if prune:
-            collection.remove_vanished(lambda *_: True)
-        return collection.finish()
+            return replace(report, documents_removed=collection.remove_vanished(lambda *_: True))
+        return report
 
 
 @pytest.fixture
@@ -566,6 +570,30 @@ def test_host_that_is_not_there_is_rejected(collect) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     assert collect(f"http://127.0.0.1:{port}/").documents_rejected == 1
+
+
+def test_address_survives_the_command_line(server, tmp_path, capsys) -> None:
+    server.text("/a//b.txt", "two slashes")
+    words = ["collect", str(tmp_path / "ws"), f"{server.home}/a//b.txt", "--delay", "0", "--json"]
+    assert run(words) == 0
+    assert json.loads(capsys.readouterr().out)["documents_added"] == 1
+    assert server.paths() == ["/a//b.txt"]
+    with DocumentStore(tmp_path / "ws" / "documents.sqlite") as documents:
+        assert [d.source for d in documents] == [f"{server.home}/a//b.txt"]
+
+
+def test_page_that_is_gone_is_pruned_from_the_workspace(server, tmp_path) -> None:
+    server.text("/t", "words of a page")
+    ws, quick = tmp_path / "ws", WebConfig(delay=0)
+    collect_documents(ws, f"{server.home}/t", web=quick)
+    del server.pages["/t"]
+    report = collect_documents(
+        ws, f"{server.home}/t", web=quick, prune=True, may_remove=lambda *_: True
+    )
+    assert (report.documents_removed, report.characters) == (1, 0)
+    assert not [
+        path for path in ws.rglob("*") if path.is_file() and b"words of a page" in path.read_bytes()
+    ]
 
 
 def test_files_are_read_without_any_socket(collect, corpus, monkeypatch) -> None:

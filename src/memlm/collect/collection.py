@@ -117,18 +117,20 @@ class Collection:
         if root is not None:
             self._add_vanished(_Gone(root, "", site.address, [p for p in gone if p in known]))
 
-    def remove_vanished(self, may_remove: Callable[[str, int, int], bool]) -> None:
-        """Remove what has vanished.
+    def remove_vanished(self, may_remove: Callable[[str, int, int], bool]) -> int:
+        """Remove what has vanished; return how many documents that were.
 
         Where that is more than half of a source, `may_remove(source, documents, of all)` is asked.
         """
         agreed = [gone for gone in self._gone if self._may_go(gone, may_remove)]  # asked first
+        total = 0
         for gone in agreed:
             removed = self._store.remove_files(gone.root, gone.paths)
-            self._totals.removed += removed
+            total += removed
             if removed:
                 values = {"count": removed, "source": gone.source}
                 self._note(SourceNote(code="pruned", values=values))
+        return total
 
     def read_texts(self, texts: Iterable[TextFromMemory]) -> None:
         """Read texts that were handed over in Python; those of earlier calls stay."""
