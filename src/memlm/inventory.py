@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from memlm.documents import DocumentStore
 from memlm.storage import read_json, read_manifest, size_on_disk
 from memlm.workspace import Workspace, open_workspace
@@ -16,10 +19,11 @@ def describe_workspace(
     """Return what a workspace holds, what each part was made from, what is stale, and its bytes."""
     opened = workspace if isinstance(workspace, Workspace) else open_workspace(workspace)
     found: dict[str, Any] = {"workspace": str(opened.path), "bytes": size_on_disk(opened.path)}
-    digest = None
+    digest, ids = None, np.empty(0, dtype="<u8")
     if opened.documents_file.exists():
         with DocumentStore(opened.documents_file) as store:
             digest = store.digest()
+            ids = np.fromiter((int(identity, 16) for identity in store.ids()), dtype="<u8")
             found["documents"] = _describe_documents(store) | {
                 "bytes": size_on_disk(opened.documents_file)
             }
@@ -35,7 +39,10 @@ def describe_workspace(
     found["prepared"] = [
         _describe_tokens(opened, name, digest) for name in opened.tokenizer_names()
     ]
-    found["models"] = [_describe_model(opened, name, digest) for name in opened.model_names()]
+    found["models"] = [
+        _describe_model(opened, name, digest) | {"removed_documents": _removed(opened, name, ids)}
+        for name in opened.model_names()
+    ]
     return found
 
 
@@ -79,3 +86,11 @@ def _describe_model(
         "stale": run["made_from"]["documents"] != digest,
         "bytes": size_on_disk(folder),
     }
+
+
+def _removed(workspace: Workspace, name: str, ids: npt.NDArray[np.uint64]) -> int | None:
+    """Return how many documents a model learned from are no longer there; None if unknown."""
+    path = workspace.model(name) / "documents.bin"
+    if not path.exists():  # it is not finished, or an older memlm trained it
+        return None
+    return int((~np.isin(np.fromfile(path, dtype="<u8"), ids)).sum())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -50,6 +50,11 @@ class SourceText:
     fields: Mapping[str, object] = field(default_factory=dict)
     member: str = ""
     """Path inside the archive, where the file is one."""
+    blocks: Callable[[], Iterator[str]] | None = None
+    """Reads a text that is too long to hold, anew at each call, in blocks; `text` is then empty.
+
+    They must be asked for before the reader goes on to its next text.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +84,14 @@ class Rejected:
     source: str
     position: int | None
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vanished:
+    """A file or page that was collected and is no longer where it was."""
+
+    source: str
+    documents: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +140,8 @@ class CollectReport:
     rejected: tuple[Rejected, ...]
     characters: int
     """Code points of all documents that the workspace holds now."""
+    vanished: tuple[Vanished, ...] = ()
+    """What was collected and is gone; removed too if that was wished."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,8 +19,12 @@ from memlm.collect import (
     CollectConfig,
     Collection,
     Reading,
+    Site,
     TextFromMemory,
+    WebConfig,
     check_ending,
+    find_place,
+    is_address,
     list_files,
     normalise_text,
     read_file,
@@ -62,6 +66,7 @@ from memlm.records import (
 )
 from memlm.runtime import choose_device, resend_signal, watch_signals
 from memlm.storage import (
+    delete_folder,
     new_file,
     new_folder,
     read_json,
@@ -106,12 +111,17 @@ def collect_documents(
     *sources: Path | str,
     texts: Iterable[TextFromMemory] | None = None,
     config: CollectConfig | None = None,
+    web: WebConfig | None = None,
     split: Split | None = None,
+    prune: bool = False,
+    may_remove: Callable[[str, int, int], bool] | None = None,
     listener: Listener | None = None,
 ) -> CollectReport:
-    """Bring sources (files, folders, or `texts` from Python) into the documents of a workspace.
+    """Bring sources (files, folders, web addresses, or `texts`) into the documents of a workspace.
 
     Collecting the same again changes nothing. `split` puts what is collected on one side for good.
+    `prune` removes documents whose file or page is gone, and their text from everything prepared;
+    where that is more than half of a source, `may_remove(source, documents, of all)` is asked.
     Raises NotFoundError for a source that does not exist, before anything is written, and
     ConfigError for a column that no table has; whatever else cannot be read is in `rejected`.
 
@@ -123,10 +133,16 @@ def collect_documents(
     hears = listener or Listener()
     if not sources and texts is None:
         raise ConfigError("no_sources")
-    paths = [Path(source).expanduser() for source in sources]
+    sites = [Site(str(one), web or WebConfig()) for one in sources if is_address(one)]
+    paths = [Path(source).expanduser() for source in sources if not is_address(source)]
     _check_labels(paths, config)
+    gone = [path for path in paths if _was_collected(workspace, path)]
+    if gone and not prune:
+        raise NotFoundError("source_vanished", path=gone[0])
     has_lines = config is not None and config.has_lines
-    listed = [(path, list(list_files(path, has_lines=has_lines))) for path in paths]
+    listed = [
+        (path, list(list_files(path, has_lines=has_lines))) for path in paths if path not in gone
+    ]
     opened = _open(workspace, create=True)
     with (
         opened.writing(),
@@ -141,8 +157,12 @@ def collect_documents(
             note=lambda note: hears.note(note.code, **note.values),
             progress=lambda done, total: hears.progress("collect", done, total),
         )
+        for site in sites:
+            collection.read_site(site)
         for source, files in listed:
             collection.read_source(source, files)
+        for source in gone:
+            collection.read_vanished(source)
         if texts is not None:
             collection.read_texts(texts)
         report = collection.finish()
@@ -151,6 +171,12 @@ def collect_documents(
             temporary.open("w", encoding="utf-8") as f,
         ):
             f.writelines(json.dumps(asdict(r), ensure_ascii=False) + "\n" for r in store.rejected())
+        if prune:
+            removed = collection.remove_vanished(may_remove or _refuse_to_remove)
+            removed += report.documents_removed
+            report = replace(report, documents_removed=removed, characters=store.characters())
+    if prune:
+        erase_removed(opened, listener=listener)
     return report
 
 
@@ -186,6 +212,67 @@ def export_documents(
         with new_file(file) as temporary:
             write_documents(temporary, file.suffix.lower(), read)
         return ExportReport(documents=count, characters=store.characters(), file=str(to))
+
+
+def _was_collected(workspace: AnyWorkspace, source: Path) -> bool:
+    """Say whether a source that is not there now was collected when it was."""
+    if source.exists() or source.is_symlink():
+        return False
+    try:
+        opened = _open(workspace)
+    except NotFoundError:
+        return False
+    if not opened.documents_file.exists():
+        return False
+    with _documents(opened) as store:
+        return find_place(store, source) is not None
+
+
+def _refuse_to_remove(source: str, documents: int, total: int) -> bool:
+    raise ConfigError("prune_needs_yes", source=source, count=documents, total=total)
+
+
+def erase_removed(workspace: AnyWorkspace, *, listener: Listener | None = None) -> None:
+    """Take the text of removed documents out of every file that was made from the documents.
+
+    Tokens and index segments that hold any are made anew without them. What a model has learned
+    stays in its weights; `describe_workspace` says which models that concerns.
+    """
+    hears = listener or Listener()
+    opened = _open(workspace)
+    with opened.writing():
+        with new_file(opened.documents_file) as temporary, _documents(opened) as store:
+            current, digest = set(store.ids()), store.digest()
+            store.write_compact(temporary)
+        for work in opened.unfinished_folders():
+            delete_folder(work)
+        if not current:
+            delete_folder(opened.cleaned)
+            delete_folder(opened.character_index)
+        elif (opened.cleaned / "cleaned.json").exists():
+            _clean(opened, digest, _cleaning(opened, None, hears), None, hears)
+        last = opened.settings().get("tokenizer")
+        for name in opened.tokenizer_names():
+            held = (opened.prepared(name) / "documents.txt").read_text("ascii").splitlines()
+            if not current.issuperset(held):
+                _prepare_what_is_left(opened, name, hears)
+        if last is not None:
+            opened.remember(tokenizer=last)
+        if opened.character_index.exists() and not is_current(
+            opened.character_index, digest=digest
+        ):
+            _ensure_index(opened, hears)
+
+
+def _prepare_what_is_left(workspace: Workspace, tokenizer: str, listener: Listener) -> None:
+    """Make tokens anew that held removed documents; where nothing is left, they go."""
+    config = _prepare_config_of(workspace, tokenizer)
+    try:
+        prepare_documents(workspace, config=config, listener=listener)
+    except (InputError, NotFoundError) as error:
+        if error.code not in ("nothing_to_prepare", "no_documents"):
+            raise
+        delete_folder(workspace.prepared(tokenizer))
 
 
 def prepare_documents(
@@ -282,6 +369,11 @@ def _last_prepare_config(workspace: Workspace) -> PrepareConfig | None:
     name = workspace.settings().get("tokenizer")
     if name is None or not (workspace.prepared(name) / "manifest.json").exists():
         return None
+    return _prepare_config_of(workspace, name)
+
+
+def _prepare_config_of(workspace: Workspace, name: str) -> PrepareConfig:
+    """Return how the tokens of a tokenizer were made; one from a file is found beside them."""
     last = PrepareConfig(**read_manifest(workspace.prepared(name))["made_from"]["config"])
     if last.tokenizer in TOKENIZERS:
         return last
@@ -316,7 +408,7 @@ def train_model(
     from memlm.train.run import resume_run
 
     for source in sources:
-        if not Path(source).expanduser().exists():
+        if not is_address(source) and not Path(source).expanduser().exists():
             raise NotFoundError("source_missing", path=source)
     opened = _open(workspace, create=bool(sources))
     if config.name is not None and not resume and opened.model(config.name).exists():
@@ -646,7 +738,8 @@ def read_whole_text(path: Path | str, encoding: str | None = None) -> str:
     Raises NotFoundError if there is no such file, InputError if it is not text.
     """
     found = read_text_file(_existing_file(path), Reading(config=CollectConfig(encoding=encoding)))
-    return next(item.text for item in found if isinstance(item, SourceText))
+    item = next(item for item in found if isinstance(item, SourceText))
+    return item.text if item.blocks is None else "".join(item.blocks())
 
 
 def text_from_bytes(data: bytes) -> str:

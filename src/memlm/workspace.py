@@ -61,6 +61,10 @@ class Workspace:
         """Folder where parts of the tokens of `tokenizer` wait for the others."""
         return self.path / "prepared" / f".{tokenizer}.work"
 
+    def unfinished_folders(self) -> list[Path]:
+        """Return the folders of all parts that wait for others."""
+        return sorted(self.path.glob("prepared/.*.work"))
+
     def prepared(self, tokenizer: str) -> Path:
         """Folder of the tokens that `tokenizer` made."""
         return self.path / "prepared" / tokenizer
@@ -110,7 +114,7 @@ class Workspace:
         with machine_errors(self.path):
             for folder in (
                 self.path, self.character_index, self.path / "prepared", models, self.cleaned,
-                *self.path.glob("prepared/.*.work"),
+                *self.unfinished_folders(),
             ):  # fmt: skip
                 clean_leftovers(folder)
             for folder in (*models.glob("*"), *models.glob("*/checkpoints")):

@@ -2,29 +2,57 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from memlm.cli.console import ConsoleListener, print_json, print_rejected, say
-from memlm.cli.options import Collect, Common, CommonOptions
-from memlm.collect import CollectConfig
+from rich.text import Text
+
+from memlm.cli.console import ConsoleListener, err, print_json, print_rejected, say
+from memlm.cli.options import Collect, Common, CommonOptions, Web
+from memlm.collect import CollectConfig, WebConfig
+from memlm.errors import ConfigError
+from memlm.messages import render
 from memlm.workflow import collect_documents
 from memlm.workspace import open_workspace
+
+_YES = ("y", "yes", "是", "是的")
 
 
 def collect(
     workspace: Path,
-    source: Path,
+    source: str,
     /,
-    *sources: Path,
+    *sources: str,
+    prune: bool = False,
+    yes: bool = False,
     reading: Collect = CollectConfig(),  # noqa: B008  # frozen
+    visiting: Web = WebConfig(),  # noqa: B008  # frozen
     common: Common = CommonOptions(),  # noqa: B008  # frozen
 ) -> int:
     with ConsoleListener() as listener:
-        report = collect_documents(workspace, source, *sources, config=reading, listener=listener)
+        report = collect_documents(
+            workspace,
+            source,
+            *sources,
+            config=reading,
+            web=visiting,
+            prune=prune,
+            may_remove=(lambda *_: True) if yes else _ask_whether_to_remove,
+            listener=listener,
+        )
     if common.json:
         print_json(asdict(report))
         return 0
     say("note.collected", **asdict(report))
     print_rejected(report.rejected, path=open_workspace(workspace).rejected_file)
     return 0
+
+
+def _ask_whether_to_remove(source: str, documents: int, total: int) -> bool:
+    """Ask the person at the terminal; ConfigError where there is none."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise ConfigError("prune_needs_yes", source=source, count=documents, total=total)
+    question = render("question.prune", source=source, count=documents, total=total)
+    err.print(Text(question), end=" ")
+    return sys.stdin.readline().strip().lower() in _YES

@@ -93,6 +93,8 @@ def _state(part: dict[str, Any]) -> str:  # Any: JSON
     states = [render("info.stale")] if part["stale"] else [render("info.current")]
     if part.get("status") not in (None, "finished"):
         states.insert(0, render(f"info.{part['status']}"))
+    if part.get("removed_documents"):
+        states.append(render("info.removed", count=part["removed_documents"]))
     return ", ".join(states)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from memlm.collect import CollectConfig
+from memlm.collect import CollectConfig, WebConfig
 from memlm.generate.config import GenerateConfig
 from memlm.messages import Language
 from memlm.prepare import CleanConfig, PrepareConfig
@@ -52,6 +52,7 @@ HoldOut = Annotated[HoldOutOptions, Parameter(name="*")]
 Which = Annotated[ModelOptions, Parameter(name="*")]
 Collect = Annotated[CollectConfig, Parameter(name="*")]
 Clean = Annotated[CleanConfig, Parameter(name="*")]
+Web = Annotated[WebConfig, Parameter(name="*")]
 Prepare = Annotated[PrepareConfig, Parameter(name="*")]
 Train = Annotated[TrainConfig, Parameter(name="*")]
 Generate = Annotated[GenerateConfig, Parameter(name="*")]

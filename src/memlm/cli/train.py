@@ -28,7 +28,7 @@ _EXIT_CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}
 def train(
     workspace: Path,
     /,
-    *sources: Path,
+    *sources: str,
     resume: bool = False,
     training: Train = TrainConfig(),  # noqa: B008  # frozen
     cutting: Prepare = PrepareConfig(),  # noqa: B008  # frozen

@@ -4,10 +4,11 @@
 as a problem with its line and its reason.
 """
 
-from memlm.collect.collection import Collection
-from memlm.collect.config import CollectConfig, Limits, Reading
+from memlm.collect.collection import Collection, find_place
+from memlm.collect.config import CollectConfig, Limits, Reading, WebConfig
 from memlm.collect.files import TextFromMemory, normalise_text, read_text_file
 from memlm.collect.sources import list_files, read_file
+from memlm.collect.web import Site, is_address
 from memlm.collect.writing import check_ending, write_documents
 
 __all__ = [
@@ -15,8 +16,12 @@ __all__ = [
     "Collection",
     "Limits",
     "Reading",
+    "Site",
     "TextFromMemory",
+    "WebConfig",
     "check_ending",
+    "find_place",
+    "is_address",
     "list_files",
     "normalise_text",
     "read_file",

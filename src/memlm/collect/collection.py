@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path, PurePosixPath
 
 from memlm.collect.config import CollectConfig, Reading
 from memlm.collect.files import TextFromMemory, texts_from_memory
 from memlm.collect.sources import SourceFile, is_table, read_file, relative_name
-from memlm.documents import DocumentStore, MergeCounts, Root
+from memlm.collect.web import KnownPage, Site, Visit, page_problem, read_visit
+from memlm.documents import DocumentStore, MergeCounts, Root, place_name
 from memlm.errors import ConfigError, InputError, MemlmError, MissingExtraError
 from memlm.records import (
     CollectReport,
@@ -18,8 +20,19 @@ from memlm.records import (
     SourceProblem,
     SourceText,
     Split,
+    Vanished,
 )
 from memlm.storage import hash_file, hash_json
+
+
+@dataclass(frozen=True)
+class _Gone:
+    """What one source no longer has."""
+
+    root: Root
+    prefix: str
+    source: str
+    paths: list[str]
 
 
 class Collection:
@@ -46,6 +59,8 @@ class Collection:
         self._roots_in_use: set[int] = set()
         self._missing_column: list[tuple[Root, str, InputError]] = []
         self._has_read_a_table = False
+        self._gone: list[_Gone] = []
+        self._vanished: list[Vanished] = []
 
     def read_source(self, source: Path, files: list[SourceFile]) -> None:
         """Read the files of one source."""
@@ -53,7 +68,8 @@ class Collection:
         known = [found for found in hashes.values() if found is not None]
         root, prefix = self._root_of(source, known)
         below: dict[Path, tuple[Root, Path] | None] = {}
-        gone = {path for path in self._store.paths_of(root) if path.startswith(prefix)}
+        before = self._store.paths_of(root) | self._store.rejected_paths_of(root)
+        gone = {path for path in before if path.startswith(prefix)}
         for number, file in enumerate(files, start=1):
             place = root, f"{prefix}{file.relative}" if root.is_folder else ""
             place = self._collected_by_itself(source, file, below) or place
@@ -65,9 +81,58 @@ class Collection:
             else:
                 self._read_file(file.path, *place, bytes_hash)
             self._progress(number, len(files))
-        if gone and source.is_dir():
-            values = {"count": len(gone), "source": source.name}
-            self._note(SourceNote(code="vanished", values=values))
+        if source.is_dir():
+            hidden = {f"{prefix}{file.relative}" for file in files if file.problem is not None}
+            # What lies in a folder that may not be opened has not vanished.
+            gone = {
+                path for path in gone if not hidden & {str(p) for p in PurePosixPath(path).parents}
+            }
+            self._add_vanished(_Gone(root, prefix, source.name, sorted(gone)))
+
+    def read_vanished(self, source: Path) -> bool:
+        """Note that all of a source that was collected is gone; False if it never was."""
+        place = find_place(self._store, source)
+        if place is None:
+            return False
+        root, inside = place
+        paths = [path for path in self._store.paths_of(root) if _is_below(path, inside)]
+        self._add_vanished(_Gone(root, inside, source.name, sorted(paths)))
+        return True
+
+    def read_site(self, site: Site) -> None:
+        """Visit the pages of one web address."""
+        root = self._store.find_address(site.address)
+        marks = self._store.page_marks(root, reading=self._manner) if root is not None else {}
+        known = {path: KnownPage(etag=e, last_modified=m) for path, (e, m) in marks.items()}
+        gone, number = [], 0
+        for visit in site.visits(known):
+            root = root or self._store.add_address(site.address)
+            if isinstance(visit, SourceNote):
+                self._note(visit)
+                continue
+            number += 1
+            self._progress(number, max(number, len(known)))
+            if visit.outcome == "gone":
+                gone.append(visit.address)
+            else:
+                self._take_visit(root, visit)
+        if root is not None:
+            self._add_vanished(_Gone(root, "", site.address, [p for p in gone if p in known]))
+
+    def remove_vanished(self, may_remove: Callable[[str, int, int], bool]) -> int:
+        """Remove what has vanished; return how many documents that were.
+
+        Where that is more than half of a source, `may_remove(source, documents, of all)` is asked.
+        """
+        agreed = [gone for gone in self._gone if self._may_go(gone, may_remove)]  # asked first
+        total = 0
+        for gone in agreed:
+            removed = self._store.remove_files(gone.root, gone.paths)
+            total += removed
+            if removed:
+                values = {"count": removed, "source": gone.source}
+                self._note(SourceNote(code="pruned", values=values))
+        return total
 
     def read_texts(self, texts: Iterable[TextFromMemory]) -> None:
         """Read texts that were handed over in Python; those of earlier calls stay."""
@@ -89,7 +154,50 @@ class Collection:
             documents_rejected=len(self._rejected),
             rejected=tuple(self._rejected),
             characters=self._store.characters(),
+            vanished=tuple(self._vanished),
         )
+
+    def _may_go(self, gone: _Gone, may_remove: Callable[[str, int, int], bool]) -> bool:
+        count = sum(self._store.count_in_file(gone.root, path) for path in gone.paths)
+        total = self._store.count_below(gone.root, gone.prefix)
+        return 2 * count <= total or may_remove(gone.source, count, total)
+
+    def _add_vanished(self, gone: _Gone) -> None:
+        files = 0
+        for path in gone.paths:
+            documents = self._store.count_in_file(gone.root, path)
+            self._store.forget_rejected(gone.root, path)
+            if documents:
+                files += 1
+                place = place_name(gone.root.name, gone.root.is_folder, path, None)
+                self._vanished.append(Vanished(source=place, documents=documents))
+        if files:
+            self._gone.append(gone)
+            values = {"count": files, "source": gone.source}
+            self._note(SourceNote(code="vanished", values=values))
+
+    def _take_visit(self, root: Root, visit: Visit) -> None:
+        path = visit.address
+        if visit.problem is not None:
+            self._reject(root, path, visit.problem)
+            return
+        content = f"{visit.content_type} {visit.charset} ".encode() + visit.body
+        bytes_hash = hashlib.sha256(content).hexdigest()
+        if visit.outcome == "unchanged" or self._store.file_is_current(
+            root, path, bytes_hash=bytes_hash, reading=self._manner
+        ):
+            self._totals.unchanged += self._store.count_in_file(root, path)
+            self._rejected += self._store.rejected_in_file(root, path)
+        else:
+            try:
+                self._merge(root, path, read_visit(visit, self._reading), bytes_hash=bytes_hash)
+            except InputError as error:
+                if error.code == "workspace_busy":
+                    raise
+                self._reject(root, path, page_problem(error, path))
+                return
+        if visit.outcome == "read":
+            self._store.mark_page(root, path, etag=visit.etag, last_modified=visit.last_modified)
 
     def _collected_by_itself(
         self, source: Path, file: SourceFile, below: dict[Path, tuple[Root, Path] | None]
@@ -185,6 +293,24 @@ class Collection:
     def _reject(self, root: Root, path: str, problem: SourceProblem) -> None:
         self._store.reject_file(root, path, problem)
         self._rejected += self._store.rejected_in_file(root, path)
+
+
+def find_place(store: DocumentStore, source: Path) -> tuple[Root, str] | None:
+    """Return the root, and the path in it, that a source which is gone gave documents to."""
+    resolved = source.resolve()
+    for place in (resolved, *resolved.parents):
+        root = store.find_root(place, is_folder=True)
+        if root is None and place == resolved:
+            root = store.find_root(place, is_folder=False)
+        if root is not None:
+            inside = "" if place == resolved else relative_name(resolved, place)
+            has_any = any(_is_below(path, inside) for path in store.paths_of(root))
+            return (root, inside) if has_any else None
+    return None
+
+
+def _is_below(path: str, inside: str) -> bool:
+    return not inside or path == inside or path.startswith(f"{inside}/")
 
 
 def _problem_of(error: MemlmError) -> SourceProblem:

@@ -38,6 +38,18 @@ class CollectConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WebConfig:
+    """How to visit the pages of a web address."""
+
+    delay: float = 1.0
+    """Seconds between two requests to a web server, or more where the server asks for more."""
+    max_pages: int = 100
+    """Pages that one web address may give."""
+    max_minutes: float = 10.0
+    """Minutes that one web address may take."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Limits:
     """How much one source may ask of the machine before its reader gives up on it."""
 
@@ -67,6 +79,14 @@ class Limits:
     """Line ends in such a field."""
     columns: int = 10_000
     """Columns of one table."""
+    page_bytes: int = 50 * 2**20
+    """Bytes of one answer from the web, packed or not; as large as a sitemap may be."""
+    site_bytes: int = 10**9
+    """Bytes of all the answers that one web address may take."""
+    response_seconds: float = 30.0
+    """Seconds that one answer may take, from the first byte to the last."""
+    redirects: int = 5
+    """Redirects that are followed in a row."""
 
 
 @dataclass(frozen=True, kw_only=True)

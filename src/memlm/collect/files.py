@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -16,6 +17,8 @@ from memlm.records import SourceNote, SourceProblem, SourceText
 Item = SourceText | SourceProblem | SourceNote
 _MOST_MARKS = 30
 _NO_LETTERS = re.compile(rf"[^\w\s\x00-\x7f]{{{_MOST_MARKS + 1},}}")  # marks are no letters to it
+LONG_TEXT_BYTES = 1 << 24
+_BLOCK_CHARACTERS = 1 << 22
 TextFromMemory = str | tuple[str, str] | Mapping[str, object]
 
 
@@ -24,6 +27,9 @@ def read_text_file(path: Path, reading: Reading) -> Iterator[Item]:
     size = path.stat().st_size
     if size > reading.limits.text_bytes:
         raise InputError("file_too_large", path=path.name, size_mb=size / 1e6)
+    if size > LONG_TEXT_BYTES:
+        yield from _read_long_text(path, reading)
+        return
     file, notes = open_text(path, reading)
     with file:
         yield from notes
@@ -31,6 +37,17 @@ def read_text_file(path: Path, reading: Reading) -> Iterator[Item]:
     if not text.strip():
         raise InputError("file_empty", path=path.name)
     yield SourceText(text=text)
+
+
+def _read_long_text(path: Path, reading: Reading) -> Iterator[SourceText | SourceNote]:
+    """Yield a text that is read in blocks, as often as it is asked for."""
+    file, notes = open_text(path, reading)
+    with file:
+        yield from notes
+        blocks = partial(_read_blocks, path, file.encoding, file.errors or "strict")
+    if not any(block.strip() for block in blocks()):
+        raise InputError("file_empty", path=path.name)
+    yield SourceText(text="", blocks=blocks)
 
 
 def open_text(
@@ -61,6 +78,31 @@ def bounded_lines(file: TextIO, most: int) -> Iterator[tuple[int, str | None]]:
         while line and not line.endswith(("\n", "\r")):
             line = file.readline(most)
         yield number, None
+
+
+def _read_blocks(path: Path, encoding: str, errors: str) -> Iterator[str]:
+    """Yield a long text in blocks that are, joined, what `normalise_text` makes of the whole.
+
+    Unicode composes a character with those before it; a block therefore ends before one of which
+    it is known that it composes with nothing before it.
+    """
+    kept = ""
+    # Universal newlines: a CR at the end of one block knows of the LF that opens the next.
+    with path.open(encoding=encoding, errors=errors, newline=None) as file:
+        while read := file.read(_BLOCK_CHARACTERS):
+            text = kept + read
+            cut = next((n for n in range(len(text) - 1, 0, -1) if _begins_anew(text[n])), 0)
+            kept = text[cut:]
+            if cut:
+                yield normalise_text(text[:cut])
+    if kept:
+        yield normalise_text(kept)
+
+
+def _begins_anew(character: str) -> bool:
+    """Say whether NFC never composes this character with one before it (a choice of the many)."""
+    # Below the first combining mark, hanzi, and the punctuation and space between hanzi.
+    return character < "\u0300" or "\u4e00" <= character <= "\u9fff" or character in "\u3000、。"
 
 
 def normalise_text(text: str) -> str:

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from memlm.documents.places import Root, digest_share, hash_content, hash_parts
+from memlm.documents.places import (
+    Root,
+    digest_share,
+    hash_content,
+    hash_long_content,
+    hash_parts,
+)
+from memlm.errors import InputError
 from memlm.records import SourceProblem, SourceText, Split
 
 if TYPE_CHECKING:
@@ -47,7 +54,11 @@ class FileMerge:
     def add(self, found: SourceText, *, split: Split | None = None) -> str:
         """Store one text if it is new or changed; return its document id."""
         fields = json.dumps(dict(found.fields), ensure_ascii=False, sort_keys=True, default=str)
-        content = hash_content(found.text, found.label, fields, split)
+        if found.blocks is None:
+            content = hash_content(found.text, found.label, fields, split)
+            characters = len(found.text)
+        else:
+            content, characters = hash_long_content(found.blocks, found.label, fields, split)
         identity = self._identify(found, content)
         self._store._run("INSERT OR IGNORE INTO temp.seen VALUES (?)", identity)
         position = found.position or 0
@@ -72,7 +83,9 @@ class FileMerge:
         else:
             self.counts.changed += 1
             self._delete(known[0], identity, known[1])
-        self._insert(found, identity, position, fields, content, split)
+        number = self._insert(found, identity, position, fields, content, split, characters)
+        if self._store_text(found, number) != characters:  # somebody writes to the file
+            raise InputError("not_readable", path=self._path)
         return identity
 
     def reject(self, problem: SourceProblem) -> None:
@@ -126,7 +139,8 @@ class FileMerge:
         fields: str,
         content: str,
         split: Split | None,
-    ) -> None:
+        characters: int,
+    ) -> int:
         cursor = self._store._run(
             "INSERT INTO documents (id, root, path, position, label, fields, split, content,"
             " characters, member) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -138,15 +152,21 @@ class FileMerge:
             fields,
             split,
             content,
-            len(found.text),
+            characters,
             found.member,
         )
-        for part, start in enumerate(range(0, len(found.text), PART_CHARACTERS)):
-            text = found.text[start : start + PART_CHARACTERS]
-            self._store._run(
-                "INSERT INTO text_parts VALUES (?, ?, ?)", cursor.lastrowid, part, text
-            )
         self._digest_change += digest_share(identity, content)
+        return cast(int, cursor.lastrowid)
+
+    def _store_text(self, found: SourceText, number: int) -> int:
+        """Store the text of a document in parts; return its code points."""
+        part = stored = 0
+        for block in (found.text,) if found.blocks is None else found.blocks():
+            for start in range(0, len(block), PART_CHARACTERS):
+                text = block[start : start + PART_CHARACTERS]
+                self._store._run("INSERT INTO text_parts VALUES (?, ?, ?)", number, part, text)
+                part, stored = part + 1, stored + len(text)
+        return stored
 
     def _delete(self, number: int, identity: str, content: str) -> None:
         self._store._run("DELETE FROM text_parts WHERE document=?", number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,9 @@ def place_name(
     root: str, is_folder: bool, path: str, position: int | None, member: str = ""
 ) -> str:
     """Return where something lies as people name it: `notes/monday.txt`, `a.zip/train.csv:12`."""
-    name = f"{root}/{path}" if is_folder else root
+    is_page = "://" in path  # no path of a file has two slashes in a row
+    name = f"{root}/{path}" if is_folder and not is_page else root
+    name = path if is_page else name
     if member:
         name = f"{name}/{member}"
     return f"{name}:{position}" if position else name
@@ -36,13 +39,33 @@ def hash_content(text: str, label: str | None, fields: str, split: str | None) -
     return hash_parts(text, label or "", str(label is None), fields, split or "")
 
 
+def hash_long_content(
+    blocks: Callable[[], Iterable[str]], label: str | None, fields: str, split: str | None
+) -> tuple[str, int]:
+    """Return what `hash_content` gives for the blocks joined, and the code points of them all."""
+    size = characters = 0
+    for block in blocks():
+        size, characters = size + len(block.encode("utf-8")), characters + len(block)
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(size.to_bytes(8, "big"))
+    for block in blocks():
+        digest.update(block.encode("utf-8"))
+    for part in (label or "", str(label is None), fields, split or ""):
+        _add_part(digest, part)
+    return digest.hexdigest(), characters
+
+
 def hash_parts(*parts: str) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
-        data = part.encode("utf-8", "surrogatepass")
-        digest.update(len(data).to_bytes(8, "big"))
-        digest.update(data)
+        _add_part(digest, part)
     return digest.hexdigest()
+
+
+def _add_part(digest: hashlib.blake2b, part: str) -> None:
+    data = part.encode("utf-8", "surrogatepass")
+    digest.update(len(data).to_bytes(8, "big"))
+    digest.update(data)
 
 
 def digest_share(identity: str, content: str) -> int:

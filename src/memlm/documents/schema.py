@@ -23,6 +23,9 @@ CREATE TABLE IF NOT EXISTS roots (
 CREATE TABLE IF NOT EXISTS files (
     root INTEGER NOT NULL, path TEXT NOT NULL, bytes_hash TEXT NOT NULL, reading TEXT NOT NULL,
     PRIMARY KEY (root, path));
+CREATE TABLE IF NOT EXISTS pages (
+    root INTEGER NOT NULL, path TEXT NOT NULL, etag TEXT NOT NULL, last_modified TEXT NOT NULL,
+    PRIMARY KEY (root, path));
 CREATE TABLE IF NOT EXISTS documents (
     number INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, root INTEGER NOT NULL, path TEXT NOT NULL,
     position INTEGER NOT NULL, label TEXT, fields TEXT NOT NULL, split TEXT, content TEXT NOT NULL,

@@ -64,6 +64,15 @@ class DocumentStore:
         """Give the source at this absolute path a number."""
         return self._add_root(root_name(path), self._hash_path(path, is_folder), is_folder)
 
+    def find_address(self, address: str) -> Root | None:
+        """Return the root that is this web address, if it was collected before."""
+        return self._find_root(hash_parts(self._salt(), "address", address))
+
+    def add_address(self, address: str) -> Root:
+        """Give a web address a number; its pages are its files, each under its own address."""
+        place = hash_parts(self._salt(), "address", address)
+        return self._add_root(address, place, is_folder=True)
+
     def memory_root(self) -> Root:
         """Return the root of the texts that were handed over in Python: it lies nowhere."""
         place = hash_parts(self._salt(), "memory")
@@ -109,6 +118,28 @@ class DocumentStore:
         )
         return next(rows, None) is not None
 
+    def page_marks(self, root: Root, *, reading: str) -> dict[str, tuple[str, str]]:
+        """Return (ETag, Last-Modified) of each page of a root that gave documents.
+
+        Empty where the server gave none, or the page was read with other options.
+        """
+        marks = dict.fromkeys(self.paths_of(root), ("", ""))
+        for path, etag, last_modified in self._rows(
+            "SELECT p.path, p.etag, p.last_modified FROM pages p"
+            " JOIN files f ON f.root = p.root AND f.path = p.path"
+            " WHERE p.root = ? AND f.reading = ?",
+            root.number,
+            reading,
+        ):
+            if path in marks:
+                marks[path] = etag, last_modified
+        return marks
+
+    def mark_page(self, root: Root, path: str, *, etag: str, last_modified: str) -> None:
+        """Keep what a server said of a page, to ask it next time whether the page has changed."""
+        sql = "INSERT OR REPLACE INTO pages VALUES (?, ?, ?, ?)"
+        self._run(sql, root.number, path, etag, last_modified)
+
     # -- documents ------------------------------------------------------------------------------
 
     @contextmanager
@@ -137,6 +168,34 @@ class DocumentStore:
             self._connection.rollback()
             raise
 
+    def remove_files(self, root: Root, paths: Iterable[str]) -> int:
+        """Remove files with all their documents, in one transaction; return how many those were."""
+        removed = 0
+        self._run("BEGIN IMMEDIATE")
+        try:
+            for path in paths:
+                merge = FileMerge(self, root, path)  # which forgets what was rejected too
+                merge.finish(keeps_others=False)
+                removed += merge.counts.removed
+                for table in ("files", "pages"):
+                    self._run(f"DELETE FROM {table} WHERE root=? AND path=?", root.number, path)
+            self._run("COMMIT")
+        except BaseException:
+            self._connection.rollback()
+            raise
+        return removed
+
+    def forget_rejected(self, root: Root, path: str) -> None:
+        """No longer list what could not be read of a file that is gone."""
+        self._run("DELETE FROM rejected WHERE root=? AND path=?", root.number, path)
+
+    def write_compact(self, path: Path) -> None:
+        """Write all of this to a new file that has no trace of what was deleted.
+
+        SQLite's own VACUUM writes its copy where the system keeps temporary files; this does not.
+        """
+        self._run("VACUUM INTO ?", str(path))
+
     def count(self) -> int:
         """Return the number of documents."""
         return int(self._value("SELECT COUNT(*) FROM documents") or 0)
@@ -145,6 +204,15 @@ class DocumentStore:
         """Return the number of documents that came from one file."""
         sql = "SELECT COUNT(*) FROM documents WHERE root=? AND path=?"
         return int(self._value(sql, root.number, path) or 0)
+
+    def count_below(self, root: Root, prefix: str) -> int:
+        """Return the number of documents of a root whose paths begin with `prefix`."""
+        sql = "SELECT COUNT(*) FROM documents WHERE root=? AND substr(path, 1, ?) = ?"
+        return int(self._value(sql, root.number, len(prefix), prefix) or 0)
+
+    def ids(self) -> Iterator[str]:
+        """Yield the id of every document."""
+        yield from (identity for (identity,) in self._rows("SELECT id FROM documents"))
 
     def characters(self) -> int:
         """Return the code points of all documents together."""
@@ -237,6 +305,11 @@ class DocumentStore:
     def paths_of(self, root: Root) -> set[str]:
         """Return the paths of all files of a root that gave documents."""
         sql = "SELECT DISTINCT path FROM documents WHERE root=?"
+        return {path for (path,) in self._rows(sql, root.number)}
+
+    def rejected_paths_of(self, root: Root) -> set[str]:
+        """Return the paths of all files of a root of which something could not be read."""
+        sql = "SELECT DISTINCT path FROM rejected WHERE root=?"
         return {path for (path,) in self._rows(sql, root.number)}
 
     def rejected_in_file(self, root: Root, path: str) -> list[Rejected]:

@@ -1,6 +1,7 @@
 """One training in its folder: planned, run, checkpointed, and finished as a model.
 
 models/<name>/  config.json  model.safetensors  tokenizer.json   the model
+                documents.bin  ids of the documents that it learned from
                 run.json     what it was made from, the plan, how it ended
                 steps.jsonl  losses as they fell (nothing in it depends on the clock)
                 checkpoints/ until it is finished
@@ -40,7 +41,7 @@ from memlm.train.loop import Step, Training, train_steps
 from memlm.train.plan import DataFacts, TrainPlan, make_plan
 from memlm.train.validation import HeldOutLoss, HeldOutText
 
-MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json")
+MODEL_FILES = ("config.json", "documents.bin", "model.safetensors", "tokenizer.json")
 _MOST_CLOSING_TOKENS = 1_000_000
 _CLEARLY_BETTER = 0.995
 _LOGGED_STEPS = 200
@@ -196,6 +197,8 @@ class TrainingRun:
         with new_file(self.folder / "model.safetensors") as temporary:
             save_file({name: value.cpu() for name, value in weights.items()}, temporary)
         write_json(self.folder / "config.json", self.plan.network.to_json())
+        with new_file(self.folder / "documents.bin") as temporary:
+            learned_documents(self.store).tofile(temporary)
 
 
 def start_run(
@@ -289,6 +292,12 @@ def _label_bias(store: TokenStore) -> npt.NDArray[np.float32]:
     bias = np.log(np.divide(smoothed, overall, out=np.ones_like(smoothed), where=overall > 0))
     bias[:, 0] = 0.0  # no label: nothing is known
     return bias.astype(np.float32)
+
+
+def learned_documents(store: TokenStore) -> npt.NDArray[np.uint64]:
+    """Return the ids (8 bytes each, sorted) of all documents that a training learns from."""
+    numbers = np.unique(store.units_of("train")["document"])
+    return np.sort(np.array([int(store.document_ids[n], 16) for n in numbers], dtype="<u8"))
 
 
 def tokens_hash(store: TokenStore) -> str:

@@ -1,0 +1,76 @@
+"""Which pages does a sitemap or a feed list? Its XML is read by expat, and declares no entities."""
+
+from __future__ import annotations
+
+from urllib.parse import urljoin
+from xml.parsers import expat
+
+from memlm.collect.fetching import clean_address
+from memlm.errors import InputError
+
+LISTS = ("urlset", "sitemapindex", "rss", "feed", "rdf")
+
+
+class ListReader:
+    """Reads the addresses out of a sitemap, a sitemap index, an RSS or an Atom feed."""
+
+    def __init__(self, address: str) -> None:
+        self.pages: list[str] = []
+        self.lists: list[str] = []
+        self.root = ""
+        self._address, self._names = address, [""]
+        self._words: list[str] | None = None
+
+    def is_list(self, head: bytes) -> bool:
+        """Say whether XML that begins so is one of these."""
+        try:
+            self._parser().Parse(head, False)
+        except (expat.ExpatError, InputError):
+            return False
+        return self.root in LISTS
+
+    def read(self, body: bytes) -> None:
+        """Fill `pages` and `lists`; InputError for XML that is not sound or declares entities."""
+        try:
+            self._parser().Parse(body, True)
+        except expat.ExpatError as error:
+            raise InputError("sitemap_bad", address=self._address) from error
+
+    def _parser(self) -> expat.XMLParserType:
+        parser = expat.ParserCreate()
+        parser.StartDoctypeDeclHandler = self._refuse
+        parser.StartElementHandler = self._open
+        parser.EndElementHandler = self._close
+        parser.CharacterDataHandler = self._hear
+        return parser
+
+    def _refuse(self, *_: object) -> None:
+        # Entities are declared there, and no sitemap needs any.
+        raise InputError("sitemap_bad", address=self._address)
+
+    def _open(self, name: str, attributes: dict[str, str]) -> None:
+        local, parent = name.rpartition(":")[2].lower(), self._names[-1]
+        self.root = self.root or local
+        self._names.append(local)
+        if (parent, local) in (("url", "loc"), ("sitemap", "loc"), ("item", "link")):
+            self._words = []
+        is_page = attributes.get("rel", "alternate") == "alternate" and "href" in attributes
+        if (parent, local) == ("entry", "link") and is_page:
+            self._add(self.pages, attributes["href"])
+
+    def _hear(self, words: str) -> None:
+        if self._words is not None:
+            self._words.append(words)
+
+    def _close(self, name: str) -> None:
+        self._names.pop()
+        if self._words is not None:
+            self._add(self.lists if self._names[-1] == "sitemap" else self.pages, self._words)
+            self._words = None
+
+    def _add(self, found: list[str], words: str | list[str]) -> None:
+        address = urljoin(self._address, "".join(words).strip())
+        try:
+            found.append(clean_address(address))
+        except InputError:
+            found.append(address)  # it will be refused by name when its turn comes
