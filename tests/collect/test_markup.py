@@ -121,6 +121,12 @@ def test_few_damaged_bytes_are_said_and_the_rest_is_read(read_bytes: ReadBytes) 
     assert CHINESE[1] in found.text
 
 
+def test_zero_byte_in_a_page_is_said_and_the_rest_is_read(read_bytes: ReadBytes) -> None:
+    found = read_bytes("a.html", page(*STORY).replace("oil", "o\0il", 1).encode())
+    assert found.notes == ("page_damaged",)
+    assert STORY[0] in found.text
+
+
 def test_server_may_name_the_encoding() -> None:
     data = page(*CHINESE).encode("gb18030")
     parsed = extract_page_apart(data, Reading(config=CollectConfig()), name="a", charset="gb2312")

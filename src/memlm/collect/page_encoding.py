@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from memlm.errors import ConfigError, InputError
 
@@ -31,6 +31,7 @@ _AS_BROWSERS_DO = {
 }  # fmt: skip
 _OF_SEVEN_BITS = ("iso2022", "hz")
 _SAMPLE_BYTES = 20_000
+_MOST_NULLS = 0.01
 _MOST_BAD = 0.001
 
 
@@ -55,6 +56,15 @@ def decode_page(
 
     Raises InputError where the bytes are no text, or not in the encoding wished for.
     """
+    found = _find(data, name, wish, charset)
+    nulls = found.text.count("\0")
+    if nulls > _MOST_NULLS * len(found.text):
+        raise InputError("not_text", path=name)
+    text = found.text.replace("\0", "\ufffd")
+    return replace(found, text=text, bad_bytes=found.bad_bytes + nulls)
+
+
+def _find(data: bytes, name: str, wish: str | None, charset: str | None) -> DecodedPage:
     for mark, encoding in _MARKS:
         if data.startswith(mark) and wish is None:
             return _decode_marked(data.removeprefix(mark), encoding)
@@ -66,8 +76,6 @@ def decode_page(
         if _codec(claim).startswith(_OF_SEVEN_BITS) and (text := _decode(data, _codec(claim))):
             return DecodedPage(text, _codec(claim))
     text = _decode(data, "utf-8")
-    if b"\0" in data:
-        raise InputError("not_text", path=name)
     if text is not None:
         lies = not text.isascii() and claims and all(_codec(one) != "utf-8" for one in claims)
         return DecodedPage(text, "utf-8", claimed=claims[0] if lies else None)
