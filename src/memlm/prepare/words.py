@@ -11,10 +11,11 @@ from collections.abc import Iterator
 
 from memlm.runtime import require_package
 
-_HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
+HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
+"""The hanzi of Unicode, as they stand between the brackets of a regular expression."""
 _PIECE = re.compile(
-    rf"[{_HAN}]+"
-    rf"| ?[^\W\d_{_HAN}]+(?:['’][^\W\d_{_HAN}]+)*"  # letters, with apostrophes inside
+    rf"[{HAN}]+"
+    rf"| ?[^\W\d_{HAN}]+(?:['’][^\W\d_{HAN}]+)*"  # letters, with apostrophes inside
     r"| ?\d+"
     r"|\n"
     r"|[^\S\n]+(?=\S)(?<! )"  # tabs and wide spaces
@@ -23,7 +24,7 @@ _PIECE = re.compile(
     r"|[^\S\n]+"
     r"|."
 )
-_IS_HAN = re.compile(rf"[{_HAN}]")
+_IS_HAN = re.compile(rf"[{HAN}]")
 
 
 def split_words(text: str) -> Iterator[str]:
