@@ -98,13 +98,16 @@ def _parts(
             )
         rows.append(row)
     table = np.array(rows)
+    count = int(table[:, 4].sum())
     figures = [("parts of speech", 0)] + ([("lemmas", 2)] if bank == "en_ewt" else [])
     for figure, first in figures:
         for way, column in (("memlm", first), ("library alone", first + 1)):
             pair = table[:, [column, 4]]
-            yield {"figure": f"{figure}, {bank} {half}", "way": way, "n": int(table[:, 4].sum())} | (
-                _with_interval(pair, lambda row: row[0] / row[1])
-            )
+            yield {
+                "figure": f"{figure}, {bank} {half}",
+                "way": way,
+                "n": count,
+            } | (_with_interval(pair, lambda row: row[0] / row[1]))
 
 
 def _read_conllu(path: Path) -> Iterator[Sentence]:

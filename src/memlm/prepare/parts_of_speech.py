@@ -2,9 +2,10 @@
 
 Chinese is cut and tagged by jieba's dictionary and hidden Markov model (`rjieba`), English by
 HanTa, which finds the tag of a word it has never seen in its ending (Wartena, "The Hanover
-Tagger", 2023), and the lemma with it. Each run of a script goes to its own library. Their tags, of
-two different sets, become the 17 universal ones (Nivre et al. 2020) by `parts_of_speech.toml` and
-by a few rules of this file, for what a table cannot know: whether *have* helps another verb.
+Tagger", 2023), and the lemma with it. Each run of a script goes to its own library, and other
+scripts to none: their words are X. The tags, of two different sets, become the 17 universal ones
+(Nivre et al. 2020) by `parts_of_speech.toml` and by a few rules of this file, for what no table
+can know: whether *have* helps another verb.
 
 HanTa keeps its English model as a pickle in its own wheel, and reading it is running it. It is code
 of a package that was installed, trusted as its `.py` files are, and found by name beside them; no
@@ -30,10 +31,11 @@ PARTS = (
     "PART", "INTJ", "PUNCT", "SYM", "X",
 )  # fmt: skip
 """The universal parts of speech, as a reader would list them."""
-WordLanguage = Literal["en", "zh"]
+WordLanguage = Literal["en", "zh", "other"]
 
 _RUN = re.compile(rf"[{HAN}〇○]+|[^{HAN}〇○\s][^{HAN}〇○]*")
 _IS_HAN = re.compile(rf"[{HAN}〇○]")
+_IS_LATIN = re.compile(r"[A-Za-zÀ-ÖØ-öø-ɏ]")
 _ENGLISH = re.compile(
     r"(?:https?://|www\.)\S+|\S+@\S+\.\w+"
     r"|n['’]t\b|['’](?:s|re|ve|ll|d|m)\b"
@@ -70,7 +72,7 @@ class Word:
     lemma: str
     """The form that stands in a dictionary, in small letters: *go* for *Went*; Chinese as it is."""
     language: WordLanguage
-    """Whose library read it: zh where it is of hanzi, else en."""
+    """zh where it is of hanzi, en where of Latin letters; signs and numbers as what they follow."""
 
 
 def tag_words(text: str) -> Iterator[Word]:
@@ -81,13 +83,20 @@ def tag_words(text: str) -> Iterator[Word]:
     >>> [(word.lemma, word.part) for word in tag_words("The cats slept.")][1]
     ('cat', 'NOUN')
     """
+    language: WordLanguage = "en"
     for match in _RUN.finditer(text):
         run = match.group()
         if _IS_HAN.match(run):
+            language = "zh"
             yield from _tag_run_of_hanzi(run)
-            continue
-        for sentence in _sentences(run):
-            yield from tag_english(sentence)
+        elif _IS_LATIN.search(run):
+            language = "en"
+            for sentence in _sentences(run):
+                yield from tag_english(sentence)
+        else:  # signs and numbers belong to the words before them
+            for token in cut_english(run):
+                part = "NUM" if _NUMBER.fullmatch(token) else _sign(token)
+                yield Word(token, part or "X", token.lower(), language if part else "other")
 
 
 def tag_english(tokens: Sequence[str]) -> list[Word]:
@@ -202,7 +211,7 @@ def _lemma(token: str, tag: str, part: str) -> str:
 
 @lru_cache(maxsize=1 << 16)
 def _common_lemma(word: str, tag: str) -> str:
-    return str(_hanta().analyze(word, pos=tag)[0])
+    return str(_hanta().analyze(word, pos=tag)[0]).lower()
 
 
 def _english_parts(tokens: Sequence[str], tags: Sequence[str]) -> list[str]:
