@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from memlm import documents
 from memlm.documents import DocumentStore, MergeCounts, Root
 from memlm.errors import CorruptArtefactError, InputError, ResourceError
 from memlm.records import SourceProblem, SourceText, Split
@@ -192,7 +191,7 @@ def test_document_comes_back_as_it_was_stored(store: DocumentStore, root: Root) 
 def test_long_text_is_stored_in_parts(
     store: DocumentStore, root: Root, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(documents, "PART_CHARACTERS", 7)
+    monkeypatch.setattr("memlm.documents.merge.PART_CHARACTERS", 7)
     text = "灯火阑珊处 and all that 😀"
     merge(store, root, [text])
     assert [document.text for document in store] == [text]

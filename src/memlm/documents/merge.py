@@ -1,0 +1,144 @@
+"""One file being read into the documents: what is new, changed or gone, by its place."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from memlm.documents.places import Root, digest_share, hash_content, hash_parts
+from memlm.records import SourceProblem, SourceText, Split
+
+if TYPE_CHECKING:
+    from memlm.documents.store import DocumentStore
+
+PART_CHARACTERS = 1 << 26
+"""SQLite takes at most 10^9 bytes a value; longer texts lie in several parts."""
+_DIGEST_MODULUS = 1 << 128
+
+
+@dataclass
+class MergeCounts:
+    """What merging one file changed, in documents."""
+
+    added: int = 0
+    unchanged: int = 0
+    changed: int = 0
+    removed: int = 0
+
+
+class FileMerge:
+    """One file being read into the store; made by `DocumentStore.merging`."""
+
+    def __init__(self, store: DocumentStore, root: Root, path: str) -> None:
+        self._store, self._root, self._path = store, root, path
+        self.counts = MergeCounts()
+        self._digest_change = 0
+        for table in ("seen (id TEXT PRIMARY KEY)", "row_keys (key TEXT PRIMARY KEY, n INTEGER)"):
+            store._run(f"CREATE TEMP TABLE IF NOT EXISTS {table}")
+        store._run("CREATE TEMP TABLE IF NOT EXISTS new_positions (position INTEGER PRIMARY KEY)")
+        for name in ("seen", "row_keys", "new_positions"):
+            store._run(f"DELETE FROM temp.{name}")
+        store._run("DELETE FROM rejected WHERE root=? AND path=?", root.number, path)
+
+    def add(self, found: SourceText, *, split: Split | None = None) -> str:
+        """Store one text if it is new or changed; return its document id."""
+        fields = json.dumps(dict(found.fields), ensure_ascii=False, sort_keys=True, default=str)
+        content = hash_content(found.text, found.label, fields, split)
+        identity = self._identify(found, content)
+        self._store._run("INSERT OR IGNORE INTO temp.seen VALUES (?)", identity)
+        position = found.position or 0
+        known = next(
+            self._store._rows(
+                "SELECT number, content, position FROM documents WHERE id=?", identity
+            ),
+            None,
+        )
+        if known is not None and known[1] == content:
+            self.counts.unchanged += 1
+            if known[2] != position:  # rows above it came or went
+                self._store._run(
+                    "UPDATE documents SET position=? WHERE number=?", position, known[0]
+                )
+            return identity
+        if known is None:
+            self.counts.added += 1
+            self._store._run("INSERT OR IGNORE INTO temp.new_positions VALUES (?)", position)
+        else:
+            self.counts.changed += 1
+            self._delete(known[0], identity, known[1])
+        self._insert(found, identity, position, fields, content, split)
+        return identity
+
+    def reject(self, problem: SourceProblem) -> None:
+        """Note a row that could not be read, so that it can be listed now and later."""
+        self._store._reject(self._root, self._path, problem)
+
+    def finish(self, *, keeps_others: bool) -> None:
+        """Remove what the file no longer holds, and bring the digest up to date."""
+        if not keeps_others:
+            self._remove_unseen()
+        old = int(self._store._value("SELECT value FROM meta WHERE key=?", "digest"), 16)
+        new = (old + self._digest_change) % _DIGEST_MODULUS
+        self._store._run("UPDATE meta SET value=? WHERE key=?", f"{new:x}", "digest")
+
+    def _remove_unseen(self) -> None:
+        gone = list(
+            self._store._rows(
+                "SELECT number, id, content, position IN (SELECT position FROM temp.new_positions)"
+                " FROM documents WHERE root=? AND path=? AND id NOT IN (SELECT id FROM temp.seen)",
+                self._root.number,
+                self._path,
+            )
+        )
+        for number, identity, content, is_replaced in gone:
+            self._delete(number, identity, content)
+            # A row without a key of its own changes its id when it is edited: still one change.
+            self.counts.changed += is_replaced
+            self.counts.added -= is_replaced
+            self.counts.removed += 1 - is_replaced
+
+    def _identify(self, found: SourceText, content: str) -> str:
+        key = ""
+        if found.position is not None:
+            key = f"key:{found.key}" if found.key is not None else f"content:{content}"
+        occurrence = self._store._value(
+            "INSERT INTO temp.row_keys VALUES (?, 1)"
+            " ON CONFLICT (key) DO UPDATE SET n = n + 1 RETURNING n",
+            key,
+        )
+        return hash_parts(str(self._root.number), self._path, key, str(occurrence))[:16]
+
+    def _insert(
+        self,
+        found: SourceText,
+        identity: str,
+        position: int,
+        fields: str,
+        content: str,
+        split: Split | None,
+    ) -> None:
+        cursor = self._store._run(
+            "INSERT INTO documents (id, root, path, position, label, fields, split, content,"
+            " characters) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            identity,
+            self._root.number,
+            self._path,
+            position,
+            found.label,
+            fields,
+            split,
+            content,
+            len(found.text),
+        )
+        for part, start in enumerate(range(0, len(found.text), PART_CHARACTERS)):
+            text = found.text[start : start + PART_CHARACTERS]
+            self._store._run(
+                "INSERT INTO text_parts VALUES (?, ?, ?)", cursor.lastrowid, part, text
+            )
+        self._digest_change += digest_share(identity, content)
+
+    def _delete(self, number: int, identity: str, content: str) -> None:
+        self._store._run("DELETE FROM text_parts WHERE document=?", number)
+        self._store._run("DELETE FROM documents WHERE number=?", number)
+        self._digest_change -= digest_share(identity, content)
