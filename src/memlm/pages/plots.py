@@ -43,6 +43,10 @@ def histogram(bins: Sequence[tuple[int, int, int]], *, x_label: str, y_label: st
         )
         if at % every == 0:
             parts.append(_text(x, _TOP + _PLOT_HEIGHT + 16, short_number(low), "middle"))
+    if bins and len(bins) % every == 0:
+        parts.append(
+            _text(_WIDTH - _RIGHT, _TOP + _PLOT_HEIGHT + 16, short_number(bins[-1][1]), "middle")
+        )
     return _svg(parts, x_label, y_label)
 
 
@@ -89,13 +93,13 @@ def _words_at(
 ) -> Iterator[str]:
     taken: list[tuple[float, float, float]] = []
     for x, y, word in names:
-        left, base = x_of(x) + 6, y_of(y) - 4
+        left, base = x_of(x) + 6, max(y_of(y) - 3, _TOP + 8)
         right = left + _CHARACTER_WIDTH * sum(2 if c > "\u2e80" else 1 for c in word)
         is_free = all(
             right < other_left or left > other_right or abs(base - other_base) > 13
             for other_left, other_right, other_base in taken
         )
-        if is_free and right < _WIDTH and base > _TOP:
+        if is_free and right < _WIDTH:
             taken.append((left, right, base))
             yield _text(left, base, word, "start", kind="name")
 

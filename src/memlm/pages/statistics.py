@@ -12,7 +12,7 @@ from memlm.messages import find, join, render
 from memlm.pages.page import render_page
 from memlm.pages.plots import Plot, histogram, power_law_plot
 
-_SHOWN_WORDS, _SHOWN_LABELS, _SHOWN_LANGUAGES = 20, 20, 12
+_SHOWN_WORDS, _SHOWN_LABELS = 20, 20
 _NAMED_RANKS = (1, 2, 3, 5, 8, 13, 20, 30)
 _NOTICED = 0.01
 Found = Mapping[str, Any]  # Any: JSON
@@ -33,7 +33,7 @@ def statistics_page(found: Found, *, name: str) -> str:
         ),
         lengths_sentence=lengths_sentence(found),
         scripts=named("script", found["characters_by_script"]),
-        languages=named("language_name", found["languages"])[:_SHOWN_LANGUAGES],
+        languages=language_rows(found),
         labels=labels[:_SHOWN_LABELS],
         more_labels=max(0, len(labels) - _SHOWN_LABELS),
         word_groups=[_word_group(*pair) for pair in noticed_groups(found)],
@@ -44,7 +44,7 @@ def statistics_page(found: Found, *, name: str) -> str:
         heaps_plot=_law_plot(found["heaps"], "statistics.running_words", "statistics.different"),
         heaps_sentence=law_sentence("heaps", found["heaps"]),
         duplicates=duplicate_sentences(found),
-        personal=named("personal_data", found["personal_data"] or {}),
+        personal=named("personal", found["personal_data"] or {}),
         left_out=left_out(found),
     )
 
@@ -68,6 +68,17 @@ def overview(found: Found) -> list[tuple[str, str]]:
 def named(table: str, counts: Mapping[str, int]) -> list[tuple[str, int]]:
     """Return counts with the names that `messages` has for their keys, or the keys."""
     return [(find(f"{table}.{key}") or key, number) for key, number in counts.items()]
+
+
+def language_rows(found: Found) -> list[tuple[str, int]]:
+    """Return the documents of each language; those of few, which are often misread, as one row."""
+    least = _NOTICED * sum(found["languages"].values())
+    rare = [number for number in found["languages"].values() if number < least]
+    kept = {code: number for code, number in found["languages"].items() if number >= least}
+    rows = named("language_name", kept)
+    if rare:
+        rows.append((render("statistics.rare_languages", count=len(rare)), sum(rare)))
+    return rows
 
 
 def noticed_groups(found: Found) -> list[tuple[str, Found]]:
