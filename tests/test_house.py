@@ -22,7 +22,7 @@ from memlm.messages import LANGUAGES, Language, catalogue
 SOURCE = Path(memlm.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "base"}
-HEAVY = ("torch", "transformers", "tokenizers", "rjieba", "numba")
+HEAVY = ("torch", "transformers", "tokenizers", "rjieba", "numba", "HanTa", "jinja2", "matplotlib")
 ERROR_CLASSES = {
     name
     for name, found in vars(errors).items()

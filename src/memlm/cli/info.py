@@ -75,6 +75,9 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str, str, str, str]]:  # Any
         part = found["index"]
         held = render("info.segments", count=part["segments"])
         rows.append(("index", held, origin, _state(part), _size(part["bytes"])))
+    if "statistics_page" in found:
+        part = found["statistics_page"]
+        rows.append(("statistics.html", "", origin, _state(part), _size(part["bytes"])))
     for part in found["prepared"]:
         held = render("info.tokens", **part["tokens"], vocabulary=part["vocabulary_size"])
         name = f"prepared/{part['tokenizer']}"

@@ -61,7 +61,7 @@ def _print_counts(key: str, rows: Sequence[tuple[str, int]]) -> None:
 
 def _print_words(kind: str, group: Found) -> None:
     print_wrapped(word_group_sentence(kind, group))
-    columns = ["commonest_words", "times", "without_short", "times"]
+    columns = ["commonest_words", "number", "without_short", "number"]
     pairs = zip_longest(
         group["common"][:_SHOWN_WORDS],
         group["common_without_stop_words"][:_SHOWN_WORDS],

@@ -19,7 +19,7 @@ from memlm.messages import render
 _WIDE = "\u2e80-\uffef"
 # A word, or one wide character, with the signs that may not be cut off from it.
 _UNBROKEN = re.compile(rf"[（“‘《]*(?:[^\s{_WIDE}]+|\S)[，。、；：！？）”’》]*\s*")
-_INDENT, _GAP = "  ", 2
+_INDENT, _GAP, _NARROWEST = "  ", 2, 12
 
 
 def print_table(
@@ -27,23 +27,43 @@ def print_table(
 ) -> None:
     """Print rows below their column titles; `numbers` are the columns that stand to the right."""
     cells = [[visible(cell) for cell in row] for row in rows]
-    widths = [max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)]
-    if sum(widths) + _GAP * (len(widths) - 1) > out.width:
+    widths = _fitted([list(column) for column in zip(columns, *cells, strict=True)])
+    if widths is None:
         for row in cells:
             _print_stacked(columns, row)
         return
-    table = Table(
-        box=None,
-        pad_edge=False,
-        padding=(0, _GAP, 0, 0),
-        header_style="bold",
-        show_header=any(columns),
-    )
-    for at, column in enumerate(columns):
-        table.add_column(column, justify="right" if at in numbers else "left", no_wrap=True)
+    table = Table.grid(padding=(0, _GAP, 0, 0))
+    for at in range(len(columns)):
+        table.add_column(justify="right" if at in numbers else "left", no_wrap=True)
+    if any(columns):
+        table.add_row(*_folded(columns, widths, "bold"))
     for row in cells:
-        table.add_row(*map(Text, row))
+        table.add_row(*_folded(row, widths))
     out.print(table)
+
+
+def _fitted(columns: Sequence[Sequence[str]]) -> list[int] | None:
+    """Return how wide each column may be, the widest folded first; None where nothing helps."""
+    widths = [max(map(cell_len, column)) for column in columns]
+    least = [
+        max(min(width, _NARROWEST), *map(_longest_piece, column))
+        for width, column in zip(widths, columns, strict=True)
+    ]
+    while (excess := sum(widths) + _GAP * (len(widths) - 1) - out.width) > 0:
+        at = max(range(len(widths)), key=lambda one: (widths[one] > least[one], widths[one]))
+        if widths[at] == least[at]:
+            return None
+        widths[at] = max(least[at], widths[at] - excess)
+    return widths
+
+
+def _folded(row: Sequence[str], widths: Sequence[int], style: str = "") -> list[Text]:
+    pairs = zip(row, widths, strict=True)
+    return [Text("\n".join(wrap(cell, width)), style=style) for cell, width in pairs]
+
+
+def _longest_piece(cell: str) -> int:
+    return max((cell_len(piece.rstrip()) for piece in _UNBROKEN.findall(cell)), default=0)
 
 
 def print_wrapped(text: str, *, indent: str = "", style: str = "") -> None:

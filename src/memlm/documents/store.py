@@ -31,7 +31,10 @@ class DocumentStore:
 
     def __enter__(self) -> Self:
         with database_errors(self.path):
-            self._connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
+            # One thread at a time, though not always the same: `tokenizers` reads texts on its own.
+            self._connection = sqlite3.connect(
+                self.path, timeout=30, isolation_level=None, check_same_thread=False
+            )
         try:
             self._set_up()
         except BaseException:

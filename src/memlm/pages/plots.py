@@ -123,7 +123,8 @@ def _fitted_line(
 
 
 def _log_scale(values: Sequence[float], start: float, end: float) -> Callable[[float], float]:
-    low, high = math.log10(max(1, min(values))), math.log10(max(2, *values, 2))
+    low, high = math.log10(max(1, min(values))), math.log10(max(1, *values))
+    high = high if high > low else low + 1
     return lambda value: start + (math.log10(value) - low) / (high - low) * (end - start)
 
 

@@ -63,7 +63,7 @@ class CharacterCounts:
         for code in np.flatnonzero(self._counts):
             script = _script(chr(code))
             scripts[script] = scripts.get(script, 0) + int(self._counts[code])
-        return dict(sorted(scripts.items(), key=lambda pair: -pair[1]))
+        return dict(sorted(scripts.items(), key=lambda pair: (-pair[1], pair[0])))
 
     def _count(self) -> None:
         if not self._waiting:

@@ -33,7 +33,7 @@ PARTS = (
 """The universal parts of speech, as a reader would list them."""
 WordLanguage = Literal["en", "zh", "other"]
 
-_RUN = re.compile(rf"[{HAN}〇○]+|[^{HAN}〇○\s][^{HAN}〇○]*")
+_RUN = re.compile(rf"[{HAN}〇○]+|[，。、；：？！（）《》「」『』【】]+|[^{HAN}〇○\s][^{HAN}〇○]*")
 _IS_HAN = re.compile(rf"[{HAN}〇○]")
 _IS_LATIN = re.compile(r"[A-Za-zÀ-ÖØ-öø-ɏ]")
 _ENGLISH = re.compile(

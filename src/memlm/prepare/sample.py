@@ -62,7 +62,7 @@ def passages(text: str) -> Iterator[tuple[int, int]]:
     while start < len(text):
         end = min(len(text), start + PASSAGE_CHARACTERS)
         if end < len(text):
-            cut = max(text.rfind(mark, start + PASSAGE_CHARACTERS // 2, end) for mark in "\n。. ")
-            end = cut + 1 if cut > 0 else end
+            places = (text.rfind(mark, start + PASSAGE_CHARACTERS // 2, end) for mark in "\n。 ")
+            end = next((place + 1 for place in places if place >= 0), end)
         yield start, end
         start = end

@@ -21,7 +21,8 @@ import numpy as np
 LIMIT = 2_000_000
 """Different words held at once: about 250 MB of memory."""
 _STEP = 10 ** (1 / 16)  # between two points of a plot
-_FIRST_HEAPS = 100
+_FIRST_HEAPS = 10
+_FIRST_IN_FIT = 100  # nearly every word of a beginning is new
 _LEAST_FOR_FIT = 8
 _RAREST_IN_FIT = 3  # the ends of Zipf's tail are steps, not a line
 
@@ -74,7 +75,7 @@ class WordCounts:
         points = list(self._growth)
         if not self.most_missed and self.total and (not points or points[-1][0] != self.total):
             points.append((self.total, len(self.counts)))
-        return _fit(points, points)
+        return _fit(points, [point for point in points if point[0] >= _FIRST_IN_FIT])
 
     def _note_growth(self) -> None:
         if not self.most_missed:
