@@ -24,7 +24,7 @@ from memlm.prepare.word_counts import PowerLaw, WordCounts
 from memlm.prepare.words import is_hanzi, words_of
 from memlm.records import Document
 
-_SAMPLED_CHARACTERS = 600_000
+_SAMPLED_CHARACTERS = 300_000
 _SAMPLED_DOCUMENTS = 5_000
 _HEAD_CHARACTERS = 1_000
 _SHOWN_WORDS, _SHOWN_LEMMAS = 30, 12
@@ -225,7 +225,7 @@ def _tag(texts: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any]]:  # Any:
 def _word_groups(words: WordCounts, languages: Counter[str], tools: Tools) -> dict[str, WordGroup]:
     spoken = [code for code, n in languages.items() if n >= _SOME_SHARE * languages.total()]
     found = {
-        "letters": tuple(sorted(code for code in spoken if code != "zh")) or ("en",),
+        "letters": tuple(sorted(set(spoken) - {"zh", "unknown"})) or ("en",),
         "hanzi": ("zh",),
     }
     groups = {
