@@ -169,8 +169,6 @@ def _chinese_in_context(word: str, part: str, before: str, after: str) -> str:
         return "SCONJ"  # UD's tag for the mark of a relative clause
     if word in ("这", "那", "此") and after in ("", "AUX", "VERB", "ADV", "PUNCT", "PART"):
         return "PRON"
-    if word in ("在", "用", "以", "于") and part in ("VERB", "ADP"):
-        return "ADP"
     return part
 
 
