@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 Split = Literal["train", "held_out"]
 SPLITS: tuple[Split, ...] = ("train", "held_out")
 SpanKind = Literal["recited", "recombined", "new"]
+PersonalKind = Literal[
+    "email",
+    "phone",
+    "ip_address",
+    "payment_card",
+    "iban",
+    "chinese_id",
+    "us_ssn",
+    "private_key",
+    "access_token",
+]
+PERSONAL_KINDS: tuple[PersonalKind, ...] = get_args(PersonalKind)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +91,28 @@ class Dropped:
     """Code of the sentence `dropped.<reason>`."""
     values: Mapping[str, object] = field(default_factory=dict)
     """The numbers that decided, and what fills in the sentence; never text of the document."""
+
+
+@dataclass(frozen=True)
+class PersonalData:
+    """Where a text holds something personal or secret; never what it is."""
+
+    kind: PersonalKind
+    start: int
+    end: int
+    """Code points of the text that was searched, end not included."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PersonalPlace:
+    """Where a collected document holds something personal or secret; never what it is."""
+
+    document_id: str
+    source: str
+    kind: PersonalKind
+    start: int
+    end: int
+    """Code points of the collected text, end not included."""
 
 
 @dataclass(frozen=True, kw_only=True)
