@@ -17,12 +17,19 @@ from memlm.documents import DocumentStore
 from memlm.errors import CorruptArtefactError, NotFoundError
 from memlm.messages import find, render
 from memlm.pages.statistics import statistics_page
+from memlm.prepare.language import language_of
+from memlm.prepare.personal import find_personal_data
 from memlm.prepare.statistics import Tools, measure_documents
+from memlm.prepare.stop_words import stop_words
 from memlm.runtime import require_package
 from memlm.storage import new_file, read_json, write_json
 from memlm.workspace import Workspace, open_workspace
 
 _FORMAT = 1  # another one when what is measured, or how, has changed
+_NEEDED = (
+    ("jinja2", "pages"), ("rjieba", "words"), ("HanTa", "words"), ("phonenumbers", "words"),
+    ("py3langid", "words"),
+)  # fmt: skip
 Json = dict[str, Any]  # Any: JSON
 
 
@@ -42,7 +49,7 @@ def survey_workspace(
     opened = workspace if isinstance(workspace, Workspace) else open_workspace(workspace)
     if not opened.documents_file.exists():
         raise NotFoundError("no_documents", path=opened.path)
-    for package, extra in (("jinja2", "pages"), ("rjieba", "words"), ("HanTa", "words")):
+    for package, extra in _NEEDED:
         require_package(package, extra=extra)  # now, not after an hour of counting
     with opened.writing(), DocumentStore(opened.documents_file) as store:
         if store.count() == 0:
@@ -62,17 +69,12 @@ def survey_workspace(
 def _measured(
     workspace: Workspace, store: DocumentStore, progress: Callable[[int, int], None]
 ) -> Json:
-    tools = _tools()
-    made_from = {
-        "documents": store.digest(),
-        "format": _FORMAT,
-        "personal_data": tools.count_personal_data is not None,
-    }
+    made_from = {"documents": store.digest(), "format": _FORMAT}
     kept = _kept(workspace.statistics_file)
     if kept.get("made_from") == made_from:
         return dict(kept["statistics"])
     total = store.characters()
-    measured = measure_documents(store, tools, progress=lambda done: progress(done, total))
+    measured = measure_documents(store, _TOOLS, progress=lambda done: progress(done, total))
     kept = {"made_from": made_from, "statistics": asdict(measured)}
     write_json(workspace.statistics_file, kept)
     return dict(json.loads(json.dumps(kept["statistics"])))  # as it will be read back
@@ -87,23 +89,8 @@ def _kept(path: Path) -> Json:
     return found if isinstance(found, dict) else {}
 
 
-def _tools() -> Tools:
-    return Tools(language_of=_language_of, stop_words=_stop_words)
-
-
-def _language_of(text: str) -> tuple[str, float]:
-    require_package("py3langid", extra="words")
-    import py3langid
-
-    code, score = py3langid.classify(text)
-    return str(code), float(score)
-
-
-def _stop_words(language: str) -> frozenset[str]:
-    require_package("stopwordsiso", extra="words")
-    import stopwordsiso
-
-    return frozenset(stopwordsiso.stopwords(language))
+def _count_personal_data(text: str) -> dict[str, int]:
+    return Counter(found.kind for found in find_personal_data(text))
 
 
 def _rejected(store: DocumentStore) -> list[Json]:
@@ -140,8 +127,11 @@ def _lines(path: Path) -> Iterator[Json]:
 
 
 def _dropped_sentence(line: Json) -> str:
+    """Return why a document was dropped, or the code of the reason where no sentence is known."""
     sentence = find(f"dropped.{line['reason']}")
-    return str(line["reason"]) if sentence is None else sentence.format(**line.get("values", {}))
+    if sentence is None:
+        return str(line["reason"])
+    return sentence.format(**{**line, **line.get("values", {})})
 
 
 def _tokenizer(workspace: Workspace, name: str) -> Json:
@@ -155,3 +145,8 @@ def _tokenizer(workspace: Workspace, name: str) -> Json:
         "unknown": counts["unknown"],
         "unknown_share": counts["unknown"] / max(1, tokens),
     }
+
+
+_TOOLS = Tools(
+    language_of=language_of, stop_words=stop_words, count_personal_data=_count_personal_data
+)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +23,8 @@ class Draft:
     text: str
     origin: Origin | None = None
     """For each code point of `text`, where it was in `document.text`; None: all in their places."""
+    removed: Mapping[str, int] = field(default_factory=dict)
+    """Code points that the steps took out as useless, by reason."""
 
 
 class Step(Protocol):
@@ -54,4 +57,23 @@ def with_edits(draft: Draft, edits: Sequence[tuple[int, int, str]]) -> Draft:
         reached = end
     texts.append(draft.text[reached:])
     origins.append(old[reached:])
-    return Draft(document=draft.document, text="".join(texts), origin=np.concatenate(origins))
+    return replace(draft, text="".join(texts), origin=np.concatenate(origins))
+
+
+def with_removals(draft: Draft, removals: Sequence[tuple[int, int, str]]) -> Draft:
+    """Return the draft without stretches of its text: (start, end, reason) in order."""
+    if not removals:
+        return draft
+    counts = Counter(draft.removed)
+    for start, end, reason in removals:
+        counts[reason] += end - start
+    shorter = with_edits(draft, [(start, end, "") for start, end, _ in removals])
+    return replace(shorter, removed=dict(counts))
+
+
+def with_kept(draft: Draft, text: str, kept: Origin, *, reason: str) -> Draft:
+    """Return the draft with the characters of `text` only, which were at the places `kept`."""
+    removed = dict(draft.removed)
+    removed[reason] = removed.get(reason, 0) + len(draft.text) - len(text)
+    origin = kept if draft.origin is None else draft.origin[kept]
+    return replace(draft, text=text, origin=origin, removed=removed)
