@@ -5,7 +5,7 @@ import json
 import pytest
 
 from memlm.errors import MissingExtraError, NotFoundError
-from memlm.messages import in_language
+from memlm.messages import in_language, render
 from memlm.survey import survey_workspace
 from memlm.workflow import collect_documents, prepare_documents
 from memlm.workspace import open_workspace
@@ -88,3 +88,18 @@ def test_missing_package_is_named_before_anything_is_counted(
         survey_workspace(workspace)
     assert f"memlm[{extra}]" in caught.value.hint
     assert not workspace.statistics_page.exists()
+
+
+def test_personal_data_is_counted_and_never_shown(workspace):
+    collect_documents(workspace, texts=["Write to ada.lovelace@analytical-engine.org today."])
+    assert survey_workspace(workspace)["personal_data"] == {"email": 1}
+    for path in (workspace.statistics_page, workspace.statistics_file):
+        assert "lovelace" not in path.read_text("utf-8")
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_page_names_the_kinds_of_personal_data(workspace, language):
+    collect_documents(workspace, texts=["Write to ada.lovelace@analytical-engine.org today."])
+    with in_language(language):
+        survey_workspace(workspace)
+        assert render("personal.email") in workspace.statistics_page.read_text("utf-8")

@@ -89,10 +89,6 @@ def _kept(path: Path) -> Json:
     return found if isinstance(found, dict) else {}
 
 
-def _count_personal_data(text: str) -> dict[str, int]:
-    return Counter(found.kind for found in find_personal_data(text))
-
-
 def _rejected(store: DocumentStore) -> list[Json]:
     counts: Counter[str] = Counter()
     examples: dict[str, str] = {}
@@ -148,5 +144,5 @@ def _tokenizer(workspace: Workspace, name: str) -> Json:
 
 
 _TOOLS = Tools(
-    language_of=language_of, stop_words=stop_words, count_personal_data=_count_personal_data
+    language_of=language_of, stop_words=stop_words, find_personal_data=find_personal_data
 )

@@ -10,7 +10,7 @@ import pytest
 from memlm.messages import in_language
 from memlm.pages.statistics import language_rows, statistics_page
 from memlm.prepare.statistics import Tools, measure_documents
-from memlm.records import Document
+from memlm.records import Document, PersonalData
 
 EVIL = '<script>alert("x")</script>'
 VOID = {"meta", "i/", "circle", "line", "rect"}
@@ -49,7 +49,7 @@ def found(**changes):
     tools = Tools(
         language_of=lambda text: ("zh" if "猫" in text else "en", 1.0),
         stop_words=lambda language: frozenset(["the", "的", "我"]),
-        count_personal_data=lambda text: {"email": 1},
+        find_personal_data=lambda text: [PersonalData("email", 0, 1)],
     )
     statistics = json.loads(json.dumps(asdict(measure_documents(documents, tools))))
     return statistics | {

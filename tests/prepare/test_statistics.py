@@ -5,7 +5,7 @@ import random
 import pytest
 
 from memlm.prepare.statistics import Tools, _edges, measure_documents
-from memlm.records import Document
+from memlm.records import Document, PersonalData
 
 TOOLS = Tools(
     language_of=lambda text: ("zh" if "的" in text else "en", 1.0),
@@ -87,13 +87,16 @@ def test_personal_data_that_was_not_looked_for_is_no_zero():
     assert measured("cat").personal_data is None
 
 
-def test_personal_data_is_counted_by_kind():
+def test_personal_data_is_counted_by_kind_and_is_in_no_list_of_words():
     tools = Tools(
         language_of=TOOLS.language_of,
         stop_words=TOOLS.stop_words,
-        count_personal_data=lambda text: {"email": text.count("@")},
+        find_personal_data=lambda text: [PersonalData("email", 3, 10)],
     )
-    assert measured("a@b.org", "c@d.org, e@f.org", tools=tools).personal_data == {"email": 3}
+    found = measured("to a@b.org now", "of c@d.org too", tools=tools)
+    assert found.personal_data == {"email": 2}
+    words = [word for word, _ in found.words["letters"].common]
+    assert sorted(words) == ["now", "of", "to", "too"]
 
 
 def test_small_collection_is_looked_at_whole():

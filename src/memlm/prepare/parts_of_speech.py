@@ -36,9 +36,10 @@ WordLanguage = Literal["en", "zh", "other"]
 _RUN = re.compile(rf"[{HAN}〇○]+|[，。、；：？！（）《》「」『』【】]+|[^{HAN}〇○\s][^{HAN}〇○]*")
 _IS_HAN = re.compile(rf"[{HAN}〇○]")
 _IS_LATIN = re.compile(r"[A-Za-zÀ-ÖØ-öø-ɏ]")
+_ADDRESS = r"(?:https?://|www\.)\S+|[^\s@]{1,64}@[^\s@]{1,255}\.\w+"
+_IS_ADDRESS = re.compile(_ADDRESS)
 _ENGLISH = re.compile(
-    r"(?:https?://|www\.)\S+|\S+@\S+\.\w+"
-    r"|n['’]t\b|['’](?:s|re|ve|ll|d|m)\b"
+    _ADDRESS + r"|n['’]t\b|['’](?:s|re|ve|ll|d|m)\b"
     r"|(?:[^\W\d_]\.){2,}"  # U.S., e.g.
     r"|(?:Mr|Mrs|Ms|Dr|St|Prof)\."
     r"|[^\W\d_]+?(?=n['’]t\b)"
@@ -233,8 +234,8 @@ def _english_part(token: str, tag: str, *, may_be_name: bool) -> str:
     if _NUMBER.fullmatch(word):
         return "NUM"
     known = _table("english", "words").get(word) or _sign(token)
-    if known:
-        return known
+    if known or _IS_ADDRESS.fullmatch(token):
+        return known or "X"
     if tag.startswith("NN") and token[0].isupper() and may_be_name:
         return "PROPN"
     return _table("english", "tags").get(tag, "X")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ from memlm.prepare.parts_of_speech import PARTS, tag_words
 from memlm.prepare.sample import Sample, passages
 from memlm.prepare.word_counts import PowerLaw, WordCounts
 from memlm.prepare.words import is_hanzi, words_of
-from memlm.records import Document
+from memlm.records import Document, PersonalData
 
 _SAMPLED_CHARACTERS = 300_000
 _SAMPLED_DOCUMENTS = 5_000
@@ -42,8 +42,8 @@ class Tools:
     """Text -> code of its language and how likely that is."""
     stop_words: Callable[[str], frozenset[str]]
     """Code of a language -> its stop words, in small letters; none where it is not known."""
-    count_personal_data: Callable[[str], Mapping[str, int]] | None = None
-    """Text -> how many addresses, numbers and secrets of each kind stand in it."""
+    find_personal_data: Callable[[str], Sequence[PersonalData]] | None = None
+    """Text -> where it holds addresses, numbers and secrets, in order and without overlaps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,14 +147,16 @@ class _Walk:
     def add(self, document: Document) -> None:
         text = document.text
         self.characters.add(text)
-        self.words.add(words_of(text))
         self.lengths.append(len(text))
         self.hashes.append(_hash(document))
         if document.label is not None:
             self.labels[document.label] += 1
-        if self.tools.count_personal_data is not None:
-            self.personal_data.update(self.tools.count_personal_data(text))
         self.heads.offer(text[:_HEAD_CHARACTERS])
+        if self.tools.find_personal_data is not None:
+            found = self.tools.find_personal_data(text)
+            self.personal_data.update(item.kind for item in found)
+            text = _without(text, found)
+        self.words.add(words_of(text))
         for start, end in passages(text):
             self.passages.offer(text[start:end])
 
@@ -179,7 +181,7 @@ class _Walk:
             labels=dict(self.labels.most_common()),
             exact_duplicates=len(lengths) - len(np.unique(np.asarray(self.hashes))),
             personal_data=None
-            if self.tools.count_personal_data is None
+            if self.tools.find_personal_data is None
             else dict(self.personal_data.most_common()),
             sampled={
                 "passages": len(self.passages),
@@ -189,6 +191,15 @@ class _Walk:
                 "is_all_documents": int(self.heads.is_whole),
             },
         )
+
+
+def _without(text: str, found: Sequence[PersonalData]) -> str:
+    """Return the text with blanks for what is personal, which must be in no list of words."""
+    parts, reached = [], 0
+    for item in found:
+        parts += [text[reached : item.start], " " * (item.end - item.start)]
+        reached = item.end
+    return "".join([*parts, text[reached:]])
 
 
 def _hash(document: Document) -> int:
