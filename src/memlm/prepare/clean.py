@@ -17,15 +17,12 @@ from memlm.prepare.draft import Draft, with_kept, with_removals
 from memlm.records import Dropped
 
 _USELESS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff]")
-_IS_USELESS = np.array([_USELESS.match(chr(code)) is not None for code in range(0x10000)])
-_IS_USELESS_ASCII = _IS_USELESS[:128]
-_BLOCK = 1 << 20
-"""Code points that are looked up at a time."""
 # Vietnamese and phonetic script stack two or three marks on a letter; nobody reads a fifth.
 _MARKS = "[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
-_MARK_BOMB = re.compile(f"(?<={_MARKS}{{4}}){_MARKS}+")
-_FIVE_LINE_ENDS = "\n" * 5
-_BLANK_LINES = re.compile(f"(?<={_FIVE_LINE_ENDS})\n+")
+_MARK_BOMB = re.compile(f"{_MARKS}{{5,}}")
+_MOST_MARKS = 4
+_BLANK_LINES = re.compile("\n{6,}")
+_MOST_LINE_ENDS = 5
 
 
 def clean_text(text: str) -> tuple[str, npt.NDArray[np.int64] | None]:
@@ -33,19 +30,14 @@ def clean_text(text: str) -> tuple[str, npt.NDArray[np.int64] | None]:
 
     The second value is None where nothing was removed and every code point is where it was.
     """
-    blocks = [_is_useless(text[at : at + _BLOCK]) for at in range(0, len(text), _BLOCK)]
-    if not any(block.any() for block in blocks):
+    if _USELESS.search(text) is None:
         return text, None
-    is_useless = np.concatenate(blocks)
+    codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
+    is_useless = (codes < 32) | ((codes >= 0x7F) & (codes <= 0x9F)) | (codes == 0xFEFF)
+    is_useless &= (codes != ord("\t")) & (codes != ord("\n"))
+    is_useless |= (codes >= 0x202A) & (codes <= 0x202E)
+    is_useless |= (codes >= 0x2066) & (codes <= 0x2069)
     return _USELESS.sub("", text), np.flatnonzero(~is_useless)
-
-
-def _is_useless(block: str) -> npt.NDArray[np.bool_]:
-    if block.isascii():
-        codes = np.frombuffer(block.encode("ascii"), dtype=np.uint8)
-        return _IS_USELESS_ASCII[codes]
-    wide = np.frombuffer(block.encode("utf-32-le"), dtype="<u4")
-    return _IS_USELESS[np.minimum(wide, 0xFFFF)]
 
 
 class Controls:
@@ -59,9 +51,10 @@ class Controls:
         if kept is not None:
             draft = with_kept(draft, text, kept, reason="control")
         if not draft.text.isascii():
-            bombs = [(*match.span(), "marks") for match in _MARK_BOMB.finditer(draft.text)]
-            draft = with_removals(draft, bombs)
-        if _FIVE_LINE_ENDS in draft.text:
-            lines = [(*match.span(), "blank_lines") for match in _BLANK_LINES.finditer(draft.text)]
-            draft = with_removals(draft, lines)
-        return draft
+            draft = _shortened(draft, _MARK_BOMB, keep=_MOST_MARKS, reason="marks")
+        return _shortened(draft, _BLANK_LINES, keep=_MOST_LINE_ENDS, reason="blank_lines")
+
+
+def _shortened(draft: Draft, runs: re.Pattern[str], *, keep: int, reason: str) -> Draft:
+    found = runs.finditer(draft.text)
+    return with_removals(draft, [(run.start() + keep, run.end(), reason) for run in found])
