@@ -207,4 +207,4 @@ def test_argument_of_a_command_has_help(command: str, language: Language) -> Non
     ] == []
 
 
-OPTION_ALIASES = {"Common", "HoldOut", "Which", "Collect", "Prepare", "Train", "Generate"}
+OPTION_ALIASES = {"Common", "HoldOut", "Which", "Clean", "Collect", "Prepare", "Train", "Generate"}

@@ -8,7 +8,7 @@ import pytest
 
 RUN_WITHOUT_EXTRAS = """
 import sys
-for name in ("torch", "tokenizers", "rjieba", "transformers", "numba"):
+for name in ("torch", "tokenizers", "gigatoken", "rjieba", "rensa", "transformers", "numba"):
     sys.modules[name] = None  # as if it were not installed
 from memlm.cli.app import run
 sys.exit(run(sys.argv[1:]))

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,8 @@ from memlm.storage import (
     new_folder,
     read_json,
     read_manifest,
+    scratch_file,
+    scratch_folder,
     seal_files,
     size_on_disk,
     verify_folder,
@@ -252,6 +255,44 @@ def test_names_that_only_resemble_a_leftover_are_kept(tmp_path: Path, name: str)
     (tmp_path / name).mkdir()
     clean_leftovers(tmp_path)
     assert names(tmp_path) == [name]
+
+
+# -- scratch ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_ours", [True, False], ids=["in a folder", "of the system"])
+def test_scratch_folder_is_private_and_gone_afterwards(tmp_path: Path, is_ours: bool) -> None:
+    with scratch_folder(tmp_path if is_ours else None) as folder:
+        assert (folder.parent == tmp_path) == is_ours
+        if os.name != "nt":
+            assert folder.stat().st_mode & 0o777 == 0o700
+        (folder / "file").write_text("text")
+    assert not folder.exists()
+
+
+def test_scratch_folder_of_a_crash_is_a_leftover(tmp_path: Path) -> None:
+    with scratch_folder(tmp_path) as folder:
+        (folder / "file").write_text("text")
+        clean_leftovers(tmp_path)
+        assert names(tmp_path) == []
+
+
+def test_scratch_file_is_private_and_gone_afterwards(tmp_path: Path) -> None:
+    with scratch_file(tmp_path, [b"a ", b"text"], ending=".txt") as path:
+        assert (path.parent, path.suffix, path.read_bytes()) == (tmp_path, ".txt", b"a text")
+        if os.name != "nt":
+            assert path.stat().st_mode & 0o777 == 0o600
+    assert names(tmp_path) == []
+
+
+def test_scratch_file_that_cannot_be_filled_is_gone(tmp_path: Path) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"half"
+        raise Crash
+
+    with pytest.raises(Crash), scratch_file(tmp_path, pieces(), ending=".txt"):
+        pass
+    assert names(tmp_path) == []
 
 
 # -- the lock -----------------------------------------------------------------------------------

@@ -40,6 +40,23 @@ def test_folder_with_other_things_is_never_taken(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+def test_older_workspace_is_brought_up_to_date(tmp_path: Path) -> None:
+    workspace = open_workspace(tmp_path, create=True)
+    write_json(workspace.settings_file, {"schema_version": 1, "tokenizer": "char"})
+    assert open_workspace(tmp_path).settings() == {
+        "schema_version": SCHEMA_VERSION,
+        "tokenizer": "char",
+    }
+
+
+def test_older_workspace_waits_for_its_writer(tmp_path: Path) -> None:
+    workspace = open_workspace(tmp_path, create=True)
+    write_json(workspace.settings_file, {"schema_version": 1})
+    with workspace.writing(), pytest.raises(InputError) as caught:
+        open_workspace(tmp_path)
+    assert caught.value.code == "workspace_busy"
+
+
 @pytest.mark.parametrize("content", ["{}", "[1, 2]", "5", '{"schema_version": "1"}'])
 def test_settings_of_another_program_are_no_workspace(tmp_path: Path, content: str) -> None:
     (tmp_path / "workspace.json").write_text(content)

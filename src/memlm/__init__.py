@@ -17,13 +17,14 @@ from memlm.errors import MemlmError
 from memlm.generate.config import GenerateConfig
 from memlm.inventory import describe_workspace
 from memlm.models import NetworkConfig
-from memlm.prepare import PrepareConfig
+from memlm.prepare import CleanConfig, PrepareConfig
 from memlm.train import TrainConfig
 from memlm.workflow import (
     Listener,
     Model,
     collect_documents,
     evaluate_task,
+    export_documents,
     generate_text,
     load_model,
     prepare_documents,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "CleanConfig",
     "CollectConfig",
     "DocumentStore",
     "GenerateConfig",
@@ -53,6 +55,7 @@ __all__ = [
     "collect_documents",
     "describe_workspace",
     "evaluate_task",
+    "export_documents",
     "generate_text",
     "load_model",
     "open_workspace",

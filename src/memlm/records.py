@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-Split = Literal["train", "held_out"]
-SPLITS: tuple[Split, ...] = ("train", "held_out")
+Split = Literal["train", "held_out", "sealed"]
+SPLITS: tuple[Split, ...] = ("train", "held_out", "sealed")
 SpanKind = Literal["recited", "recombined", "new"]
 PersonalKind = Literal[
     "email",
@@ -130,6 +130,16 @@ class CollectReport:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExportReport:
+    """What one call of `export_documents` wrote."""
+
+    documents: int
+    characters: int
+    file: str
+    """Path of the file, as it was named."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PrepareReport:
     """What one call of `prepare_documents` made."""
 
@@ -143,6 +153,10 @@ class PrepareReport:
     unknown: int
     """Symbols of the texts that the vocabulary lacks, counted with repetition."""
     characters: int
+    removed: Mapping[str, int] = field(default_factory=dict)
+    """Code points that cleaning took out of documents that stay, by reason."""
+    masked: Mapping[str, int] = field(default_factory=dict)
+    """Personal data that was masked, by kind."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -78,6 +79,46 @@ def new_folder(path: Path, *, made_from: Mapping[str, object]) -> Iterator[Path]
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+
+
+@contextmanager
+def scratch_folder(beside: Path | None = None) -> Iterator[Path]:
+    """Hand out a folder that only its owner may enter, emptied and gone at the end of the block.
+
+    It lies in `beside`, where a crash's leftovers are cleaned away, or else where the system keeps
+    such things.
+    """
+    if beside is None:
+        with tempfile.TemporaryDirectory(prefix="memlm-") as name:
+            yield Path(name)
+        return
+    folder = _beside(beside / "scratch", _TEMPORARY)
+    with machine_errors(folder):
+        folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def scratch_file(folder: Path, pieces: Iterable[bytes], *, ending: str) -> Iterator[Path]:
+    """Write a file into a scratch folder and hand it out; it is gone at the end of the block."""
+    path = folder / f"{uuid.uuid4().hex}{ending}"
+    # Made and written in one go: a file that is emptied first is flushed when it is closed.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    try:
+        with machine_errors(path):
+            descriptor = os.open(path, flags, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            for piece in pieces:
+                with machine_errors(path):
+                    file.write(piece)
+            with machine_errors(path):
+                file.flush()
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def seal_files(path: Path, names: Iterable[str], *, made_from: Mapping[str, object]) -> None:

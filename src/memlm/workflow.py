@@ -20,25 +20,36 @@ from memlm.collect import (
     Collection,
     Reading,
     TextFromMemory,
+    check_ending,
     list_files,
     normalise_text,
     read_file,
     read_text_file,
+    write_documents,
 )
 from memlm.documents import DocumentStore
 from memlm.errors import ConfigError, CorruptArtefactError, InputError, NotFoundError
 from memlm.index import SegmentDocument, is_current, open_index, refresh_index
 from memlm.memory import trace_spans
 from memlm.prepare import (
+    TOKENIZERS,
+    CleanConfig,
+    CleanedDocuments,
+    LeftOut,
     PrepareConfig,
     TokenStore,
+    clean_documents,
+    is_clean,
     load_tokenizer,
     settle_config,
+    survey_parts,
     tokenizer_name,
     write_token_store,
 )
 from memlm.records import (
     CollectReport,
+    Document,
+    ExportReport,
     Finding,
     Generation,
     PrepareReport,
@@ -55,6 +66,7 @@ from memlm.storage import (
     new_folder,
     read_json,
     read_manifest,
+    scratch_folder,
     verify_folder,
 )
 from memlm.train import TrainConfig
@@ -68,6 +80,7 @@ if TYPE_CHECKING:
 
 _SAMPLES_WHILE_TRAINING = 5
 _SAMPLE_TOKENS = 80
+_EXPORTED_AT_ONCE = 1000
 AnyWorkspace = Workspace | Path | str
 
 
@@ -111,13 +124,20 @@ def collect_documents(
     if not sources and texts is None:
         raise ConfigError("no_sources")
     paths = [Path(source).expanduser() for source in sources]
-    listed = [(path, list(list_files(path))) for path in paths]
+    _check_labels(paths, config)
+    has_lines = config is not None and config.has_lines
+    listed = [(path, list(list_files(path, has_lines=has_lines))) for path in paths]
     opened = _open(workspace, create=True)
-    with opened.writing(), DocumentStore(opened.documents_file) as store:
+    with (
+        opened.writing(),
+        DocumentStore(opened.documents_file) as store,
+        scratch_folder(opened.path) as scratch,
+    ):
         collection = Collection(
             store,
             config or CollectConfig(),
             split=split,
+            scratch=scratch,
             note=lambda note: hears.note(note.code, **note.values),
             progress=lambda done, total: hears.progress("collect", done, total),
         )
@@ -134,17 +154,54 @@ def collect_documents(
     return report
 
 
+def _check_labels(sources: list[Path], config: CollectConfig | None) -> None:
+    """Raise unless a file of labels, where one was named, exists and has one file to label."""
+    if config is None or config.labels is None:
+        return
+    if not config.labels.is_file():
+        raise NotFoundError("source_missing", path=config.labels)
+    if len(sources) != 1 or sources[0].is_dir():
+        raise ConfigError("labels_need_one_file")
+
+
+def export_documents(
+    workspace: AnyWorkspace, to: Path | str, *, listener: Listener | None = None
+) -> ExportReport:
+    """Write all documents to a file, JSON lines or Parquet by its ending; `collect` reads it again.
+
+    Raises ConfigError for another ending, NotFoundError if there are no documents.
+    """
+    hears, file = listener or Listener(), Path(to).expanduser()
+    check_ending(file)
+    opened = _open(workspace)
+    with opened.writing(), _documents(opened) as store:  # read twice, so nobody may write between
+        count = store.count()
+
+        def read() -> Iterator[Document]:
+            for number, document in enumerate(store, start=1):
+                yield document
+                if number % _EXPORTED_AT_ONCE == 0:
+                    hears.progress("export", number, count)
+
+        with new_file(file) as temporary:
+            write_documents(temporary, file.suffix.lower(), read)
+        return ExportReport(documents=count, characters=store.characters(), file=str(to))
+
+
 def prepare_documents(
     workspace: AnyWorkspace,
     *,
     config: PrepareConfig | None = None,
+    cleaning: CleanConfig | None = None,
     held_out: Iterable[Path | str] = (),
+    processes: int | None = None,
     listener: Listener | None = None,
 ) -> PrepareReport:
-    """Cut the documents into tokens, unless that was done and nothing has changed since.
+    """Clean the documents and cut them into tokens, unless that was done and nothing has changed.
 
-    Without `config` the tokenizer prepared last is used again, else one that suits the text.
-    Files in `held_out` are collected as text that is measured on and never learned from.
+    Without `config` the tokenizer prepared last is used again, else one that suits the text; so is
+    the cleaning. Files in `held_out` are collected as text that is measured on and never learned
+    from. The result does not depend on `processes` (None: one a core where there is much to do).
     """
     hears = listener or Listener()
     opened = _open(workspace)
@@ -152,32 +209,83 @@ def prepare_documents(
     if held_out_files:
         collect_documents(opened, *held_out_files, split="held_out", listener=listener)
     wish = config if config is not None and config != PrepareConfig() else None
+    wish = wish or _last_prepare_config(opened) or PrepareConfig()
+    wish.check()
     with opened.writing(), _documents(opened) as store:
+        digest = store.digest()
+        cleaned = _clean(opened, digest, _cleaning(opened, cleaning, hears), processes, hears)
+        parts = cleaned.parts()
         settled = settle_config(
-            store,
-            wish or _last_prepare_config(opened) or PrepareConfig(),
-            note=lambda code, values: hears.note(code, **values),
+            survey_parts(parts), wish, note=lambda code, values: hears.note(code, **values)
         )
-        folder = opened.prepared(tokenizer_name(settled.tokenizer, settled.vocabulary_size))
-        made_from = {"documents": store.digest(), "config": asdict(settled)}
+        name = tokenizer_name(settled.tokenizer, settled.vocabulary_size)
+        folder = opened.prepared(name)
+        # A file of a tokenizer lies outside the workspace: it is known by its name from now on.
+        kept = settled if settled.tokenizer in TOKENIZERS else replace(settled, tokenizer=name)
+        made_from = {
+            "documents": digest,
+            "config": asdict(kept),
+            "cleaning": cleaned.header["config"],
+        }
         if not _is_made_from(folder, made_from):
             hears.note("preparing", tokenizer=folder.name)
             with new_folder(folder, made_from=made_from) as temporary:
                 write_token_store(
                     temporary,
-                    lambda: store,
+                    parts,
                     settled,
+                    left_out=LeftOut(
+                        dropped=cleaned.folder / "dropped.jsonl",
+                        removed=cleaned.header["removed"],
+                        masked=cleaned.header["masked"],
+                    ),
+                    work=opened.unfinished(name),
+                    processes=processes,
                     progress=lambda done, total: hears.progress("prepare", done, total),
                 )
         opened.remember(tokenizer=folder.name)
     return _open_tokens(folder).report()
 
 
+def _clean(
+    workspace: Workspace,
+    digest: str,
+    config: CleanConfig,
+    processes: int | None,
+    listener: Listener,
+) -> CleanedDocuments:
+    if is_clean(workspace.cleaned, digest=digest, config=config):
+        return CleanedDocuments(workspace.cleaned, workspace.documents_file)
+    return clean_documents(
+        workspace.cleaned,
+        workspace.documents_file,
+        config,
+        processes=processes,
+        progress=lambda done, total: listener.progress("clean", done, total),
+    )
+
+
+def _cleaning(workspace: Workspace, wish: CleanConfig | None, listener: Listener) -> CleanConfig:
+    """Return how to clean: as wished, else as last time."""
+    if wish is None and (workspace.cleaned / "cleaned.json").exists():
+        last = CleanedDocuments(workspace.cleaned, workspace.documents_file)
+        return CleanConfig.from_json(last.header["config"])
+    wish = wish or CleanConfig()
+    wish.check()
+    settled, absent = wish.settled()
+    for step in absent:
+        listener.note("step_unavailable", step=step)
+    return settled
+
+
 def _last_prepare_config(workspace: Workspace) -> PrepareConfig | None:
     name = workspace.settings().get("tokenizer")
     if name is None or not (workspace.prepared(name) / "manifest.json").exists():
         return None
-    return PrepareConfig(**read_manifest(workspace.prepared(name))["made_from"]["config"])
+    last = PrepareConfig(**read_manifest(workspace.prepared(name))["made_from"]["config"])
+    if last.tokenizer in TOKENIZERS:
+        return last
+    return replace(last, tokenizer=str(workspace.prepared(name) / "tokenizer.json"))
 
 
 def _open_tokens(folder: Path) -> TokenStore:

@@ -23,7 +23,7 @@ from memlm.storage import (
     write_json,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _NAME = re.compile(r"[\w.-]+", re.UNICODE)
 
 
@@ -61,6 +61,15 @@ class Workspace:
     def character_index(self) -> Path:
         """Folder of the suffix segments over the characters of the collected text."""
         return self.path / "index" / "characters"
+
+    @property
+    def cleaned(self) -> Path:
+        """Folder of the cleaned documents, which all tokenizers share."""
+        return self.path / "cleaned"
+
+    def unfinished(self, tokenizer: str) -> Path:
+        """Folder where parts of the tokens of `tokenizer` wait for the others."""
+        return self.path / "prepared" / f".{tokenizer}.work"
 
     def prepared(self, tokenizer: str) -> Path:
         """Folder of the tokens that `tokenizer` made."""
@@ -109,7 +118,10 @@ class Workspace:
     def _tidy(self) -> None:
         models = self.path / "models"
         with machine_errors(self.path):
-            for folder in (self.path, self.character_index, self.path / "prepared", models):
+            for folder in (
+                self.path, self.character_index, self.path / "prepared", models, self.cleaned,
+                *self.path.glob("prepared/.*.work"),
+            ):  # fmt: skip
                 clean_leftovers(folder)
             for folder in (*models.glob("*"), *models.glob("*/checkpoints")):
                 clean_leftovers(folder)
@@ -153,6 +165,10 @@ def _check_schema(workspace: Workspace) -> None:
         raise InputError(
             "workspace_is_newer", path=workspace.path, version=version, known=SCHEMA_VERSION
         )
+    if version < SCHEMA_VERSION:
+        # Said first, so that an older memlm keeps away; the documents follow when they are opened.
+        with workspace.writing():
+            workspace.remember(schema_version=SCHEMA_VERSION)
 
 
 def _started(run: Path) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -260,7 +262,7 @@ def test_table_with_an_open_quote_keeps_its_earlier_documents(
 
 
 def test_reason_says_what_to_do(collect: Collect, tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_bytes("Où êtes-vous allés l'été dernier ?".encode("latin-1"))
+    (tmp_path / "a.txt").write_bytes("Где вы были прошлым летом?".encode("cp1251"))
     (item,) = collect(tmp_path / "a.txt").rejected
     assert "--encoding" in item.reason
 
@@ -298,10 +300,10 @@ def test_file_that_cannot_be_opened_is_rejected(
 def test_disk_that_fails_while_reading_rejects_the_file(
     collect: Collect, corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(self: Path, *args, **options):
+    def fail(*args: object, **options: object) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(Path, "read_text", fail)
+    monkeypatch.setattr("memlm.collect.files.open_text", fail)
     report = collect(corpus)
     assert changes(report) == (4, 0, 0, 0)
     assert len(report.rejected) == 3
@@ -320,7 +322,7 @@ def test_name_that_is_not_utf8_is_collected(
     folder = tmp_path / os.fsdecode(b"f\xff")
     folder.mkdir()
     (folder / os.fsdecode(b"caf\xe9.txt")).write_text("x")
-    (folder / os.fsdecode(b"bad\xe9.txt")).write_bytes(b"\xe9")
+    (folder / os.fsdecode(b"bad\xe9.txt")).write_bytes(b"\x81\xe9 \x81")
     report = collect(folder)
     assert [document.source for document in store] == ["f\\xff/caf\\xe9.txt"]
     assert codes(report) == ["f\\xff/bad\\xe9.txt"]
@@ -329,7 +331,7 @@ def test_name_that_is_not_utf8_is_collected(
 def test_column_that_no_table_has_is_a_wrong_option(collect: Collect, corpus: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         collect(corpus, text_column="txet")
-    assert caught.value.code == "column_missing"
+    assert caught.value.code == "column_misspelt"
 
 
 def test_column_that_one_table_lacks_rejects_that_table(
@@ -362,3 +364,52 @@ def test_a_real_book_is_collected_whole(
     report = collect(book)
     assert changes(report) == (1, 0, 0, 0)
     assert next(iter(store)).text == book.read_text("utf-8")
+
+
+# -- archives -----------------------------------------------------------------------------------
+
+
+def zipped(path: Path, files: dict[str, str]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return path
+
+
+def test_editing_one_member_of_an_archive_touches_one_document(
+    collect: Collect, store: DocumentStore, tmp_path: Path
+) -> None:
+    path = zipped(tmp_path / "a.zip", {"a.txt": "one", "b.csv": "text\ntwo\nthree\n"})
+    assert changes(collect(path)) == (3, 0, 0, 0)
+    before = ids(store)
+    assert changes(collect(path)) == (0, 3, 0, 0)
+    zipped(path, {"new.txt": "new", "a.txt": "ONE", "b.csv": "text\ntwo\nthree\n"})
+    assert changes(collect(path)) == (1, 2, 1, 0)
+    after = ids(store)
+    assert (after["ONE"], after["two"]) == (before["one"], before["two"])
+
+
+def test_what_is_wrong_in_an_archive_is_listed_by_its_place(
+    collect: Collect, tmp_path: Path
+) -> None:
+    (tmp_path / "folder").mkdir()
+    zipped(tmp_path / "folder" / "a.zip", {"b.png": "x", "c.csv": "text,label\none,x\ntwo\n"})
+    report = collect(tmp_path / "folder")
+    assert report.documents_added == 1
+    assert [(item.source, item.position) for item in report.rejected] == [
+        ("folder/a.zip/b.png", None),
+        ("folder/a.zip/c.csv", 3),
+    ]
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.csv.gz"])
+def test_table_in_an_archive_is_a_table(collect: Collect, tmp_path: Path, name: str) -> None:
+    (tmp_path / "other.csv").write_text("text,label\none,x\n")
+    table = "words,label\none,x\n"
+    if name == "a.zip":
+        zipped(tmp_path / name, {"b.csv": table})
+    else:
+        (tmp_path / name).write_bytes(gzip.compress(table.encode()))
+    report = collect(tmp_path / name, tmp_path / "other.csv", text_column="words")
+    assert report.documents_added == 1
+    assert codes(report) == ["other.csv"]

@@ -42,7 +42,7 @@ def test_marked_file_and_utf8_are_read(
     tmp_path: Path, text: str, mark: bytes, encoding: str
 ) -> None:
     data = mark + text.encode(encoding)
-    assert data.decode(find_encoding(write(tmp_path, data))) == text
+    assert data.decode(find_encoding(write(tmp_path, data)).name) == text
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
@@ -52,7 +52,7 @@ def test_marked_file_and_utf8_are_read(
     ids=["English", "classical", "modern", "French", "mixed", "short", "short Chinese"],
 )
 def test_unmarked_utf16_is_recognised(tmp_path: Path, text: str, encoding: str) -> None:
-    assert find_encoding(write(tmp_path, text.encode(encoding))) == encoding
+    assert find_encoding(write(tmp_path, text.encode(encoding))).name == encoding
 
 
 @pytest.mark.parametrize(
@@ -61,20 +61,14 @@ def test_unmarked_utf16_is_recognised(tmp_path: Path, text: str, encoding: str) 
     ids=["classical", "modern", "mixed", "quotes", "full width"],
 )
 def test_gb18030_is_recognised(tmp_path: Path, text: str) -> None:
-    assert find_encoding(write(tmp_path, text.encode("gb18030"))) == "gb18030"
+    assert find_encoding(write(tmp_path, text.encode("gb18030"))).name == "gb18030"
 
 
 @pytest.mark.parametrize(
     ("text", "encoding"),
     [
-        (FRENCH, "latin-1"),
-        ("café", "latin-1"),
-        ("déjà vu", "latin-1"),
-        ("Général, là-bas: été, où, naïveté", "cp1252"),
-        (GERMAN, "cp1252"),
         (RUSSIAN, "cp1251"),
         (RUSSIAN, "koi8-r"),
-        (BIG5, "big5"),
         ("これは日本語の文章です。猫が好きです。\n", "euc-jp"),
         ("これは日本語の文章です。猫が好きです。\n", "shift-jis"),
     ],
@@ -89,35 +83,106 @@ def test_other_encodings_are_refused_with_a_guess(tmp_path: Path, text: str, enc
     assert codecs.lookup(guess)
 
 
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        (FRENCH * 3, "cp1252"),
+        (GERMAN * 3, "cp1252"),
+        ("“" + ENGLISH + "” – he said – “and so on” – " * 3, "cp1252"),
+        (BIG5, "big5"),
+        (BIG5 * 200, "big5"),
+        (BIG5, "gb18030"),
+        (ENGLISH + BIG5, "big5"),
+        (BIG5 + "嘅喺咗", "big5hkscs"),
+    ],
+    ids=["French", "German", "quotes", "Big5", "much Big5", "traditional", "mixed", "Hong Kong"],
+)
+def test_encoding_is_told_by_what_comes_out(tmp_path: Path, text: str, encoding: str) -> None:
+    found = find_encoding(write(tmp_path, text.encode(encoding)))
+    assert (found.name, found.is_doubtful) == (encoding, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("café", "latin-1"),
+        ("Güneşli bir gün, çok güzel bir şehir; ağaçlar yeşil ve ışık güçlü.", "cp1254"),
+        ("中文", "gb18030"),
+    ],
+    ids=["one letter", "letters of no western language", "two hanzi"],
+)
+def test_what_is_only_just_the_best_is_doubtful(tmp_path: Path, text: str, encoding: str) -> None:
+    assert find_encoding(write(tmp_path, text.encode(encoding))).is_doubtful
+
+
+@pytest.mark.parametrize(
+    ("head", "tail", "offset"),
+    [
+        (FRENCH.encode() * 4, FRENCH.encode("latin-1"), len(FRENCH.encode()) * 4 + 1),
+        (FRENCH.encode("latin-1") * 4, FRENCH.encode(), len(FRENCH) * 4),
+        (MODERN.encode("gb18030") * 9, CHINESE.encode(), len(MODERN) * 18 - 9),
+    ],
+    ids=["Latin-1 after UTF-8", "UTF-8 after Latin-1", "UTF-8 after GB 18030"],
+)
+def test_file_in_two_encodings_is_refused_with_the_byte(
+    tmp_path: Path, head: bytes, tail: bytes, offset: int
+) -> None:
+    with pytest.raises(InputError) as caught:
+        find_encoding(write(tmp_path, head + tail))
+    assert (caught.value.code, caught.value.values["offset"]) == ("encodings_mixed", offset)
+
+
+@pytest.mark.parametrize("cut", [1, 2])
+def test_file_cut_within_a_character_is_read_to_there(tmp_path: Path, cut: int) -> None:
+    data = MODERN.encode()[:-4][:-cut]
+    found = find_encoding(write(tmp_path, data))
+    assert (found.name, found.is_cut) == ("utf-8", True)
+
+
+@pytest.mark.parametrize("data", [b"caf\xe9", "中文caf\xe9".encode("gb18030")], ids=["Latin", "GB"])
+def test_last_letter_of_another_encoding_is_not_cut(tmp_path: Path, data: bytes) -> None:
+    assert not find_encoding(write(tmp_path, data)).is_cut
+
+
+def test_text_that_a_wrong_guess_has_spoilt_is_refused(tmp_path: Path) -> None:
+    data = MODERN.encode("gb18030").decode("utf-8", "replace").encode()
+    with pytest.raises(InputError) as caught:
+        find_encoding(write(tmp_path, data))
+    assert caught.value.code == "letters_lost"
+    assert find_encoding(write(tmp_path, data), wish="utf-8").name == "utf-8"
+
+
+def test_rare_replacement_character_is_taken(tmp_path: Path) -> None:
+    assert find_encoding(write(tmp_path, (ENGLISH * 9 + "\ufffd").encode())).name == "utf-8"
+
+
 def test_first_wrong_byte_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
-        find_encoding(write(tmp_path, b"abc caf\xe9 au lait"))
-    assert caught.value.values["offset"] == 7
+        find_encoding(write(tmp_path, b"abc \xe9\xf2\xe9\xf3 au lait"))
+    assert caught.value.values["offset"] == 4
 
 
 def test_late_accent_does_not_make_a_long_file_chinese(tmp_path: Path) -> None:
     # é and the n after it are one (rare) hanzi in GB 18030.
     data = (ENGLISH * 6_000).encode() + "Général".encode("latin-1")
-    with pytest.raises(InputError) as caught:
-        find_encoding(write(tmp_path, data))
-    assert caught.value.values["offset"] == len(data) - 6
+    assert find_encoding(write(tmp_path, data)).name == "cp1252"
 
 
 def test_late_hanzi_are_found(tmp_path: Path) -> None:
     data = (ENGLISH * 6_000).encode() + MODERN.encode("gb18030")
-    assert find_encoding(write(tmp_path, data)) == "gb18030"
+    assert find_encoding(write(tmp_path, data)).name == "gb18030"
 
 
 def test_file_that_changes_its_encoding_is_refused(tmp_path: Path) -> None:
     data = CHINESE.encode() * 10 + MODERN.encode("gb18030")
     with pytest.raises(InputError) as caught:
         find_encoding(write(tmp_path, data))
-    assert caught.value.code == "undecodable"
+    assert caught.value.code == "encodings_mixed"
 
 
 def test_character_cut_by_a_block_is_whole(tmp_path: Path) -> None:
     data = b"a" * ((1 << 20) - 1) + "词".encode() * 3
-    assert find_encoding(write(tmp_path, data)) == "utf-8"
+    assert find_encoding(write(tmp_path, data)).name == "utf-8"
 
 
 def test_wrong_byte_behind_a_cut_character_has_its_own_place(tmp_path: Path) -> None:
@@ -141,7 +206,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path, data: bytes) -> None
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "CP1252", "iso8859-15"])
 def test_named_encoding_is_taken(tmp_path: Path, encoding: str) -> None:
     path = write(tmp_path, FRENCH.encode(encoding))
-    assert path.read_text(find_encoding(path, wish=encoding)) == FRENCH
+    assert path.read_text(find_encoding(path, wish=encoding).name) == FRENCH
 
 
 def test_named_encoding_that_does_not_fit_is_refused(tmp_path: Path) -> None:

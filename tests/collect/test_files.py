@@ -115,3 +115,19 @@ def test_rows_of_a_data_frame_are_texts() -> None:
     ]
     assert isinstance(found[0], SourceText)
     assert found[0].fields == {"n": 1}
+
+
+@pytest.mark.parametrize(
+    "marks", ["\u0301" * 100_000, "\u0301\u0316" * 50_000], ids=["one", "two that change places"]
+)
+def test_marks_piled_without_end_are_refused_at_once(marks: str) -> None:
+    with pytest.raises(InputError) as caught:
+        normalise_text("letters a" + marks + " and more")
+    assert (caught.value.code, caught.value.values["offset"]) == ("marks_piled", 9)
+
+
+@pytest.mark.parametrize(
+    "text", ["a" + "\u0316" * 30 + "b", "—" * 200, "😀" * 200, "क्षि" * 50], ids=ascii
+)
+def test_signs_that_only_look_like_piles_are_kept(text: str) -> None:
+    assert normalise_text(text) == text

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from memlm.collect import CollectConfig, Reading, list_files, read_file
 from memlm.errors import InputError, NotFoundError
+from memlm.records import SourceText
+
+ENDINGS = ["", ".txt", ".csv", ".tsv", ".json", ".jsonl", ".parquet", ".arrow", ".feather"]
 
 
 def listed(source: Path) -> dict[str, str | None]:
@@ -42,7 +48,7 @@ def test_hidden_folder_that_was_named_is_read(corpus: Path) -> None:
     assert listed(hidden)["one.txt"] is None
 
 
-@pytest.mark.parametrize("name", ["a.png", "a.docx", "a.tar.gz"])
+@pytest.mark.parametrize("name", ["a.png", "a.docx", "a.tar.lz"])
 def test_unknown_ending_is_left_alone_with_a_word(corpus: Path, name: str) -> None:
     (corpus / name).write_bytes(b"x")
     assert listed(corpus)[name] == "ending_unknown"
@@ -58,6 +64,35 @@ def test_unknown_ending_names_those_that_are_known(tmp_path: Path) -> None:
     (tmp_path / "a.docx").write_bytes(b"x")
     with pytest.raises(InputError, match=r"\.docx.*\.csv.*\.txt"):
         list(read_file(tmp_path / "a.docx", Reading(config=CollectConfig())))
+
+
+@given(data=st.binary(max_size=400), ending=st.sampled_from(ENDINGS))
+@example(data=b"[" * 400, ending=".json")
+@example(data=b'{"a":' * 60, ending=".json")
+@example(data=b"PAR1" * 20, ending=".parquet")
+@example(data=b"ARROW1" * 20, ending=".feather")
+def test_any_bytes_are_read_or_refused_in_our_own_words(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes, ending: str
+) -> None:
+    path = tmp_path_factory.getbasetemp() / f"any{ending}"
+    path.write_bytes(data)
+    with suppress(InputError):
+        for item in read_file(path, Reading(config=CollectConfig())):
+            assert not isinstance(item, SourceText) or item.text.strip()
+
+
+@given(text=st.text(alphabet='ab,;"\'\n\r\t[]{}:\\ \ufeff中é', max_size=60),
+       ending=st.sampled_from([".csv", ".tsv", ".txt", ".json", ".jsonl"]),
+       no_header=st.booleans(), lines=st.booleans())  # fmt: skip
+def test_any_words_are_read_or_refused_in_our_own_words(
+    tmp_path_factory: pytest.TempPathFactory, text: str, ending: str, no_header: bool, lines: bool
+) -> None:
+    path = tmp_path_factory.getbasetemp() / f"any{ending}"
+    path.write_text(text, encoding="utf-8", newline="")
+    config = CollectConfig(no_header=no_header, lines=lines)
+    with suppress(InputError):
+        for item in read_file(path, Reading(config=config)):
+            assert not isinstance(item, SourceText) or item.text.strip()
 
 
 def test_linked_folder_is_left_alone_so_that_no_loop_is_walked(corpus: Path) -> None:

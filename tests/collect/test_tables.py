@@ -7,19 +7,20 @@ import io
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memlm.collect import CollectConfig, Reading, normalise_text, read_file
+from memlm.collect import CollectConfig, Limits, Reading, normalise_text, read_file
 from memlm.errors import InputError
 from memlm.records import SourceNote, SourceProblem, SourceText
 
 Item = SourceText | SourceProblem | SourceNote
 
 
-def read(tmp_path: Path, data: str | bytes, name: str = "rows.csv", **options: str) -> list[Item]:
+def read(tmp_path: Path, data: str | bytes, name: str = "rows.csv", **options: Any) -> list[Item]:
     path = tmp_path / name
     path.write_bytes(data if isinstance(data, bytes) else data.encode())
     return list(read_file(path, Reading(config=CollectConfig(**options))))
@@ -34,7 +35,7 @@ def problems(items: Iterable[Item]) -> list[tuple[str, int | None]]:
 
 
 def refusal(
-    tmp_path: Path, data: str | bytes, name: str = "rows.csv", **options: str
+    tmp_path: Path, data: str | bytes, name: str = "rows.csv", **options: Any
 ) -> InputError:
     with pytest.raises(InputError) as caught:
         read(tmp_path, data, name, **options)
@@ -75,6 +76,22 @@ def test_delimiter_is_noticed(tmp_path: Path, delimiter: str) -> None:
     assert texts(read(tmp_path, file.getvalue())) == ["one, two; three"]
 
 
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ("text;price\na, b, c, d;1,5\nb, c;2,3\n", ["a, b, c, d", "b, c"]),
+        ("text\tlabel\na, b\tx\nc, d, e\ty\n", ["a, b", "c, d, e"]),
+        ('text,label\n"a;b;c",x\n"d;e",y\n', ["a;b;c", "d;e"]),
+        ('"text",label\n"a\n;b;\n",x\nc,y\n', ["a\n;b;\n", "c"]),
+    ],
+    ids=["decimal commas", "commas in a text", "semicolons in a text", "line ends in quotes"],
+)
+def test_delimiter_is_the_one_that_all_rows_have(
+    tmp_path: Path, rows: str, expected: list[str]
+) -> None:
+    assert texts(read(tmp_path, rows)) == expected
+
+
 def test_delimiter_inside_a_quoted_header_does_not_count(tmp_path: Path) -> None:
     found = read(tmp_path, '"the text, in full, as read";label\na;b\n', label_column="label",
                  text_column="the text, in full, as read")  # fmt: skip
@@ -87,7 +104,9 @@ def test_only_column_is_the_text(tmp_path: Path) -> None:
 
 def test_longest_column_is_the_text(tmp_path: Path) -> None:
     rows = "x,y\n" + "1,quite a long text stands here\n" * 3
-    assert len(texts(read(tmp_path, rows))) == 3
+    note, *found = read(tmp_path, rows)
+    assert len(texts(found)) == 3
+    assert note == SourceNote(code="text_guessed", values={"path": "rows.csv", "text": "y"})
 
 
 def test_text_column_that_cannot_be_told_is_asked_for(tmp_path: Path) -> None:
@@ -98,13 +117,22 @@ def test_text_column_that_cannot_be_told_is_asked_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("option", ["text_column", "label_column", "id_column"])
 def test_missing_column_lists_the_columns(tmp_path: Path, option: str) -> None:
-    error = refusal(tmp_path, "text,label\na,b\n", **{option: "txet"})
+    error = refusal(tmp_path, "text,label\na,b\n", **{option: "price"})
     assert error.code == "column_missing"
     assert "text, label" in error.message
 
 
-def test_named_column_of_the_wrong_case_is_missing(tmp_path: Path) -> None:
-    assert refusal(tmp_path, "text,label\na,b\n", text_column="Text").code == "column_missing"
+@pytest.mark.parametrize("wish", ["txet", "Txt", "LABLE"])
+def test_misspelt_column_gets_a_suggestion(tmp_path: Path, wish: str) -> None:
+    error = refusal(tmp_path, "Text,Label\na,b\n", text_column=wish)
+    assert error.code == "column_misspelt"
+    assert error.values["known"] in ("Text", "Label")
+    assert str(error.values["known"]) in error.hint
+
+
+@pytest.mark.parametrize("wish", ["Text", "TEXT", "1", "#1"])
+def test_column_is_found_in_any_case_and_by_number(tmp_path: Path, wish: str) -> None:
+    assert texts(read(tmp_path, "text,label\na,b\n", text_column=wish)) == ["a"]
 
 
 def test_repeated_column_is_refused(tmp_path: Path) -> None:
@@ -126,6 +154,62 @@ def test_header_alone_gives_nothing(tmp_path: Path) -> None:
     assert read(tmp_path, "text,label\n") == []
 
 
+def test_table_without_header_numbers_its_columns(tmp_path: Path) -> None:
+    data = '"3","Title","a text, with a comma"\n"4","Other","and another"\n'
+    first, second = read(tmp_path, data, no_header=True, text_column="3", label_column="#1")
+    assert first == SourceText(
+        text="a text, with a comma", position=1, label="3", fields={"#2": "Title"}
+    )
+    assert isinstance(second, SourceText)
+
+
+def test_label_of_a_table_without_header_is_found_and_said(tmp_path: Path) -> None:
+    rows = "".join(f'{n % 2},"a text of some length, number {n}"\n' for n in range(20))
+    note, *found = read(tmp_path, rows, no_header=True)
+    assert isinstance(note, SourceNote)
+    assert note.values == {"path": "rows.csv", "text": "#2", "label": "#1"}
+    assert {item.label for item in found if isinstance(item, SourceText)} == {"0", "1"}
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("rows.tsv", "one text\t0\nanother text\t1\n"),
+        ("rows.tsv", "to label\tone\nto label\ttwo\nto label\tthree\n"),
+        ("rows.csv", '"3","Title","a text"\n"4","Other","and another"\n'),
+        ("rows.csv", "x," + "a long text " * 20 + "\ny,b\n"),
+        ("rows.csv", 'x,"two\nlines"\ny,b\n'),
+    ],
+    ids=["number", "repeated", "label first", "long", "lines"],
+)
+def test_data_in_the_place_of_the_header_is_noticed(tmp_path: Path, name: str, data: str) -> None:
+    error = refusal(tmp_path, data, name)
+    assert error.code == "header_is_data"
+    assert "--no-header" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("data", "column"),
+    [("text,2019\na,5\n", None), ("words,2019\na,5\n", "words"), ("words,2019\na,5\n", "2019")],
+    ids=["known name", "named", "named number"],
+)
+def test_header_with_a_number_in_it_is_a_header(
+    tmp_path: Path, data: str, column: str | None
+) -> None:
+    options = {} if column is None else {"text_column": column}
+    assert len(texts(read(tmp_path, data, **options))) == 1
+
+
+def test_columns_without_end_are_refused(tmp_path: Path) -> None:
+    error = refusal(tmp_path, "text," + ",".join(map(str, range(10**6))) + "\na\n")
+    assert (error.code, error.values["found"]) == ("too_many_columns", 10**6 + 1)
+
+
+def test_list_of_columns_is_cut(tmp_path: Path) -> None:
+    header = ",".join(f"column {n} " + "x" * 60 for n in range(900))
+    assert len(refusal(tmp_path, header + "\n" + ",".join("a" * 900) + "\n").message) < 2000
+
+
 # -- rows ---------------------------------------------------------------------------------------
 
 
@@ -139,6 +223,36 @@ def test_quoted_field_may_hold_line_ends_and_quotes(tmp_path: Path) -> None:
 def test_line_ends_of_all_kinds_are_read(tmp_path: Path, end: str) -> None:
     found = read(tmp_path, end.join(["text,label", "a,x", "b,y", ""]))
     assert texts(found) == ["a", "b"]
+
+
+def test_mixed_line_ends_are_read(tmp_path: Path) -> None:
+    assert texts(read(tmp_path, "text,label\r\na,x\nb,y\rc,z\r\n")) == ["a", "b", "c"]
+
+
+def test_row_twice_is_two_texts(tmp_path: Path) -> None:
+    assert texts(read(tmp_path, "text,label\na,x\na,x\n")) == ["a", "a"]
+
+
+def test_table_without_labels_has_none(tmp_path: Path) -> None:
+    (item,) = read(tmp_path, "text,stars\na,5\n")
+    assert isinstance(item, SourceText)
+    assert item.label is None
+
+
+def test_table_in_latin_1_is_read(tmp_path: Path) -> None:
+    rows = "text,label\nOù êtes-vous allés l'été dernier ? À l'hôtel.,été\n"
+    note, item = read(tmp_path, rows.encode("latin-1"))
+    assert isinstance(note, SourceNote)
+    assert note.values["encoding"] == "cp1252"
+    assert item == SourceText(
+        text="Où êtes-vous allés l'été dernier ? À l'hôtel.", position=2, label="été"
+    )
+
+
+def test_table_in_two_encodings_is_refused(tmp_path: Path) -> None:
+    row = "C'était l'été où nous étions à l'hôtel, près de la forêt,x\n"
+    data = b"text,label\n" + row.encode() + row.encode("latin-1")
+    assert refusal(tmp_path, data).code == "encodings_mixed"
 
 
 def test_text_is_normalised(tmp_path: Path) -> None:
@@ -193,10 +307,14 @@ def test_encoding_that_people_do_not_expect_is_noted(tmp_path: Path) -> None:
     assert texts(rest) == ["这是一部很好看的电影"]
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "gb18030"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "gb18030", "big5"])
 @pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl"])
 def test_tables_are_read_in(tmp_path: Path, name: str, encoding: str) -> None:
-    text = "这是一部很好看的电影，我们都喜欢。"
+    text = (
+        "這是一部很好看的電影，我們都喜歡。"
+        if encoding == "big5"
+        else "这是一部很好看的电影，我们都喜欢。"
+    )
     row = json.dumps({"text": text, "label": "好"}, ensure_ascii=False)
     rows = f"text,label\n{text},好\n" if name.endswith("csv") else f"{row}\n"
     assert texts(read(tmp_path, rows.encode(encoding), name)) == [text]
@@ -237,6 +355,54 @@ def test_unbalanced_quote_in_the_header_is_named(tmp_path: Path) -> None:
     assert refusal(tmp_path, 'text,"label\na,b\n').values["line"] == 1
 
 
+@pytest.mark.parametrize(
+    ("field", "limits"),
+    [
+        ("line\n" * 1500, {}),
+        ("word " * 250_000, {}),
+        ("word " * 100, {"field_characters": 300}),
+        ("word word word\n" * 30, {"field_characters": 300}),
+        ("a\n" * 30, {"field_lines": 20}),
+    ],
+    ids=["1,500 lines", "1 MB", "one line", "many lines", "short lines"],
+)
+@pytest.mark.parametrize("closes", [True, False])
+def test_field_without_end_names_the_line_that_opened_it(
+    tmp_path: Path, field: str, limits: dict[str, int], closes: bool
+) -> None:
+    rows = "text,label\n" + GOOD * 3 + f'"{field}' + ('",x\n' if closes else "\n") + GOOD * 3
+    (tmp_path / "rows.csv").write_text(rows)
+    reading = Reading(config=CollectConfig(), limits=Limits(**limits))
+    with pytest.raises(InputError) as caught:
+        list(read_file(tmp_path / "rows.csv", reading))
+    assert (caught.value.code, caught.value.values["line"]) == ("field_too_long", 5)
+
+
+def test_many_fields_of_many_lines_are_one_long_row(tmp_path: Path) -> None:
+    rows = "text,label,a,b,c\n" + ",".join(['"' + "line\n" * 15 + '"'] * 5) + "\n"
+    (tmp_path / "rows.csv").write_text(rows)
+    reading = Reading(config=CollectConfig(), limits=Limits(field_lines=20))
+    assert texts(read_file(tmp_path / "rows.csv", reading)) == ["line\n" * 15]
+
+
+def test_line_without_end_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("text,label\na,b\n" + "x" * 5000)
+    reading = Reading(config=CollectConfig(), limits=Limits(row_characters=1000))
+    with pytest.raises(InputError) as caught:
+        list(read_file(tmp_path / "rows.csv", reading))
+    assert (caught.value.code, caught.value.values["line"]) == ("line_too_long", 3)
+
+
+@pytest.mark.parametrize("name", ["rows.tsv", "rows.jsonl"])
+def test_row_without_end_costs_no_other(tmp_path: Path, name: str) -> None:
+    row = '{"text": "%s"}' if name.endswith("jsonl") else "%s"
+    rows = [row % text for text in ("text", "a", "x" * 5000, "b")]
+    (tmp_path / name).write_text("\n".join(rows))
+    reading = Reading(config=CollectConfig(), limits=Limits(row_characters=1000))
+    found = list(read_file(tmp_path / name, reading))
+    assert (texts(found)[-2:], problems(found)) == (["a", "b"], [("row_too_long", 3)])
+
+
 def test_quote_inside_a_plain_field_is_a_character(tmp_path: Path) -> None:
     assert texts(read(tmp_path, 'text,label\n5" pipe,x\n')) == ['5" pipe']
 
@@ -274,9 +440,33 @@ def test_bad_line_is_a_problem_of_its_own(tmp_path: Path, line: str) -> None:
     assert problems(found) == [("json_line_bad", 2)]
 
 
+@pytest.mark.parametrize(
+    "line", ['{"text": "a", "text": "b"}', '{"text": "a", "more": {"k": 1, "k": 1}}']
+)
+def test_key_twice_is_a_problem_of_its_row(tmp_path: Path, line: str) -> None:
+    found = read_lines(tmp_path, line, '{"text": "c"}')
+    assert (texts(found), problems(found)) == (["c"], [("json_key_repeated", 1)])
+
+
 def test_half_written_last_line_does_not_cost_the_others(tmp_path: Path) -> None:
     found = read_lines(tmp_path, '{"text": "a"}', '{"text": "b"}', '{"text": "c')
     assert (texts(found), problems(found)) == (["a", "b"], [("json_line_bad", 3)])
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.csv", "rows.tsv", "rows.json"])
+def test_file_cut_within_a_character_does_not_cost_the_rows_before(
+    tmp_path: Path, name: str
+) -> None:
+    rows = {
+        "rows.jsonl": '{"text": "月"}\n{"text": "月亮',
+        "rows.json": '[{"text": "月"},{"text": "月亮',
+        "rows.csv": "text,label\n月,x\n月亮",
+        "rows.tsv": "text\tlabel\n月\tx\n月亮",
+    }
+    note, *found = read(tmp_path, rows[name].encode()[:-1], name)
+    assert isinstance(note, SourceNote)
+    assert note.code == "character_cut"
+    assert (texts(found), len(problems(found))) == (["月"], 1)
 
 
 @pytest.mark.parametrize("line", ["5", "null", '["a"]', "true"])
@@ -284,7 +474,7 @@ def test_line_that_is_no_object_is_a_problem(tmp_path: Path, line: str) -> None:
     assert problems(read_lines(tmp_path, line, '{"text": "a"}')) == [("json_line_no_object", 1)]
 
 
-@pytest.mark.parametrize("value", ["5", "null", '["a"]', '{"a": 1}', "NaN"])
+@pytest.mark.parametrize("value", ["5", "null", '["a", 1]', '{"a": 1}', "NaN"])
 def test_text_that_is_no_string_is_a_problem(tmp_path: Path, value: str) -> None:
     found = read_lines(tmp_path, '{"text": "a"}', f'{{"text": {value}}}')
     assert problems(found) == [("text_is_no_string", 2)]
@@ -299,6 +489,11 @@ def test_missing_text_is_a_problem(tmp_path: Path) -> None:
 def test_label_that_is_no_word_is_a_problem(tmp_path: Path, value: str) -> None:
     found = read_lines(tmp_path, f'{{"text": "a", "label": {value}}}')
     assert problems(found) == [("label_is_no_word", 1)]
+
+
+def test_number_as_a_label_is_a_word(tmp_path: Path) -> None:
+    found = read_lines(tmp_path, '{"text": "a", "label": 1.5}', '{"text": "b", "label": true}')
+    assert [item.label for item in found if isinstance(item, SourceText)] == ["1.5", "True"]
 
 
 @pytest.mark.parametrize("value", ["null", "NaN", '""', '" "'])

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from memlm.errors import ConfigError, CorruptArtefactError, InputError
 from memlm.prepare import (
+    PartInMemory,
     PrepareConfig,
     TokenStore,
     settle_config,
+    survey_parts,
     tokenizer_name,
     write_token_store,
 )
@@ -26,6 +26,7 @@ from memlm.storage import new_folder, verify_folder
 
 KINDS = ("char", "byte", "bpe", "word", "whitespace")
 Build = Callable[..., TokenStore]
+AsParts = Callable[[Sequence[Document]], list[PartInMemory]]
 
 
 def make_documents(number: int = 60) -> list[Document]:
@@ -40,11 +41,11 @@ def make_documents(number: int = 60) -> list[Document]:
 
 
 @pytest.fixture
-def build(tmp_path: Path) -> Build:
+def build(tmp_path: Path, as_parts: AsParts) -> Build:
     def run(documents: Sequence[Document], name: str = "store", **options) -> TokenStore:
         config = PrepareConfig(**{"tokenizer": "char"} | options)
         with new_folder(tmp_path / name, made_from={}) as temporary:
-            report = write_token_store(temporary, lambda: documents, config)
+            report = write_token_store(temporary, as_parts(documents), config)
         store = TokenStore(tmp_path / name)
         assert store.report() == report
         return store
@@ -99,26 +100,10 @@ def test_offsets_never_go_back_inside_a_unit(build: Build, kind: str) -> None:
         assert offsets[-1] == int(unit["text_end"])
 
 
-@given(
-    st.lists(st.text(st.sampled_from("ab词 \n\x00\x07\ufeff"), max_size=40), min_size=1, max_size=6)
-)
-def test_every_document_is_cut_or_dropped(
-    tmp_path_factory: pytest.TempPathFactory, texts: list[str]
-) -> None:
-    documents = [Document(id=f"{n:016x}", text=text) for n, text in enumerate(["kept", *texts])]
-    folder = tmp_path_factory.mktemp("store")
-    report = write_token_store(folder, lambda: documents, PrepareConfig(tokenizer="char"))
-    store = TokenStore(folder)
-    dropped = (folder / "dropped.jsonl").read_text("utf-8").splitlines()
-    assert report.documents + report.dropped == len(documents)
-    assert len(dropped) == report.dropped == sum(report.dropped_by_reason.values())
-    assert len(store.document_ids) == report.documents
-
-
 def test_long_document_is_encoded_in_parts(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "A line of words.\nAnother one without end" * 40
     whole = build([Document(id="0" * 16, text=text)], "whole").tokens.tolist()
-    monkeypatch.setattr(module, "_LARGEST_ENCODED_AT_ONCE", 50)
+    monkeypatch.setattr("memlm.prepare.token_parts.LARGEST_ENCODED_AT_ONCE", 50)
     assert build([Document(id="0" * 16, text=text)], "parts").tokens.tolist() == whole
 
 
@@ -283,10 +268,10 @@ def test_truncated_store_is_refused_though_nobody_verified_it(build: Build, name
     [("the cat sat ", "char"), ("他们昨天去了", "char"), ("他们昨天去了 the cat sat ", "byte")],
     ids=["English", "Chinese", "mixed"],
 )
-def test_tokenizer_suits_the_script_and_says_so(text: str, kind: str) -> None:
+def test_tokenizer_suits_the_script_and_says_so(as_parts: AsParts, text: str, kind: str) -> None:
     notes: list[tuple[str, object]] = []
     config = settle_config(
-        [Document(id="0" * 16, text=text * 20)],
+        survey_parts(as_parts([Document(id="0" * 16, text=text * 20)])),
         PrepareConfig(),
         note=lambda code, values: notes.append((code, values["kind"])),
     )
@@ -296,21 +281,26 @@ def test_tokenizer_suits_the_script_and_says_so(text: str, kind: str) -> None:
 
 @pytest.mark.parametrize(("text", "kind"), [("the cat sat ", "bpe"), ("他们昨天去了", "char")])
 def test_large_text_gets_bpe_unless_it_is_chinese(
-    monkeypatch: pytest.MonkeyPatch, text: str, kind: str
+    monkeypatch: pytest.MonkeyPatch, as_parts: AsParts, text: str, kind: str
 ) -> None:
     monkeypatch.setattr(module, "_LARGE_CHARACTERS", 1000)
-    config = settle_config([Document(id="0" * 16, text=text * 200)], PrepareConfig())
+    survey = survey_parts(as_parts([Document(id="0" * 16, text=text * 200)]))
+    config = settle_config(survey, PrepareConfig())
     assert config.tokenizer == kind
 
 
-def test_without_the_extra_characters_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_characters_are_taken(
+    monkeypatch: pytest.MonkeyPatch, as_parts: AsParts
+) -> None:
     monkeypatch.setattr(module, "is_installed", lambda package: False)
-    assert settle_config(make_documents(), PrepareConfig()).tokenizer == "char"
+    assert (
+        settle_config(survey_parts(as_parts(make_documents())), PrepareConfig()).tokenizer == "char"
+    )
 
 
-def test_named_tokenizer_is_kept() -> None:
+def test_named_tokenizer_is_kept(as_parts: AsParts) -> None:
     config = PrepareConfig(tokenizer="word", vocabulary_size=99)
-    assert settle_config(make_documents(), config) == config
+    assert settle_config(survey_parts(as_parts(make_documents())), config) == config
 
 
 @pytest.mark.parametrize(

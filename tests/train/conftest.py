@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from memlm.models import NetworkConfig
-from memlm.prepare import PrepareConfig, TokenStore, write_token_store
+from memlm.prepare import Draft, PartInMemory, PrepareConfig, TokenStore, write_token_store
 from memlm.records import Document, TrainReport
 from memlm.storage import new_folder
 from memlm.train import TrainConfig
@@ -49,7 +49,9 @@ def store(tmp_path_factory) -> TokenStore:
     ]
     folder = tmp_path_factory.mktemp("tokens") / "char"
     with new_folder(folder, made_from={}) as temporary:
-        write_token_store(temporary, lambda: documents, PrepareConfig(tokenizer="char"))
+        drafts = [Draft(document=document, text=document.text) for document in documents]
+        config = PrepareConfig(tokenizer="char")
+        write_token_store(temporary, [PartInMemory("0", drafts)], config)
     return TokenStore(folder)
 
 

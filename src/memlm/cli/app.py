@@ -32,6 +32,7 @@ from memlm.messages import LANGUAGES, Language, current_language, in_language, r
 
 COMMANDS = (
     "demo", "train", "generate", "trace", "collect", "prepare", "score", "evaluate", "info",
+    "export",
 )  # fmt: skip
 _COMMON_WITH_VALUE = ("--language", "--config")
 _COMMON = ("--json", "--debug", *_COMMON_WITH_VALUE)

@@ -28,6 +28,8 @@ _SHOWN_CHARACTERS = 60
 _SECONDS_BETWEEN_LINES = 10.0
 _DRAWN_CONTROLS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"}
 _DRAWN_CONTROLS |= {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
+# Overrides and isolates of direction could make a name read as another.
+_DRAWN_CONTROLS |= dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD)
 _KIND_STYLES = {"recited": "bold red", "recombined": "yellow", "new": ""}
 
 out = Console(file=None, highlight=False, soft_wrap=True)
@@ -57,7 +59,8 @@ def print_error(code: str, message: str, hint: str, *, as_json: bool) -> None:
     if as_json:
         print_json({"error": {"code": code, "message": message, "hint": hint}})
     else:
-        err.print(Text(f"memlm: {messages.join(message, hint)}".replace("\n", " "), style="red"))
+        said = messages.join(message, hint).replace("\n", " ")
+        err.print(Text(f"memlm: {visible(said)}", style="red"))
 
 
 def say(key: str, **values: Any) -> None:  # Any: what the sentence formats
@@ -71,6 +74,12 @@ def heading(key: str, **values: Any) -> None:  # Any: what the sentence formats
     out.print(Text(messages.render(key, **values), style="bold"))
 
 
+def drop_reason(code: str) -> str:
+    """Return why documents were dropped, without the numbers that differ from one to the next."""
+    sentence = messages.find(f"dropped.{code}") or code
+    return sentence.partition("{")[0].rstrip(" :：(（")
+
+
 def print_rejected(rejected: tuple[Rejected, ...], *, path: object) -> None:
     """List the first things that could not be read, and say where the rest are."""
     if not rejected:
@@ -78,7 +87,7 @@ def print_rejected(rejected: tuple[Rejected, ...], *, path: object) -> None:
     err.print(Text(messages.render("note.rejected_some", count=len(rejected)), style="yellow"))
     for item in rejected[:_SHOWN_REJECTED]:
         place = f"{item.source}:{item.position}" if item.position else item.source
-        err.print(Text(f"  {place}: {item.reason}"))
+        err.print(Text(visible(f"  {place}: {item.reason}")))
     if len(rejected) > _SHOWN_REJECTED:
         count = len(rejected) - _SHOWN_REJECTED
         err.print(Text("  " + messages.render("note.rejected_more", count=count, path=path)))
@@ -105,7 +114,7 @@ def print_trace(trace: Trace) -> None:
         line = Text("  ")
         line.append(
             messages.render(
-                "trace.place", source=source.source, start=source.start, end=source.end
+                "trace.place", source=visible(source.source), start=source.start, end=source.end
             ),
             style="cyan",
         )
@@ -164,7 +173,7 @@ class ConsoleListener(Listener):
     def note(self, code: str, **values: Any) -> None:  # Any: what the sentence formats
         style = "yellow" if code in ("memorising", "checkpoint_damaged") else "dim"
         self._close_finished()
-        err.print(Text(messages.render(f"note.{code}", **values), style=style))
+        err.print(Text(visible(messages.render(f"note.{code}", **values)), style=style))
 
     def progress(self, stage: str, done: int, total: int) -> None:
         if not err.is_terminal:

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from memlm.collect import CollectConfig
 from memlm.generate.config import GenerateConfig
 from memlm.messages import Language
-from memlm.prepare import PrepareConfig
+from memlm.prepare import CleanConfig, PrepareConfig
 from memlm.train import TrainConfig
 
 
@@ -51,6 +51,7 @@ Common = Annotated[CommonOptions, Parameter(name="*")]
 HoldOut = Annotated[HoldOutOptions, Parameter(name="*")]
 Which = Annotated[ModelOptions, Parameter(name="*")]
 Collect = Annotated[CollectConfig, Parameter(name="*")]
+Clean = Annotated[CleanConfig, Parameter(name="*")]
 Prepare = Annotated[PrepareConfig, Parameter(name="*")]
 Train = Annotated[TrainConfig, Parameter(name="*")]
 Generate = Annotated[GenerateConfig, Parameter(name="*")]

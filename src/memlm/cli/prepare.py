@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from memlm.cli.console import ConsoleListener, print_json, say
-from memlm.cli.options import Common, CommonOptions, HoldOut, HoldOutOptions, Prepare
-from memlm.prepare import PrepareConfig
+from memlm.cli.console import ConsoleListener, drop_reason, print_json, say
+from memlm.cli.options import Clean, Common, CommonOptions, HoldOut, HoldOutOptions, Prepare
+from memlm.messages import render
+from memlm.prepare import CleanConfig, PrepareConfig
 from memlm.workflow import prepare_documents
 
 
@@ -16,12 +17,19 @@ def prepare(
     /,
     *,
     cutting: Prepare = PrepareConfig(),  # noqa: B008  # frozen
+    cleaning: Clean = CleanConfig(),  # noqa: B008  # frozen
+    processes: int | None = None,
     holding: HoldOut = HoldOutOptions(),  # noqa: B008  # frozen
     common: Common = CommonOptions(),  # noqa: B008  # frozen
 ) -> int:
     with ConsoleListener() as listener:
         report = prepare_documents(
-            workspace, config=cutting, held_out=holding.held_out, listener=listener
+            workspace,
+            config=cutting,
+            cleaning=cleaning if cleaning != CleanConfig() else None,
+            held_out=holding.held_out,
+            processes=processes,
+            listener=listener,
         )
     if common.json:
         print_json(asdict(report))
@@ -32,8 +40,14 @@ def prepare(
         **report.tokens,
         per_token=report.characters / sum(report.tokens.values()),
     )
+    if report.tokens["sealed"]:
+        say("prepared.sealed", sealed=report.tokens["sealed"])
     if report.unknown:
         say("prepared.unknown", unknown=report.unknown)
     for reason, count in report.dropped_by_reason.items():
-        say("prepared.dropped", count=count, reason=reason)
+        say("prepared.dropped", count=count, reason=drop_reason(reason))
+    for reason, count in report.removed.items():
+        say("prepared.removed", count=count, reason=render(f"removed.{reason}"))
+    for kind, count in report.masked.items():
+        say("prepared.masked", count=count, kind=render(f"personal.{kind}"))
     return 0

@@ -8,6 +8,7 @@ from memlm.collect.collection import Collection
 from memlm.collect.config import CollectConfig, Limits, Reading
 from memlm.collect.files import TextFromMemory, normalise_text, read_text_file
 from memlm.collect.sources import list_files, read_file
+from memlm.collect.writing import check_ending, write_documents
 
 __all__ = [
     "CollectConfig",
@@ -15,8 +16,10 @@ __all__ = [
     "Limits",
     "Reading",
     "TextFromMemory",
+    "check_ending",
     "list_files",
     "normalise_text",
     "read_file",
     "read_text_file",
+    "write_documents",
 ]

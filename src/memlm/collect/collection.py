@@ -8,7 +8,7 @@ from pathlib import Path
 
 from memlm.collect.config import CollectConfig, Reading
 from memlm.collect.files import TextFromMemory, texts_from_memory
-from memlm.collect.sources import TABLES, SourceFile, read_file, relative_name
+from memlm.collect.sources import SourceFile, is_table, read_file, relative_name
 from memlm.documents import DocumentStore, MergeCounts, Root
 from memlm.errors import ConfigError, InputError, MemlmError
 from memlm.records import (
@@ -38,7 +38,8 @@ class Collection:
         self._store, self._split = store, split
         self._reading = Reading(config=config, scratch=scratch)
         self._note, self._progress = note, progress
-        self._manner = hash_json([asdict(config), split])
+        labels = hash_file(config.labels) if config.labels is not None else None
+        self._manner = hash_json([asdict(config), labels, split])
         self._totals = MergeCounts()
         self._rejected: list[Rejected] = []
         self._roots_in_use: set[int] = set()
@@ -141,13 +142,13 @@ class Collection:
         if self._store.file_is_current(root, relative, bytes_hash=bytes_hash, reading=self._manner):
             self._totals.unchanged += self._store.count_in_file(root, relative)
             self._rejected += self._store.rejected_in_file(root, relative)
-            self._has_read_a_table |= path.suffix.lower() in TABLES
+            self._has_read_a_table |= is_table(path.name)
             return
         try:
             self._merge(root, relative, read_file(path, self._reading), bytes_hash=bytes_hash)
-            self._has_read_a_table |= path.suffix.lower() in TABLES
+            self._has_read_a_table |= is_table(path.name)
         except InputError as error:
-            if error.code == "column_missing":
+            if error.code in ("column_missing", "column_misspelt"):
                 self._missing_column.append((root, relative, error))
             elif error.code == "workspace_busy":
                 raise
@@ -168,6 +169,7 @@ class Collection:
         ) as merge:
             for item in found:
                 if isinstance(item, SourceText):
+                    self._has_read_a_table |= is_table(item.member)
                     merge.add(item, split=self._split)
                 elif isinstance(item, SourceProblem):
                     merge.reject(item)

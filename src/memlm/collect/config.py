@@ -1,7 +1,13 @@
 """What a person may say about how sources are read, and the limits that every reader keeps."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from memlm.collect.unpacking import Allowance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -9,13 +15,24 @@ class CollectConfig:
     """How to read the sources."""
 
     text_column: str | None = None
-    """Column (or key of JSON lines) that holds the text; found by its name if not given."""
+    """Column (or JSON key) with the text, by name or number; found by its name if not given."""
     label_column: str | None = None
     """Column that holds the label; found by its name if not given."""
     id_column: str | None = None
     """Column that names each row for good; `id` if there is one."""
     encoding: str | None = None
     """Encoding of all the sources; found for each file if not given."""
+    no_header: bool = False
+    """The first row of a table is a row like the others; columns are called #1, #2, ..."""
+    lines: bool = False
+    """Every line of a plain text file (of any ending, if it is named itself) is a text."""
+    labels: Path | None = None
+    """File with the label of each line of the one text file that is read, a label a line."""
+
+    @property
+    def has_lines(self) -> bool:
+        """Whether a plain text file is a text a line."""
+        return self.lines or self.labels is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +57,14 @@ class Limits:
     """Members of one archive."""
     depth: int = 4
     """Archives inside archives."""
+    row_characters: int = 1 << 25
+    """Characters of one row of a table, one JSON value or one line."""
+    field_characters: int = 10**6
+    """Characters of one field of a CSV file; past them a quote is taken for one left open."""
+    field_lines: int = 1000
+    """Line ends in such a field."""
+    columns: int = 10_000
+    """Columns of one table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,3 +77,5 @@ class Reading:
     """Folder for what must be unpacked, emptied by its owner; the system's own if None."""
     depth: int = 0
     """Archives around this file."""
+    allowance: Allowance | None = None
+    """What the outermost of them may still unpack to; None where there is none."""

@@ -5,29 +5,64 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePath
 
+from memlm.collect.archives import FindMembers, Table, read_archive, read_compressed
+from memlm.collect.arrow_tables import read_arrow, read_parquet
 from memlm.collect.config import Reading
-from memlm.collect.files import read_text_file
-from memlm.collect.tables import read_csv, read_json_lines, read_tsv
+from memlm.collect.json_rows import read_json, read_json_lines
+from memlm.collect.lines import read_plain_text
+from memlm.collect.tables import read_csv, read_tsv
+from memlm.collect.tar_members import members_of_tar
+from memlm.collect.web_archives import read_arc, read_warc
+from memlm.collect.zip_members import members_of_zip
 from memlm.errors import InputError, NotFoundError
 from memlm.records import SourceNote, SourceProblem, SourceText
 
-Reader = Callable[[Path, Reading], Iterator[SourceText | SourceProblem | SourceNote]]
+Item = SourceText | SourceProblem | SourceNote
+Reader = Callable[[Path, Reading], Iterator[Item]]
+COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
 
+
+def _read_archive(find_members: FindMembers, path: Path, reading: Reading) -> Iterator[Item]:
+    yield from read_archive(path, reading, find_members=find_members, table=_TABLE)
+
+
+def _read_compressed(path: Path, reading: Reading) -> Iterator[Item]:
+    yield from read_compressed(path, reading, table=_TABLE)
+
+
+_read_tar = partial(_read_archive, members_of_tar)
 READERS: dict[str, Reader] = {
-    "": read_text_file,  # no ending: judged by content
-    ".txt": read_text_file,
-    ".text": read_text_file,
-    ".md": read_text_file,
-    ".markdown": read_text_file,
-    ".rst": read_text_file,
+    "": read_plain_text,  # no ending: judged by content
+    ".txt": read_plain_text,
+    ".text": read_plain_text,
+    ".md": read_plain_text,
+    ".markdown": read_plain_text,
+    ".rst": read_plain_text,
     ".csv": read_csv,
     ".tsv": read_tsv,
     ".jsonl": read_json_lines,
     ".ndjson": read_json_lines,
+    ".zip": partial(_read_archive, members_of_zip),
+    ".tar": _read_tar,
+    ".tgz": _read_tar,
+    ".tbz2": _read_tar,
+    ".txz": _read_tar,
+    **{f".tar{ending}": _read_tar for ending in COMPRESSIONS},
+    ".warc": read_warc,
+    ".warc.gz": read_warc,
+    ".arc": read_arc,
+    ".arc.gz": read_arc,
+    **dict.fromkeys(COMPRESSIONS, _read_compressed),
+    ".json": read_json,
+    ".parquet": read_parquet,
+    ".arrow": read_arrow,
+    ".feather": read_arrow,
 }
-TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
+TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".feather")
+_DATASET_NOTES = ("dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json")
 
 
 @dataclass(frozen=True)
@@ -40,9 +75,10 @@ class SourceFile:
     problem: SourceProblem | None = None
 
 
-def list_files(source: Path) -> Iterator[SourceFile]:
+def list_files(source: Path, *, has_lines: bool = False) -> Iterator[SourceFile]:
     """Yield the files of a source: the file itself, or all below a folder, in a fixed order.
 
+    With `has_lines` a file that was named itself is plain text whatever its ending (`train.de`).
     Hidden files, unknown endings and memlm workspaces come out with the problem that they are.
     Raises NotFoundError if there is nothing at `source`, InputError if it is neither a file nor a
     folder, or a workspace.
@@ -51,6 +87,8 @@ def list_files(source: Path) -> Iterator[SourceFile]:
         if _is_workspace(source):
             raise InputError("is_workspace", path=source)
         yield from _walk(source, source)
+    elif source.is_file() and has_lines:
+        yield SourceFile(source, source.name)
     elif source.is_file():
         yield _readable(source, source.parent)
     elif source.exists():
@@ -59,18 +97,51 @@ def list_files(source: Path) -> Iterator[SourceFile]:
         raise NotFoundError("source_missing", path=source)
 
 
-def read_file(path: Path, reading: Reading) -> Iterator[SourceText | SourceProblem | SourceNote]:
+def read_file(path: Path, reading: Reading) -> Iterator[Item]:
     """Yield what is in one file: texts, rows that are no texts, and notes.
 
     Raises InputError if the file as a whole cannot be read.
     """
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
-        raise InputError("ending_unknown", **_ending(path))
+    try:
+        ending = find_ending(path.name)
+    except InputError:
+        if not reading.config.has_lines:
+            raise
+        ending = ""
+    reader = READERS[ending]
+    if reading.config.labels is not None and reader not in (read_plain_text, _read_compressed):
+        raise InputError("labels_need_lines", path=path.name)
     try:
         yield from reader(path, reading)
     except OSError as error:  # not allowed, or the disk gave some of it and then no more
         raise InputError("not_readable", path=path.name) from error
+
+
+def find_ending(name: str) -> str:
+    """Return the ending by which the table reads a file of this name: `.txt`, `.tar.gz`.
+
+    Raises InputError if it has no reader.
+    """
+    for ending in ("".join(PurePath(name.lower()).suffixes[-2:]), PurePath(name.lower()).suffix):
+        if ending in READERS:
+            return ending
+    raise InputError("ending_unknown", **_ending(PurePath(name)))
+
+
+def whole_ending(name: str) -> str:
+    """Return the endings of a name that say how it is read, with those inside a compression.
+
+    `.csv.gz` is read by the reader of `.gz`, which then needs to know of `.csv`. Raises InputError
+    if there is no reader for any of them.
+    """
+    ending = find_ending(name)
+    return (whole_ending(PurePath(name).stem) if ending in COMPRESSIONS else "") + ending
+
+
+def is_table(name: str) -> bool:
+    """Say whether a file of this name has rows, compressed or not."""
+    path = PurePath(name.lower())
+    return (PurePath(path.stem) if path.suffix in COMPRESSIONS else path).suffix in TABLES
 
 
 def relative_name(path: Path, root: Path) -> str:
@@ -97,6 +168,8 @@ def _walk(folder: Path, root: Path) -> Iterator[SourceFile]:
                 yield _left_alone(path, root, "is_workspace")
             else:
                 yield from _walk(path, root)
+        elif path.is_file() and entry.name in _DATASET_NOTES and _is_dataset(folder):
+            yield _left_alone(path, root, "dataset_notes")
         elif path.is_file():
             yield _readable(path, root)
         else:
@@ -108,10 +181,19 @@ def _is_workspace(folder: Path) -> bool:
     return (folder / "workspace.json").exists() and (folder / "documents.sqlite").exists()
 
 
+def _is_dataset(folder: Path) -> bool:
+    """Say whether a folder holds a data set as Hugging Face's libraries lay it out."""
+    if (folder / "dataset_dict.json").exists():
+        return True
+    return any(entry.suffix in (".arrow", ".parquet") for entry in folder.iterdir())
+
+
 def _readable(path: Path, root: Path) -> SourceFile:
     """Return a file with its problem where no reader is for it, so that nobody need open it."""
-    if path.suffix.lower() not in READERS:
-        problem = SourceProblem(code="ending_unknown", values=_ending(path))
+    try:
+        whole_ending(path.name)
+    except InputError as error:
+        problem = SourceProblem(code=error.code, values=error.values)
         return SourceFile(path, relative_name(path, root), problem)
     return SourceFile(path, relative_name(path, root))
 
@@ -121,6 +203,10 @@ def _left_alone(path: Path, root: Path, code: str) -> SourceFile:
     return SourceFile(path, relative, SourceProblem(code=code, values={"path": relative}))
 
 
-def _ending(path: Path) -> dict[str, str]:
-    known = " ".join(sorted(ending for ending in READERS if ending))
+def _ending(path: PurePath) -> dict[str, str]:
+    # Those of two parts, `.tar.gz`, go without saying.
+    known = " ".join(sorted(ending for ending in READERS if ending.count(".") == 1))
     return {"path": path.name, "ending": path.suffix, "known": known}
+
+
+_TABLE = Table(whole_ending=whole_ending, read=read_file)

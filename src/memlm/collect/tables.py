@@ -1,4 +1,4 @@
-"""Tables: CSV, TSV and JSON lines, one row one text.
+"""Tables of characters: CSV and TSV, one row one text.
 
 Rows are streamed. A row of the wrong shape is a problem of its own; an unbalanced quote, after
 which no row can be trusted, is a problem of the file and names the line where the quote opened.
@@ -7,37 +7,30 @@ which no row can be trusted, is a problem of the file and names the line where t
 from __future__ import annotations
 
 import csv
-import json
-import re
+import io
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import TextIO
 
+from memlm.collect.columns import (
+    SAMPLE_ROWS,
+    choose_columns,
+    note_columns,
+    refuse_data_as_header,
+    row_to_text,
+    shorten_name,
+)
 from memlm.collect.config import Reading
-from memlm.collect.encoding import find_encoding
-from memlm.collect.files import normalise_text, note_encoding
+from memlm.collect.files import Item, bounded_lines, normalise_text, open_text
 from memlm.errors import InputError
-from memlm.records import SourceNote, SourceProblem, SourceText
+from memlm.records import SourceProblem
 
-_TEXT_NAMES = (
-    "text", "content", "body", "review", "sentence", "document", "message",
-    "文本", "内容", "正文", "评论", "句子",
-)  # fmt: skip
-_LABEL_NAMES = (
-    "label", "category", "class", "sentiment", "intent", "标签", "类别", "分类", "情感",
-)  # fmt: skip
-_LARGEST_FIELD = 1 << 26
-_SAMPLE_ROWS = 50
-Item = SourceText | SourceProblem | SourceNote
-
-
-@dataclass(frozen=True)
-class _Columns:
-    text: str
-    label: str | None
-    key: str | None
+_DELIMITERS = ",\t;|"
+_SNIFFED_CHARACTERS, _SNIFFED_ROWS = 1 << 16, 20
+_Row = tuple[int, list[str] | SourceProblem]
+_Rows = Iterator[_Row]
 
 
 def read_csv(path: Path, reading: Reading) -> Iterator[Item]:
@@ -50,112 +43,140 @@ def read_tsv(path: Path, reading: Reading) -> Iterator[Item]:
     yield from _read_separated(path, reading, has_quotes=False)
 
 
-def read_json_lines(path: Path, reading: Reading) -> Iterator[Item]:
-    """Yield the objects (or strings) of a file that holds one JSON value a line."""
-    encoding = find_encoding(path, wish=reading.config.encoding)
-    yield from note_encoding(path, encoding, reading)
-    with path.open(encoding=encoding, newline="\n") as file:
-        items = _json_rows(file)
-        sample = list(islice(items, _SAMPLE_ROWS))
-        if not sample:
-            raise InputError("file_empty", path=path.name)
-        rows = [row for _, row in sample if isinstance(row, dict)]
-        header = list(dict.fromkeys(name for row in rows for name in row))  # not all have all keys
-        columns = _choose_columns(path, reading, header, rows) if rows else None
-        for line, row in chain(sample, items):
+def _read_separated(path: Path, reading: Reading, *, has_quotes: bool) -> Iterator[Item]:
+    file, notes = open_text(path, reading, newline="")
+    with file:
+        yield from notes
+        rows = _quoted_rows(path, file, reading) if has_quotes else _tabbed_rows(file, reading)
+        sample = list(islice(rows, SAMPLE_ROWS))
+        header, sample = _take_header(path, reading, sample)
+        whole = [row for _, row in sample if not isinstance(row, SourceProblem)]
+        named = [dict(zip(header, row, strict=False)) for row in whole]
+        columns = choose_columns(path, reading, header, named)
+        yield from note_columns(path, columns)
+        for line, row in chain(sample, rows):
             if isinstance(row, SourceProblem):
                 yield row
-                continue
-            columns = columns or _choose_columns(path, reading, list(row), [row])
-            yield from _row_to_text(row, columns, line)
-
-
-def _json_rows(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, object] | SourceProblem]]:
-    """Yield (line, object) of each line that is not blank, or what is wrong with it."""
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line.removeprefix("\ufeff"), parse_constant=_constant)
-        except (ValueError, RecursionError):
-            yield number, SourceProblem(code="json_line_bad", values={}, position=number)
-            continue
-        row = {"text": value} if isinstance(value, str) else value
-        if isinstance(row, dict):
-            yield number, row
-        else:
-            yield number, SourceProblem(code="json_line_no_object", values={}, position=number)
-
-
-def _constant(name: str) -> str | None:
-    """Return what stands for a number that JSON lacks: NaN is how Python writes a missing one."""
-    return None if name == "NaN" else name
-
-
-def _read_separated(path: Path, reading: Reading, *, has_quotes: bool) -> Iterator[Item]:
-    encoding = find_encoding(path, wish=reading.config.encoding)
-    yield from note_encoding(path, encoding, reading)
-    csv.field_size_limit(_LARGEST_FIELD)
-    with path.open(encoding=encoding, newline="") as file:
-        rows = _rows(path, file, _find_delimiter(file) if has_quotes else None)
-        _, header = next(rows, (0, []))
-        if not header:
-            raise InputError("file_empty", path=path.name)
-        # Spreadsheets leave unnamed columns behind.
-        header = [normalise_text(name).strip() or f"#{n}" for n, name in enumerate(header, 1)]
-        if len(set(header)) < len(header):
-            raise InputError("columns_repeated", path=path.name, found=", ".join(header))
-        sample = list(islice(rows, _SAMPLE_ROWS))
-        columns = _choose_columns(
-            path, reading, header, [dict(zip(header, row, strict=False)) for _, row in sample]
-        )
-        for line, row in chain(sample, rows):
-            if len(row) != len(header):
-                yield SourceProblem(
-                    code="row_shape",
-                    values={"found": len(row), "expected": len(header)},
-                    position=line,
-                )
+            elif len(row) != len(header):
+                values = {"found": len(row), "expected": len(header)}
+                yield SourceProblem(code="row_shape", values=values, position=line)
             else:
-                yield from _row_to_text(dict(zip(header, row, strict=True)), columns, line)
+                yield row_to_text(dict(zip(header, row, strict=True)), columns, line)
 
 
-def _rows(path: Path, file: TextIO, delimiter: str | None) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line where it begins, fields) of each row that is not blank.
+def _take_header(path: Path, reading: Reading, sample: list[_Row]) -> tuple[list[str], list[_Row]]:
+    """Return the names of the columns, and the rows without the one that names them."""
+    first = next((row for _, row in sample if not isinstance(row, SourceProblem)), None)
+    if first is None:
+        raise InputError("file_empty", path=path.name)
+    if len(first) > reading.limits.columns:
+        most = reading.limits.columns
+        raise InputError("too_many_columns", path=path.name, found=len(first), most=most)
+    if reading.config.no_header:
+        return [f"#{number}" for number in range(1, len(first) + 1)], sample
+    others = [(line, row) for line, row in sample if row is not first]
+    return _header(path, reading, first, [row for _, row in others]), others
 
-    Without a delimiter it is the tab, and quotes are ordinary characters.
-    """
-    recent: list[str] = []
 
-    def remembering() -> Iterator[str]:
-        for line in file:
-            # A byte order mark that the named encoding did not take away would hide a quote.
-            recent.append(line.removeprefix("\ufeff"))
-            yield recent[-1]
+def _header(
+    path: Path, reading: Reading, first: list[str], rows: Iterable[list[str] | SourceProblem]
+) -> list[str]:
+    """Return the names of the columns; InputError if they are none, or not all different."""
+    # Spreadsheets leave unnamed columns behind.
+    header = [normalise_text(name).strip() or f"#{n}" for n, name in enumerate(first, 1)]
+    whole = [row for row in rows if not isinstance(row, SourceProblem)]
+    refuse_data_as_header(path, reading, header, whole)
+    repeated = [shorten_name(name) for name, times in Counter(header).items() if times > 1]
+    if repeated:
+        raise InputError("columns_repeated", path=path.name, found=", ".join(repeated[:20]))
+    return header
 
-    if delimiter is None:
-        reader = csv.reader(remembering(), delimiter="\t", quoting=csv.QUOTE_NONE)
-    else:
-        reader = csv.reader(remembering(), delimiter=delimiter, strict=True)
+
+def _tabbed_rows(file: TextIO, reading: Reading) -> _Rows:
+    """Yield (line, fields) of each row that is not blank."""
+    for number, line in bounded_lines(file, reading.limits.row_characters):
+        if line is None:
+            yield number, _too_long(number, reading)
+        elif stripped := line.removeprefix("\ufeff").rstrip("\r\n"):
+            yield number, stripped.split("\t")
+
+
+def _quoted_rows(path: Path, file: TextIO, reading: Reading) -> _Rows:
+    """Yield (line where it begins, fields) of each row that is not blank."""
+    delimiter = _find_delimiter(file)
+    lines = _QuotedLines(path, file, delimiter, reading)
+    csv.field_size_limit(reading.limits.field_characters)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
         start = reader.line_num + 1
-        recent.clear()
+        lines.of_row.clear()
         try:
             row = next(reader, None)
         except csv.Error as error:
-            line = start + _line_of_open_quote(recent, delimiter or "\t")
-            raise InputError("quote_unbalanced", path=path.name, line=line) from error
+            opened, size = _open_quote(lines.of_row, delimiter)
+            if max(size, *map(len, lines.of_row)) > reading.limits.field_characters:
+                raise lines.too_long(start + opened) from error
+            raise InputError("quote_unbalanced", path=path.name, line=start + opened) from error
         if row is None:
             return
         if row:
             yield start, row
 
 
-def _line_of_open_quote(lines: Sequence[str], delimiter: str) -> int:
-    """Return the offset of the line that opened the quote which never closed properly."""
-    opened, state = 0, "start"  # of a field; then plain or quoted; closing after a quote in quotes
+class _QuotedLines:
+    """The lines of a CSV file, those of the row being read remembered, and never without end."""
+
+    def __init__(self, path: Path, file: TextIO, delimiter: str, reading: Reading) -> None:
+        self.of_row: list[str] = []
+        self._path, self._file, self._delimiter = path, file, delimiter
+        self._limits = reading.limits
+
+    def __iter__(self) -> Iterator[str]:
+        characters, checked = 0, 1
+        for number, line in bounded_lines(self._file, self._limits.row_characters):
+            if line is None:
+                raise InputError("line_too_long", path=self._path.name, line=number)
+            if not self.of_row:
+                characters, checked = 0, 1
+            # A byte order mark that the named encoding did not take away would hide a quote.
+            self.of_row.append(line.removeprefix("\ufeff"))
+            characters += len(line)
+            lines = len(self.of_row)
+            if (
+                lines > 1
+                and max(
+                    characters / self._limits.field_characters, lines / self._limits.field_lines
+                )
+                > checked
+            ):
+                checked *= 2
+                self._refuse_endless(number - lines + 1)
+            yield self.of_row[-1]
+
+    def too_long(self, line: int) -> InputError:
+        """Return what to say of a field that is longer than a field may be."""
+        limits = self._limits
+        return InputError(
+            "field_too_long",
+            path=self._path.name,
+            line=line,
+            characters=limits.field_characters,
+            lines=limits.field_lines,
+        )
+
+    def _refuse_endless(self, start: int) -> None:
+        opened, size = _open_quote(self.of_row, self._delimiter)
+        lines = len(self.of_row) - opened
+        if size > self._limits.field_characters or lines > self._limits.field_lines:
+            raise self.too_long(start + opened)
+
+
+def _open_quote(lines: Sequence[str], delimiter: str) -> tuple[int, int]:
+    """Return the offset of the line with the quote that never closed properly, and its length."""
+    opened, state, size = 0, "start", 0  # of a field; plain, quoted; closing: a quote in quotes
     for number, line in enumerate(lines):
         for character in line:
+            size += 1
             if state in ("quoted", "closing") and character == '"':
                 state = "closing" if state == "quoted" else "quoted"  # two are one, and no end
             elif state == "quoted":
@@ -163,84 +184,37 @@ def _line_of_open_quote(lines: Sequence[str], delimiter: str) -> int:
             elif character in (delimiter, "\r", "\n"):
                 state = "start"
             elif state == "closing":  # something stands between the closing quote and the next
-                return opened
+                return opened, 0
             elif state == "start" and character == '"':
-                opened, state = number, "quoted"
+                opened, state, size = number, "quoted", 0
             else:
                 state = "plain"
-    return opened
+    return opened, size if state == "quoted" else 0
 
 
 def _find_delimiter(file: TextIO) -> str:
-    first = re.sub('"[^"]*"', "", file.readline())
+    """Return the delimiter with which the first rows have the same number of fields, above one."""
+    text = file.read(_SNIFFED_CHARACTERS)
     file.seek(0)
-    return max(",\t;|", key=first.count)
+    lines = list(io.StringIO(text.removeprefix("\ufeff"), newline=""))
+    if len(text) == _SNIFFED_CHARACTERS:
+        lines = lines[:-1] or lines  # the last may be cut
+    return max(_DELIMITERS, key=lambda delimiter: _regularity(lines, delimiter))
 
 
-def _choose_columns(
-    path: Path, reading: Reading, header: list[str], sample: list[dict[str, object]]
-) -> _Columns:
-    text = _named(path, reading.config.text_column, header) or _by_name(header, _TEXT_NAMES)
-    text = text or _longest_column(header, sample)
-    if text is None:
-        raise InputError("text_column_unknown", path=path.name, found=", ".join(header))
-    label = _named(path, reading.config.label_column, header) or _by_name(header, _LABEL_NAMES)
-    key = _named(path, reading.config.id_column, header) or _by_name(header, ("id",))
-    return _Columns(text=text, label=label if label != text else None, key=key)
+def _regularity(lines: Sequence[str], delimiter: str) -> tuple[float, int]:
+    rows: list[list[str]] = []
+    try:
+        for row in islice(csv.reader(lines, delimiter=delimiter), _SNIFFED_ROWS):
+            rows += [row] if row else []
+    except csv.Error:  # it comes again, with its line, when the rows are read
+        pass
+    width = len(rows[0]) if rows else 0
+    if width < 2:
+        return 0.0, 0
+    return sum(len(row) == width for row in rows) / len(rows), width
 
 
-def _named(path: Path, wish: str | None, header: list[str]) -> str | None:
-    if wish is None:
-        return None
-    if wish not in header:
-        raise InputError("column_missing", path=path.name, column=wish, found=", ".join(header))
-    return wish
-
-
-def _by_name(header: list[str], names: Sequence[str]) -> str | None:
-    lower = {name.lower(): name for name in reversed(header)}
-    return next((lower[name] for name in names if name in lower), None)
-
-
-def _longest_column(header: list[str], sample: list[dict[str, object]]) -> str | None:
-    """Return the column that is clearly the longest (or the only one)."""
-    if len(header) == 1:
-        return header[0]
-    totals = dict.fromkeys(header, 0)
-    for row in sample:
-        for name in header:
-            value = row.get(name)
-            totals[name] += len(value) if isinstance(value, str) else 0
-    first, second = sorted(totals.values(), reverse=True)[:2]
-    return max(totals, key=lambda name: totals[name]) if first > 3 * second else None
-
-
-def _row_to_text(
-    row: dict[str, object], columns: _Columns, line: int
-) -> Iterator[SourceText | SourceProblem]:
-    text = row.get(columns.text)
-    label = row.get(columns.label) if columns.label else None
-    if not isinstance(text, str):
-        kind = "—" if columns.text not in row else type(text).__name__
-        values = {"column": columns.text, "kind": kind}
-        yield SourceProblem(code="text_is_no_string", values=values, position=line)
-    elif not text.strip():
-        yield SourceProblem(code="text_empty", values={}, position=line)
-    elif not isinstance(label, str | int | float | None):
-        values = {"column": str(columns.label), "kind": type(label).__name__}
-        yield SourceProblem(code="label_is_no_word", values=values, position=line)
-    else:
-        used = {columns.text, columns.label, columns.key}
-        key = row.get(columns.key) if columns.key else None
-        fields = {name: value for name, value in row.items() if name not in used}
-        try:
-            normalise_text(json.dumps([key, fields], ensure_ascii=False))
-            yield SourceText(
-                text=normalise_text(text),
-                position=line,
-                key=None if key is None or key == "" else str(key),
-                label=None if label is None else normalise_text(str(label)).strip() or None,
-                fields=fields,
-            )
-        except InputError as error:  # a lone surrogate
-            yield SourceProblem(code=error.code, values=error.values, position=line)
+def _too_long(number: int, reading: Reading) -> SourceProblem:
+    values = {"most": reading.limits.row_characters}
+    return SourceProblem(code="row_too_long", values=values, position=number)

@@ -34,10 +34,13 @@ class FileMerge:
         self._store, self._root, self._path = store, root, path
         self.counts = MergeCounts()
         self._digest_change = 0
-        for table in ("seen (id TEXT PRIMARY KEY)", "row_keys (key TEXT PRIMARY KEY, n INTEGER)"):
+        for table in (
+            "seen (id TEXT PRIMARY KEY)",
+            "row_keys (key TEXT, member TEXT, n INTEGER, PRIMARY KEY (key, member))",
+            "new_places (member TEXT, position INTEGER, PRIMARY KEY (member, position))",
+        ):
             store._run(f"CREATE TEMP TABLE IF NOT EXISTS {table}")
-        store._run("CREATE TEMP TABLE IF NOT EXISTS new_positions (position INTEGER PRIMARY KEY)")
-        for name in ("seen", "row_keys", "new_positions"):
+        for name in ("seen", "row_keys", "new_places"):
             store._run(f"DELETE FROM temp.{name}")
         store._run("DELETE FROM rejected WHERE root=? AND path=?", root.number, path)
 
@@ -63,7 +66,9 @@ class FileMerge:
             return identity
         if known is None:
             self.counts.added += 1
-            self._store._run("INSERT OR IGNORE INTO temp.new_positions VALUES (?)", position)
+            self._store._run(
+                "INSERT OR IGNORE INTO temp.new_places VALUES (?, ?)", found.member, position
+            )
         else:
             self.counts.changed += 1
             self._delete(known[0], identity, known[1])
@@ -85,7 +90,7 @@ class FileMerge:
     def _remove_unseen(self) -> None:
         gone = list(
             self._store._rows(
-                "SELECT number, id, content, position IN (SELECT position FROM temp.new_positions)"
+                "SELECT number, id, content, (member, position) IN temp.new_places"
                 " FROM documents WHERE root=? AND path=? AND id NOT IN (SELECT id FROM temp.seen)",
                 self._root.number,
                 self._path,
@@ -103,11 +108,15 @@ class FileMerge:
         if found.position is not None:
             key = f"key:{found.key}" if found.key is not None else f"content:{content}"
         occurrence = self._store._value(
-            "INSERT INTO temp.row_keys VALUES (?, 1)"
-            " ON CONFLICT (key) DO UPDATE SET n = n + 1 RETURNING n",
+            "INSERT INTO temp.row_keys VALUES (?, ?, 1)"
+            " ON CONFLICT (key, member) DO UPDATE SET n = n + 1 RETURNING n",
             key,
+            found.member,
         )
-        return hash_parts(str(self._root.number), self._path, key, str(occurrence))[:16]
+        # Outside archives the id is what it was before archives were read.
+        member = [found.member] if found.member else []
+        place = str(self._root.number), self._path, key, str(occurrence)
+        return hash_parts(*place, *member)[:16]
 
     def _insert(
         self,
@@ -120,7 +129,7 @@ class FileMerge:
     ) -> None:
         cursor = self._store._run(
             "INSERT INTO documents (id, root, path, position, label, fields, split, content,"
-            " characters) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " characters, member) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             identity,
             self._root.number,
             self._path,
@@ -130,6 +139,7 @@ class FileMerge:
             split,
             content,
             len(found.text),
+            found.member,
         )
         for part, start in enumerate(range(0, len(found.text), PART_CHARACTERS)):
             text = found.text[start : start + PART_CHARACTERS]

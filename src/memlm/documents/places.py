@@ -16,9 +16,13 @@ class Root:
     is_folder: bool
 
 
-def place_name(root: str, is_folder: bool, path: str, position: int | None) -> str:
-    """Return where something lies as people name it: `notes/monday.txt`, `train.csv:12`."""
+def place_name(
+    root: str, is_folder: bool, path: str, position: int | None, member: str = ""
+) -> str:
+    """Return where something lies as people name it: `notes/monday.txt`, `a.zip/train.csv:12`."""
     name = f"{root}/{path}" if is_folder else root
+    if member:
+        name = f"{name}/{member}"
     return f"{name}:{position}" if position else name
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,13 +12,14 @@ from typing import Any, Self, cast
 
 from memlm.documents.merge import FileMerge
 from memlm.documents.places import Root, hash_content, hash_parts, place_name, root_name
-from memlm.documents.schema import SCHEMA, database_errors
+from memlm.documents.schema import database_errors, set_up
 from memlm.errors import CorruptArtefactError
 from memlm.messages import render
 from memlm.records import Document, Rejected, SourceProblem, Split
 
 _COLUMNS = (
-    "d.number, d.id, d.path, d.position, d.label, d.fields, d.split, d.content, r.name, r.is_folder"
+    "d.number, d.id, d.path, d.position, d.label, d.fields, d.split, d.content, r.name,"
+    " r.is_folder, d.member"
 )
 
 
@@ -31,7 +31,8 @@ class DocumentStore:
 
     def __enter__(self) -> Self:
         with database_errors(self.path):
-            # One thread at a time, though not always the same: `tokenizers` reads texts on its own.
+            # The library `tokenizers` reads what it learns from in a thread of its own, while we
+            # wait: never two at once.
             self._connection = sqlite3.connect(
                 self.path, timeout=30, isolation_level=None, check_same_thread=False
             )
@@ -156,8 +157,35 @@ class DocumentStore:
     def sizes(self) -> Iterator[tuple[str, str, int]]:
         """Yield (id, content hash, code points) of every document, in reading order."""
         yield from self._rows(
-            "SELECT id, content, characters FROM documents ORDER BY root, path, position, number"
+            "SELECT id, content, characters FROM documents"
+            " ORDER BY root, path, member, position, number"
         )
+
+    def contents(self) -> Iterator[tuple[int, str, str, int]]:
+        """Yield (number, id, content hash, code points) of every document, in reading order.
+
+        The number is what `read_numbers` takes; it stays while the document does.
+        """
+        yield from self._rows(
+            "SELECT number, id, content, characters FROM documents"
+            " ORDER BY root, path, position, number"
+        )
+
+    def read_numbers(self, numbers: Iterable[int]) -> Iterator[tuple[int, Document]]:
+        """Yield the documents with these numbers, in the order given; those that are gone are not.
+
+        As fast as reading all of them in a row where their numbers follow one another.
+        """
+        for number in numbers:
+            for document in self._documents("WHERE d.number = ?", number):
+                yield number, document
+
+    def id_of(self, number: int) -> str:
+        """Return the id of the document with this number; KeyError if it is gone."""
+        found = self._value("SELECT id FROM documents WHERE number=?", number)
+        if found is None:
+            raise KeyError(number)
+        return str(found)
 
     def labels(self) -> dict[str, int]:
         """Return every label with the number of documents that carry it."""
@@ -179,7 +207,7 @@ class DocumentStore:
 
     def __iter__(self) -> Iterator[Document]:
         """Yield every document, in the order of roots, paths and rows."""
-        yield from self._documents("ORDER BY d.root, d.path, d.position, d.number")
+        yield from self._documents("ORDER BY d.root, d.path, d.member, d.position, d.number")
 
     def get(self, document_id: str) -> Document | None:
         """Return one document, or None."""
@@ -188,12 +216,12 @@ class DocumentStore:
     def source_of(self, document_id: str) -> str | None:
         """Return where a document lies, as people name it."""
         rows = self._rows(
-            "SELECT r.name, r.is_folder, d.path, d.position FROM documents d"
+            "SELECT r.name, r.is_folder, d.path, d.position, d.member FROM documents d"
             " JOIN roots r ON r.number = d.root WHERE d.id = ?",
             document_id,
         )
         row = next(rows, None)
-        return None if row is None else place_name(row[0], bool(row[1]), row[2], row[3])
+        return None if row is None else place_name(row[0], bool(row[1]), *row[2:])
 
     def reject_file(self, root: Root, path: str, problem: SourceProblem) -> None:
         """Note that a whole file could not be read; documents it gave earlier stay."""
@@ -227,7 +255,8 @@ class DocumentStore:
             f"SELECT {_COLUMNS} FROM documents d JOIN roots r ON r.number = d.root {clause}",
             *values,
         ):
-            number, identity, path, position, label, fields, split, content, name, folder = row
+            number, identity, path, position, label, fields, split, content, *place = row
+            name, folder, member = place
             parts = self._rows(
                 "SELECT text FROM text_parts WHERE document = ? ORDER BY part", number
             )
@@ -239,14 +268,15 @@ class DocumentStore:
                 text=text,
                 label=label,
                 fields=json.loads(fields),
-                source=place_name(name, bool(folder), path, position),
+                source=place_name(name, bool(folder), path, position, member),
                 split=cast(Split | None, split),
             )
 
     def _rejected(self, clause: str, *values: object) -> Iterator[tuple[str, Rejected]]:
-        for name, folder, path, position, code, details in self._rows(
-            "SELECT r.name, r.is_folder, x.path, x.position, x.code, x.details FROM rejected x"
-            f" JOIN roots r ON r.number = x.root {clause} ORDER BY x.root, x.path, x.position",
+        for name, folder, path, position, member, code, details in self._rows(
+            "SELECT r.name, r.is_folder, x.path, x.position, x.member, x.code, x.details"
+            f" FROM rejected x JOIN roots r ON r.number = x.root {clause}"
+            " ORDER BY x.root, x.path, x.member, x.position",
             *values,
         ):
             found = json.loads(details)
@@ -254,7 +284,7 @@ class DocumentStore:
             yield (
                 code,
                 Rejected(
-                    source=place_name(name, bool(folder), path, None),
+                    source=place_name(name, bool(folder), path, None, member),
                     position=position,
                     reason=" ".join(sentences).strip(),
                 ),
@@ -263,12 +293,14 @@ class DocumentStore:
     def _reject(self, root: Root, path: str, problem: SourceProblem) -> None:
         details = json.dumps(dict(problem.values), default=str)
         self._run(
-            "INSERT INTO rejected VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO rejected (root, path, position, code, details, member)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
             root.number,
             path,
             problem.position,
             problem.code,
             details,
+            problem.member,
         )
 
     def _find_root(self, place: str) -> Root | None:
@@ -290,13 +322,8 @@ class DocumentStore:
         # Some builds have secure_delete on, others off: deleted text must be gone.
         for setting in ("journal_mode=DELETE", "synchronous=FULL", "secure_delete=ON"):
             self._run(f"PRAGMA {setting}")
-        # What is there already is not written again: a reader must not wait for a writer.
-        if self._value("SELECT 1 FROM sqlite_master WHERE name=?", "rejected_by_place") is None:
-            with database_errors(self.path):
-                self._connection.executescript(SCHEMA)
-        for key, value in (("digest", "0"), ("salt", secrets.token_hex(16))):
-            if self._value("SELECT 1 FROM meta WHERE key=?", key) is None:
-                self._run("INSERT OR IGNORE INTO meta VALUES (?, ?)", key, value)
+        with database_errors(self.path):
+            set_up(self._connection, self.path)
 
     def _value(self, sql: str, *values: object) -> Any:  # Any: SQLite's value types
         row = next(self._rows(sql, *values), None)

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
 
 from memlm.errors import ConfigError
 from memlm.prepare.boilerplate import Boilerplate
 from memlm.prepare.clean import Controls
-from memlm.prepare.draft import Step
+from memlm.prepare.draft import Draft, Step
 from memlm.prepare.language import KeepLanguages
 from memlm.prepare.quality import Quality
+from memlm.prepare.redact import RedactStep
 from memlm.prepare.repair import Repair
 from memlm.prepare.simplify import Simplify
 from memlm.prepare.stop_words import RemoveStopWords
+from memlm.records import Dropped
+from memlm.runtime import is_installed, require_package
 
-DEFAULT_STEPS = ("repair", "controls", "boilerplate")
-_QUALITIES = ("auto", "on", "off")
+DUPLICATES, NEAR_DUPLICATES = "duplicates", "near-duplicates"
+DEFAULT_STEPS = ("repair", "controls", "boilerplate", DUPLICATES, NEAR_DUPLICATES)
+_PACKAGES = {"repair": "ftfy", NEAR_DUPLICATES: "rensa"}
 _LANGUAGE_CODE = re.compile("[a-z]{2,3}")
+WhenQuality = Literal["auto", "on", "off"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,40 +33,64 @@ class CleanConfig:
     """How to clean documents, and which to leave out."""
 
     without: tuple[str, ...] = ()
-    """Steps of cleaning to leave out: repair, controls, boilerplate."""
-    quality: Literal["auto", "on", "off"] = "auto"
-    """Leave out what is no prose by the rules of Gopher: on, off, or auto (for web pages only)."""
+    """Step of cleaning to leave out: repair, controls, boilerplate, duplicates (exact and near),
+    near-duplicates; may be given several times."""
+    quality: WhenQuality = "auto"
+    """Leave out what is no prose by the rules of Gopher: on, off, or auto (web pages only)."""
     languages: tuple[str, ...] = ()
-    """Keep only documents in these languages, such as `en zh`; all if not given."""
+    """Keep only documents in this language, such as en or zh; may be given several times."""
     simplify: bool = False
     """Turn traditional Chinese characters into simplified ones."""
     redact: bool = False
-    """Mask names of people, addresses and numbers that identify a person."""
+    """Mask e-mail addresses, telephone and card numbers, identity numbers, keys and passwords."""
     remove_stop_words: bool = False
-    """Take out English and Chinese words that carry only grammar, such as `the` and `的`."""
+    """Take out words that carry only grammar. A language model wants them: without them it learns
+    no sentences."""
     drop_repeats: bool = False
-    """Leave out documents that nearly repeat another one."""
+    """Cut out long passages that stand in an earlier document too."""
+
+    @property
+    def drops_copies(self) -> bool:
+        """Whether copies are left out."""
+        return DUPLICATES not in self.without
+
+    @property
+    def finds_near_copies(self) -> bool:
+        """Whether near copies are looked for."""
+        return NEAR_DUPLICATES not in self.without
 
     def check(self) -> None:
         """Raise ConfigError where a value is impossible."""
         for step in self.without:
             _check_choice("--without", step, DEFAULT_STEPS)
-        _check_choice("--quality", self.quality, _QUALITIES)
+        _check_choice("--quality", self.quality, get_args(WhenQuality))
         for code in self.languages:
             if not _LANGUAGE_CODE.fullmatch(code):
                 raise ConfigError("language_code_bad", value=code)
+        if self.redact:
+            require_package("phonenumbers", extra="words")
+
+    def settled(self) -> tuple[CleanConfig, list[str]]:
+        """Return what can be done here, and the steps that cannot for want of their package."""
+        absent = [
+            step
+            for step, package in _PACKAGES.items()
+            if step not in self.without and not is_installed(package)
+        ]
+        return replace(self, without=tuple(sorted({*self.without, *absent}))), absent
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> CleanConfig:  # Any: JSON
+        """Return the config that was written as JSON."""
+        whole: dict[str, Any] = {  # Any: JSON; JSON has no tuples
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+        }
+        return cls(**whole)
 
 
-def text_steps(
-    config: CleanConfig, *, are_web_pages: bool = False, redaction: Sequence[Step] = ()
-) -> list[Step]:
-    """Return the steps that look at one document at a time, in the order in which they run.
-
-    Args:
-        config: What the user wishes.
-        are_web_pages: What `quality="auto"` goes by.
-        redaction: The steps that mask what identifies people; they run if `config.redact`.
-    """
+def text_steps(config: CleanConfig) -> list[Step]:
+    """Return the steps that look at one document at a time, in the order in which they run."""
     steps: list[Step] = [
         step for step in (Repair(), Controls(), Boilerplate()) if step.name not in config.without
     ]
@@ -69,13 +98,24 @@ def text_steps(
         steps.append(Simplify())
     if config.languages:
         steps.append(KeepLanguages(config.languages))
-    if config.quality == "on" or (config.quality == "auto" and are_web_pages):
-        steps.append(Quality())
+    if config.quality != "off":
+        steps.append(Quality() if config.quality == "on" else _ForWebPages(Quality()))
     if config.redact:
-        steps += redaction
+        steps.append(RedactStep())
     if config.remove_stop_words:
         steps.append(RemoveStopWords())
     return steps
+
+
+class _ForWebPages:
+    """A step for documents that came from the web; others pass untouched."""
+
+    def __init__(self, step: Step) -> None:
+        self.name, self._step = step.name, step
+
+    def run(self, draft: Draft) -> Draft | Dropped:
+        """Return what the step says of a web page."""
+        return self._step.run(draft) if draft.document.fields.get("url") else draft
 
 
 def _check_choice(option: str, value: str, choices: Sequence[str]) -> None:

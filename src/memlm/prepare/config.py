@@ -1,10 +1,13 @@
 """What a person may say about how documents become tokens."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
 
 from memlm.errors import ConfigError
 
 TOKENIZERS = ("auto", "char", "byte", "bpe", "word", "whitespace")
+Owner = Literal["document", "file"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,32 +15,48 @@ class PrepareConfig:
     """How to cut documents into tokens, and which to hold out."""
 
     tokenizer: str = "auto"
-    """auto, char, byte, bpe, word or whitespace (a line end ends the sentence)."""
+    """auto, char, byte, bpe, word, whitespace (a line end ends the sentence), or the path of a
+    tokenizer.json."""
     vocabulary_size: int | None = None
     """Largest number of tokens in the vocabulary; chosen from the text if not given."""
     held_out_share: float | None = None
     """Share of the documents that is not learned from but measured on; 0.1 if not given."""
+    sealed: float = 0.0
+    """Share of the documents that is put away: neither learned from nor measured on until asked."""
     split_seed: int = 0
     """Another seed holds out other documents."""
+    split_by: Owner = "document"
+    """document, or file: all rows of one file stay on one side."""
+    group_column: str | None = None
+    """Column whose documents stay on one side where they share its value (an author, a patient)."""
 
     def check(self) -> None:
         """Raise ConfigError where a value is impossible."""
-        if self.tokenizer not in TOKENIZERS:
+        if self.tokenizer not in TOKENIZERS and not is_tokenizer_file(self.tokenizer):
             raise ConfigError(
                 "choice_unknown",
                 option="--tokenizer",
                 value=self.tokenizer,
-                choices=", ".join(TOKENIZERS),
+                choices=", ".join((*TOKENIZERS, "FILE.json")),
             )
         if self.vocabulary_size is not None and self.vocabulary_size < 2:
             raise ConfigError(
                 "value_too_small", option="--vocabulary-size", value=self.vocabulary_size, least=2
             )
-        if self.held_out_share is not None and not 0 <= self.held_out_share < 1:
+        if self.split_by not in get_args(Owner):
             raise ConfigError(
-                "value_outside",
-                option="--held-out-share",
-                value=self.held_out_share,
-                low=0,
-                high=1,
+                "choice_unknown", option="--split-by", value=self.split_by, choices="document, file"
             )
+        _check_share("--held-out-share", self.held_out_share or 0.0)
+        _check_share("--sealed", self.sealed)
+        _check_share("--held-out-share + --sealed", (self.held_out_share or 0.0) + self.sealed)
+
+
+def is_tokenizer_file(wish: str) -> bool:
+    """Say whether a wished-for tokenizer is a file of somebody's own."""
+    return wish.endswith(".json") and Path(wish).expanduser().is_file()
+
+
+def _check_share(option: str, share: float) -> None:
+    if not 0 <= share < 1:
+        raise ConfigError("value_outside", option=option, value=share, low=0, high=1)

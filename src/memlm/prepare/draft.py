@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from memlm.records import Document, Dropped
+from memlm.records import Document, Dropped, PersonalPlace
 
 Origin = npt.NDArray[np.int64]
 
@@ -23,8 +23,12 @@ class Draft:
     text: str
     origin: Origin | None = None
     """For each code point of `text`, where it was in `document.text`; None: all in their places."""
+    group: str | None = None
+    """Documents of one group stay on one side of the split; None: it stands alone."""
     removed: Mapping[str, int] = field(default_factory=dict)
     """Code points that the steps took out as useless, by reason."""
+    masked: tuple[PersonalPlace, ...] = ()
+    """Where personal data was masked."""
 
 
 class Step(Protocol):

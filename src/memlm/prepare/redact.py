@@ -13,7 +13,7 @@ the numbers go on after it, so that what stands in brackets and is numbered high
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from memlm.prepare.draft import Draft, with_edits
 from memlm.prepare.personal import find_personal_data, halfwidth
@@ -45,7 +45,8 @@ class RedactStep:
 
     def run(self, draft: Draft) -> Draft:
         """Return the draft with a typed placeholder for everything that was found."""
-        return redact_draft(draft)[0]
+        masked, places = redact_draft(draft)
+        return replace(masked, masked=(*draft.masked, *places))
 
 
 def redact_draft(draft: Draft) -> tuple[Draft, list[PersonalPlace]]:

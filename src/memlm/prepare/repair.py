@@ -12,6 +12,7 @@ import html
 import re
 from collections.abc import Iterator
 from difflib import SequenceMatcher
+from unicodedata import normalize
 
 from memlm.prepare.draft import Draft, with_edits
 from memlm.records import Dropped
@@ -46,7 +47,8 @@ def _decoded_again(text: str) -> Iterator[tuple[int, int, str]]:
     from ftfy.badness import is_bad
 
     for start, line in _suspect_lines(text):
-        fixed = fix_encoding(line) if is_bad(line) else line
+        # In the form that collecting promises.
+        fixed = normalize("NFC", fix_encoding(line)) if is_bad(line) else line
         if fixed != line and "\n" not in fixed and "\r" not in fixed:
             yield from _differences(line, fixed, start)
 

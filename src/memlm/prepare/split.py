@@ -3,14 +3,20 @@
 A document goes to a side by the hash of its id and the seed. Where there are too few documents for
 that (counted by weight: ten pages beside one long book are one), their text is cut into contiguous
 blocks, and each block is hashed as if it were a document.
+
+Documents that belong together (the rows of one file, one author's, near copies of one another) are
+hashed by the name of their group, and so land on one side. The *sealed* side is put away: nothing
+is learned from it, and nothing is measured on it until somebody asks.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
+from memlm.prepare.draft import Draft
 from memlm.records import Document, Split
 
 FEWEST_DOCUMENTS = 20.0
@@ -37,13 +43,17 @@ class SplitPlan:
     seed: int
     block_characters: int | None
     """None: whole documents; else the length of the blocks."""
+    sealed: float = 0.0
 
-    def pieces(self, document: Document, text: str) -> list[Piece]:
-        """Return the stretches of a document's (cleaned) text, each with its side."""
-        if document.split is not None or self.share == 0:
+    def pieces(self, document: Document, text: str, *, group: str | None = None) -> list[Piece]:
+        """Return the stretches of a document's (cleaned) text, each with its side.
+
+        Where `group` is given it is hashed in place of the document's id.
+        """
+        if document.split is not None or not (self.share or self.sealed):
             return [Piece(document.split or "train", 0, len(text))]
-        if self.block_characters is None:
-            return [Piece(self._side(document.id), 0, len(text))]
+        if self.block_characters is None or group is not None:
+            return [Piece(self._side(document.id if group is None else group), 0, len(text))]
         pieces: list[Piece] = []
         for number, (start, end) in enumerate(_blocks(text, self.block_characters)):
             side = self._side(f"{document.id}:{number}")
@@ -54,10 +64,45 @@ class SplitPlan:
 
     def _side(self, name: str) -> Split:
         digest = hashlib.blake2b(f"{self.seed}:{name}".encode(), digest_size=8).digest()
-        return "held_out" if int.from_bytes(digest, "big") / 2**64 < self.share else "train"
+        place = int.from_bytes(digest, "big") / 2**64
+        if place < self.share:
+            return "held_out"
+        # From the other end, so that a sealed share moves no document from held out to train.
+        return "sealed" if place >= 1 - self.sealed else "train"
 
 
-def plan_split(sizes: Iterable[int], *, share: float, seed: int) -> SplitPlan:
+@dataclass(frozen=True)
+class Splitter:
+    """A plan, and what keeps documents together."""
+
+    plan: SplitPlan
+    by_file: bool = False
+    group_column: str | None = None
+
+    def pieces(self, draft: Draft) -> list[Piece]:
+        """Return the stretches of a draft's text, each with its side."""
+        return self.plan.pieces(draft.document, draft.text, group=self._group(draft))
+
+    def to_json(self) -> dict[str, Any]:  # Any: JSON
+        """Return what `from_json` takes."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Splitter:  # Any: JSON
+        """Return the splitter that was written as JSON."""
+        return cls(**{**values, "plan": SplitPlan(**values["plan"])})
+
+    def _group(self, draft: Draft) -> str | None:
+        fields = draft.document.fields
+        if self.group_column is not None and fields.get(self.group_column) is not None:
+            return f"group {fields[self.group_column]}"
+        if self.by_file:
+            name, _, position = draft.document.source.rpartition(":")
+            return f"file {name if position.isdecimal() else draft.document.source}"
+        return draft.group
+
+
+def plan_split(sizes: Iterable[int], *, share: float, seed: int, sealed: float = 0.0) -> SplitPlan:
     """Decide between documents and blocks from the documents' lengths, in code points."""
     total = squares = 0
     for size in sizes:
@@ -65,9 +110,9 @@ def plan_split(sizes: Iterable[int], *, share: float, seed: int) -> SplitPlan:
         squares += size * size
     # Kish's effective number: how many documents of equal length would weigh as much.
     if squares == 0 or total * total / squares >= FEWEST_DOCUMENTS:
-        return SplitPlan(share, seed, None)
+        return SplitPlan(share, seed, None, sealed)
     block = min(BLOCK_CHARACTERS, max(_SMALLEST_BLOCK, total // int(FEWEST_DOCUMENTS)))
-    return SplitPlan(share, seed, block)
+    return SplitPlan(share, seed, block, sealed)
 
 
 def _blocks(text: str, length: int) -> Iterable[tuple[int, int]]:

@@ -2,56 +2,47 @@
 
     tokens.bin     token ids, end to end              tokenizer.json   what made them
     offsets.bin    code point of the collected text   documents.txt    document ids
-    units.bin      one record a stretch of one split  store.json       sizes and counts
+    units.bin      one record a stretch of one split  store.json       sizes, counts, shards
     dropped.jsonl  documents left out, and why
 
 A *unit* is a stretch of one document on one side of the split. Its tokens are, in order, the
-label's (where the unit begins the document), the text's, and the end's (where it ends it).
+label's (where the unit begins the document), the text's, and the end's (where it ends it). A
+*shard* is what one part of the cleaned documents became: a stretch of tokens.bin with a checksum of
+its own, so that damage can be told to a place.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from memlm.errors import CorruptArtefactError, InputError
-from memlm.language_model import Tokenizer, unknown_bytes
-from memlm.prepare.clean import clean_text
+from memlm.errors import ConfigError, CorruptArtefactError, InputError
+from memlm.language_model import Tokenizer
+from memlm.prepare.children import Job, run_jobs
+from memlm.prepare.cleaned import Part, Survey, survey_parts
 from memlm.prepare.config import PrepareConfig
-from memlm.prepare.split import Piece, SplitPlan, plan_split
-from memlm.prepare.tokenizer import learn_tokenizer, load_tokenizer
-from memlm.prepare.words import han_share
-from memlm.records import SPLITS, Document, Dropped, PrepareReport, Split
+from memlm.prepare.split import SplitPlan, Splitter, plan_split
+from memlm.prepare.token_parts import UNIT, cut_part, token_dtype
+from memlm.prepare.tokenizer import LEARNED_CHARACTERS, learn_tokenizer, load_tokenizer
+from memlm.records import SPLITS, PrepareReport, Split
 from memlm.runtime import is_installed
-from memlm.storage import read_json
+from memlm.storage import MANIFEST, delete_folder, hash_json, read_json, write_json
 
 DEFAULT_HELD_OUT_SHARE = 0.1
 _SURELY_BOTH = 30  # documents to be expected on the smaller side
-_LARGEST_ENCODED_AT_ONCE = 1 << 20
 _LARGE_CHARACTERS = 20_000_000
 _SOME_HAN, _MOSTLY_HAN = 0.02, 0.5
-_UNIT = np.dtype(
-    [
-        ("document", "<u4"),
-        ("split", "<u1"),
-        ("token_start", "<i8"),
-        ("token_end", "<i8"),
-        ("text_start", "<i8"),  # code points of the collected text
-        ("text_end", "<i8"),
-        ("characters", "<i8"),  # of the cleaned text, as bytes and unknown are
-        ("bytes", "<i8"),
-        ("unknown", "<i8"),
-        ("unknown_bytes", "<i8"),
-    ]
-)
+_SEEDS_TRIED = 100
+_SHARES = 1 << 16
 
 
 class TokenStore:
@@ -64,7 +55,7 @@ class TokenStore:
         self.tokenizer: Tokenizer = load_tokenizer(folder / "tokenizer.json")
         self.tokens = _map(folder / "tokens.bin", header["token_dtype"], header["tokens"])
         self.offsets = _map(folder / "offsets.bin", "<u4", header["tokens"])
-        self.units: Any = _map(folder / "units.bin", _UNIT, header["units"])  # Any: records by name
+        self.units: Any = _map(folder / "units.bin", UNIT, header["units"])  # Any: records by name
         self.document_ids = (folder / "documents.txt").read_text("ascii").splitlines()
 
     def units_of(self, split: Split) -> npt.NDArray[np.void]:
@@ -84,7 +75,7 @@ class TokenStore:
 
 
 def settle_config(
-    documents: Iterable[Document],
+    survey: Survey,
     config: PrepareConfig,
     *,
     note: Callable[[str, Mapping[str, object]], None] = lambda code, values: None,
@@ -96,231 +87,248 @@ def settle_config(
     if not is_installed("tokenizers"):
         note("auto_tokenizer_light", {})
         return replace(config, tokenizer="char")
-    survey = _survey(documents)
     kind = "char"  # what learns best from a few megabytes of one script, see benchmarks/LOG.md
-    if _SOME_HAN < survey.han < _MOSTLY_HAN:
+    if _SOME_HAN < survey.han_share < _MOSTLY_HAN:
         kind = "byte"  # thousands of hanzi would take the time that the letters need
-    elif survey.characters > _LARGE_CHARACTERS and survey.han <= _SOME_HAN:
+    elif survey.characters > _LARGE_CHARACTERS and survey.han_share <= _SOME_HAN:
         kind = "bpe"
     note("auto_tokenizer", {"kind": kind, "characters": survey.characters})
     return replace(config, tokenizer=kind)
 
 
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """What cleaning left out, for the report."""
+
+    dropped: Path | None = None
+    """List of documents."""
+    removed: Mapping[str, int] = field(default_factory=dict)
+    """Code points, by reason."""
+    masked: Mapping[str, int] = field(default_factory=dict)
+    """Personal data, by kind."""
+
+
 def write_token_store(
     folder: Path,
-    documents: Callable[[], Iterable[Document]],
+    parts: Sequence[Part],
     config: PrepareConfig,
     *,
+    left_out: LeftOut | None = None,
+    work: Path | None = None,
+    processes: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> PrepareReport:
-    """Prepare all documents into `folder` (an empty one that `storage` gave).
+    """Cut all parts into tokens in `folder` (an empty one that `storage` gave).
 
-    `config` is settled (see `settle_config`). `documents()` is walked several times (to plan, to
-    learn the vocabulary, to write) and never held. `progress(done, total)` counts code points.
-    Raises InputError if nothing is left to learn from.
+    `config` is settled (see `settle_config`). `left_out` is what cleaning did before;
+    `work` a folder where finished parts wait for the others and survive a crash (by default inside
+    `folder`, where they do not). `progress(done, total)` counts code points. The store does not
+    depend on `processes`. Raises InputError if nothing is left to learn from.
     """
-    survey = _survey(documents())
-    plan = _plan(documents, config, survey)
-    labels = sorted(survey.labels)
-
-    def learned_texts() -> Iterator[str]:
-        for document in documents():
-            text, _ = clean_text(document.text)
-            yield from (
-                text[piece.start : piece.end]
-                for piece in plan.pieces(document, text)
-                if piece.split == "train"
-            )
-
-    tokenizer = learn_tokenizer(
-        config.tokenizer, learned_texts(), size=config.vocabulary_size, labels=labels
-    )
-    writer = _Writer(folder, tokenizer)
-    done = 0
-    with writer:
-        for document in documents():
-            writer.add(document, plan)
-            done += len(document.text)
-            progress(done, survey.characters)
-    return writer.finish(plan)
-
-
-@dataclass
-class _Survey:
-    sizes: list[int] = field(default_factory=list)
-    labels: Counter[str] = field(default_factory=Counter)
-    characters: int = 0
-    han: float = 0.0
-    has_held_out: bool = False
-
-
-def _survey(documents: Iterable[Document]) -> _Survey:
-    survey = _Survey()
-    for document in documents:
-        survey.characters += len(document.text)
-        survey.han += han_share(document.text[:10_000]) * len(document.text)
-        if document.split == "held_out":
-            survey.has_held_out = True
-        else:
-            survey.sizes.append(len(document.text))
-        if document.label is not None:
-            survey.labels[document.label] += 1
+    survey = survey_parts(parts)
     if not survey.characters:
         raise InputError("nothing_to_prepare")
-    survey.han /= survey.characters
-    return survey
+    splitter = _plan(parts, config, survey)
+    tokenizer = _tokenizer(parts, config, splitter, survey)
+    work = work or folder / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    write_json(work / "tokenizer.json", tokenizer.to_json())
+    manner = hash_json([tokenizer.to_json(), splitter.to_json()])
+    names = [f"part-{hash_json([manner, part.key])}" for part in parts]
+    for old in work.glob("part-*"):
+        if old.name not in names:
+            delete_folder(old)
+    _cut(work, names, parts, tokenizer, splitter, processes, progress)
+    report = _join(folder, work, names, tokenizer, splitter, left_out)
+    shutil.rmtree(work)
+    return report
 
 
-def _plan(
-    documents: Callable[[], Iterable[Document]], config: PrepareConfig, survey: _Survey
-) -> SplitPlan:
+def _tokenizer(
+    parts: Sequence[Part], config: PrepareConfig, splitter: Splitter, survey: Survey
+) -> Tokenizer:
+    share = 1.0
+    if config.tokenizer == "bpe":  # which learns from some of the documents where there are many
+        share = min(1.0, LEARNED_CHARACTERS / survey.characters)
+    return learn_tokenizer(
+        config.tokenizer,
+        (
+            draft.text[piece.start : piece.end]
+            for part in parts
+            for draft in part.drafts()
+            if share == 1.0 or int(draft.document.id, 16) % _SHARES < share * _SHARES
+            for piece in splitter.pieces(draft)
+            if piece.split == "train"
+        ),
+        size=config.vocabulary_size,
+        labels=sorted(survey.labels),
+    )
+
+
+def _cut(
+    work: Path,
+    names: Sequence[str],
+    parts: Sequence[Part],
+    tokenizer: Tokenizer,
+    splitter: Splitter,
+    processes: int | None,
+    progress: Callable[[int, int], None],
+) -> None:
+    """Cut the parts that are not there yet."""
+    sizes = [part.survey.characters for part in parts]
+    todo = [n for n, name in enumerate(names) if not (work / name / MANIFEST).exists()]
+    total, done = sum(sizes), sum(sizes) - sum(sizes[number] for number in todo)
+    handles = [parts[number].to_json() for number in todo]
+    if any(handle is None for handle in handles):
+        for number in todo:
+            cut_part(work / names[number], parts[number], tokenizer, splitter)
+            progress(done := done + sizes[number], total)
+        return
+    jobs = [
+        Job(
+            "encode",
+            {
+                "folder": str(work / names[number]),
+                "part": handle,
+                "tokenizer": str(work / "tokenizer.json"),
+                "splitter": splitter.to_json(),
+            },
+            sizes[number],
+        )
+        for number, handle in zip(todo, handles, strict=True)
+    ]
+    for number, _ in run_jobs(jobs, processes=processes):
+        progress(done := done + sizes[todo[number]], total)
+
+
+def _join(
+    folder: Path,
+    work: Path,
+    names: Sequence[str],
+    tokenizer: Tokenizer,
+    splitter: Splitter,
+    left_out: LeftOut | None,
+) -> PrepareReport:
+    """Lay the parts end to end, and write what is known only of all of them."""
+    dtype = token_dtype(tokenizer.vocabulary_size)
+    shards, units, num_tokens, num_documents = [], [], 0, 0
+    for kind in ("tokens.bin", "offsets.bin", "documents.txt"):
+        with (folder / kind).open("wb") as file:
+            for name in names:
+                with (work / name / kind).open("rb") as part:
+                    shutil.copyfileobj(part, file, 1 << 20)
+    for name in names:
+        held = np.fromfile(work / name / "units.bin", dtype=UNIT)
+        size = (work / name / "tokens.bin").stat().st_size // dtype.itemsize
+        sha256 = read_json(work / name / MANIFEST)["files"]["tokens.bin"]["sha256"]
+        shards.append({"start": num_tokens, "end": num_tokens + size, "sha256": sha256})
+        held["document"] += num_documents
+        held["token_start"] += num_tokens
+        held["token_end"] += num_tokens
+        units.append(held)
+        num_tokens += size
+        num_documents += int((work / name / "documents.txt").read_bytes().count(b"\n"))
+    joined = np.concatenate([*units, np.zeros(0, UNIT)])
+    joined.tofile(folder / "units.bin")
+    report = _report(joined, num_documents, tokenizer, folder, left_out or LeftOut())
+    if not report.tokens["train"]:
+        raise InputError("nothing_to_prepare")
+    sealed = joined[joined["split"] == SPLITS.index("sealed")]
+    header = {
+        "token_dtype": dtype.str,
+        "tokens": num_tokens,
+        "units": len(joined),
+        "shards": shards,
+        "split": splitter.to_json(),
+        "sealed": _hash_sealed(folder, sealed) if len(sealed) else None,
+        "counts": report.__dict__,
+    }
+    for name, value in (("store.json", header), ("tokenizer.json", tokenizer.to_json())):
+        text = json.dumps(value, ensure_ascii=False)
+        (folder / name).write_text(text, encoding="utf-8")
+    return report
+
+
+def _report(
+    units: npt.NDArray[Any],
+    num_documents: int,
+    tokenizer: Tokenizer,
+    folder: Path,
+    left_out: LeftOut,
+) -> PrepareReport:
+    drops = _copy_dropped(left_out.dropped, folder)
+    tokens: dict[str, int] = {
+        split: int((held["token_end"] - held["token_start"]).sum())
+        for number, split in enumerate(SPLITS)
+        for held in [units[units["split"] == number]]
+    }
+    return PrepareReport(
+        documents=num_documents,
+        dropped=sum(drops.values()),
+        dropped_by_reason=dict(drops),
+        tokens=tokens,
+        tokenizer=tokenizer.name,
+        vocabulary_size=tokenizer.vocabulary_size,
+        unknown=int(units["unknown"].sum()),
+        characters=int(units["characters"].sum()),
+        removed=dict(left_out.removed),
+        masked=dict(left_out.masked),
+    )
+
+
+def _copy_dropped(dropped: Path | None, folder: Path) -> Counter[str]:
+    """Put the list of what was left out beside the tokens; return how many for each reason."""
+    if dropped is None:
+        (folder / "dropped.jsonl").write_bytes(b"")
+    else:
+        shutil.copyfile(dropped, folder / "dropped.jsonl")
+    with (folder / "dropped.jsonl").open(encoding="utf-8") as lines:
+        return Counter(json.loads(line)["reason"] for line in lines)
+
+
+def _hash_sealed(folder: Path, sealed: npt.NDArray[Any]) -> dict[str, object]:
+    """Return what proves later that the sealed side is still the one that was put away."""
+    ids = (folder / "documents.txt").read_text("ascii").split()
+    held = hashlib.sha256()
+    for unit in sealed:
+        place = f"{ids[int(unit['document'])]} {unit['text_start']} {unit['text_end']}\n"
+        held.update(place.encode("ascii"))
+    return {"units": len(sealed), "sha256": held.hexdigest()}
+
+
+def _plan(parts: Sequence[Part], config: PrepareConfig, survey: Survey) -> Splitter:
     share = config.held_out_share
     if share is None:
         share = 0.0 if survey.has_held_out else DEFAULT_HELD_OUT_SHARE
-    plan = plan_split(survey.sizes, share=share, seed=config.split_seed)
+    plan = plan_split(survey.sizes, share=share, seed=config.split_seed, sealed=config.sealed)
+    splitter = Splitter(plan, config.split_by == "file", config.group_column)
+    if config.group_column is not None:
+        _require_column(parts, config.group_column)
     is_large = plan.block_characters is None and len(survey.sizes) * share > _SURELY_BOTH
-    if share == 0 or is_large:
-        return plan
+    if share == 0 or (is_large and config.split_by == "document" and not config.group_column):
+        return splitter
     # In a small collection chance may leave one side empty; the next seed that does not is taken.
-    for seed in range(config.split_seed, config.split_seed + 100):
-        plan = SplitPlan(share, seed, plan.block_characters)
+    for seed in range(config.split_seed, config.split_seed + _SEEDS_TRIED):
+        tried = replace(splitter, plan=replace(plan, seed=seed))
         sides = {
             piece.split
-            for document in documents()
-            if (text := clean_text(document.text)[0]).strip()  # the others will be left out
-            for piece in plan.pieces(document, text)
+            for part in parts
+            for draft in part.drafts()
+            for piece in tried.pieces(draft)
         }
-        if sides == {"train", "held_out"}:
-            return plan
-    return SplitPlan(0.0, config.split_seed, None)
+        if sides >= {"train", "held_out"}:
+            return tried
+    return replace(splitter, plan=SplitPlan(0.0, config.split_seed, None, config.sealed))
 
 
-class _Writer:
-    """Writes documents into the files of a store, one after the other."""
-
-    def __init__(self, folder: Path, tokenizer: Tokenizer) -> None:
-        self._folder, self._tokenizer = folder, tokenizer
-        self._dtype = np.dtype("<u2" if tokenizer.vocabulary_size <= 1 << 16 else "<u4")
-        self._units: list[tuple[int, ...]] = []
-        self._num_documents = self._num_tokens = 0
-        self._tokens_by_split = dict.fromkeys((*SPLITS, "sealed"), 0)
-        self._drops: Counter[str] = Counter()
-        self._unknown = self._characters = 0
-
-    def __enter__(self) -> None:
-        stack = self._files = ExitStack()
-
-        def binary(name: str) -> BinaryIO:
-            return stack.enter_context((self._folder / name).open("wb"))
-
-        def text(name: str) -> TextIO:
-            return stack.enter_context((self._folder / name).open("w", encoding="utf-8"))
-
-        self._token_file, self._offset_file = binary("tokens.bin"), binary("offsets.bin")
-        self._id_file, self._drop_file = text("documents.txt"), text("dropped.jsonl")
-
-    def __exit__(self, *error: object) -> None:
-        self._files.close()
-
-    def add(self, document: Document, plan: SplitPlan) -> None:
-        """Write one document, or note why it is left out."""
-        text, kept = clean_text(document.text)
-        if not text.strip():
-            dropped = Dropped(document_id=document.id, step="clean", reason="empty")
-            line = {"id": dropped.document_id, "step": dropped.step, "reason": dropped.reason}
-            self._drop_file.write(json.dumps(line) + "\n")
-            self._drops[dropped.reason] += 1
-            return
-        for piece in plan.pieces(document, text):
-            self._add_piece(document, text, kept, piece)
-        self._id_file.write(document.id + "\n")
-        self._num_documents += 1
-
-    def _add_piece(
-        self, document: Document, text: str, kept: npt.NDArray[np.int64] | None, piece: Piece
-    ) -> None:
-        tokenizer, start = self._tokenizer, self._num_tokens
-        unknown = charged = 0
-        if piece.start == 0 and document.label is not None:
-            self._put([tokenizer.labels[document.label]], [0])
-        for low, high in _parts(text, piece):
-            part = text[low:high]
-            encoding = tokenizer.encode(part)
-            sizes = unknown_bytes(tokenizer, part, encoding)
-            unknown, charged = unknown + int((sizes > 0).sum()), charged + int(sizes.sum())
-            places = encoding.starts + low
-            self._put(encoding.ids, places if kept is None else kept[places])
-        if piece.end == len(text):
-            self._put([tokenizer.end], [len(document.text)])
-        words = text[piece.start : piece.end]
-        bounds = (piece.start, piece.end)
-        if kept is not None:
-            bounds = int(kept[piece.start]), int(kept[piece.end - 1]) + 1
-        self._units.append(
-            (
-                self._num_documents,
-                SPLITS.index(piece.split),
-                start,
-                self._num_tokens,
-                *bounds,
-                len(words),
-                len(words.encode("utf-8")),
-                unknown,
-                charged,
-            )
-        )
-        self._tokens_by_split[piece.split] += self._num_tokens - start
-        self._unknown += unknown
-        self._characters += len(words)
-
-    def _put(self, ids: npt.ArrayLike, offsets: npt.ArrayLike) -> None:
-        tokens = np.asarray(ids, dtype=self._dtype)
-        self._token_file.write(tokens.tobytes())
-        self._offset_file.write(np.asarray(offsets, dtype="<u4").tobytes())
-        self._num_tokens += len(tokens)
-
-    def finish(self, plan: SplitPlan) -> PrepareReport:
-        """Write what is known only at the end, and return the counts."""
-        if not self._tokens_by_split["train"]:
-            raise InputError("nothing_to_prepare")
-        report = PrepareReport(
-            documents=self._num_documents,
-            dropped=sum(self._drops.values()),
-            dropped_by_reason=dict(self._drops),
-            tokens=self._tokens_by_split,
-            tokenizer=self._tokenizer.name,
-            vocabulary_size=self._tokenizer.vocabulary_size,
-            unknown=self._unknown,
-            characters=self._characters,
-        )
-        np.array(self._units, dtype=_UNIT).tofile(self._folder / "units.bin")
-        header = {
-            "token_dtype": self._dtype.str,
-            "tokens": self._num_tokens,
-            "units": len(self._units),
-            "split": {
-                "share": plan.share,
-                "seed": plan.seed,
-                "block_characters": plan.block_characters,
-            },
-            "counts": report.__dict__,
-        }
-        for name, value in (("store.json", header), ("tokenizer.json", self._tokenizer.to_json())):
-            text = json.dumps(value, ensure_ascii=False)
-            (self._folder / name).write_text(text, encoding="utf-8")
-        return report
-
-
-def _parts(text: str, piece: Piece) -> Iterator[tuple[int, int]]:
-    """Cut a piece so that what is encoded at once is bounded, at line ends where there are any."""
-    start = piece.start
-    while start < piece.end:
-        end = min(piece.end, start + _LARGEST_ENCODED_AT_ONCE)
-        if end < piece.end:
-            line_end = text.rfind("\n", start, end)
-            end = line_end + 1 if line_end > start else end
-        yield start, end
-        start = end
+def _require_column(parts: Sequence[Part], column: str) -> None:
+    found: set[str] = set()
+    for part in parts:
+        for draft in part.drafts():
+            if column in draft.document.fields:
+                return
+            found.update(draft.document.fields)
+    raise ConfigError("group_column_missing", column=column, found=", ".join(sorted(found)) or "—")
 
 
 def _map(path: Path, dtype: npt.DTypeLike, count: int) -> npt.NDArray[np.generic]:

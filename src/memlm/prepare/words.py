@@ -61,7 +61,7 @@ def is_hanzi(word: str) -> bool:
 
 def han_share(text: str) -> float:
     """Return the share of hanzi among the characters that are not white space."""
-    visible = sum(not character.isspace() for character in text)
+    visible = len("".join(text.split()))
     return len(_IS_HAN.findall(text)) / visible if visible else 0.0
 
 

@@ -212,6 +212,59 @@ def test_unknown_document_is_none(store: DocumentStore) -> None:
     assert store.source_of("0123") is None
 
 
+# -- members of archives ------------------------------------------------------------------------
+
+
+def member(text: str, name: str, position: int | None = None) -> SourceText:
+    return SourceText(text=text, member=name, position=position)
+
+
+def merge_members(store: DocumentStore, root: Root, found: Iterable[SourceText]) -> MergeCounts:
+    with store.merging(root, "", bytes_hash="", reading="") as merging:
+        for item in found:
+            merging.add(item)
+    return merging.counts
+
+
+def test_source_of_a_member_has_its_path(store: DocumentStore, tmp_path: Path) -> None:
+    archive = store.add_root(tmp_path / "corpus.zip", is_folder=False)
+    merge_members(store, archive, [member("a", "inner/a.csv", 12), member("b", "b.txt")])
+    sources = {document.text: document.source for document in store}
+    assert sources == {"a": "corpus.zip/inner/a.csv:12", "b": "corpus.zip/b.txt"}
+    assert {store.source_of(document.id) for document in store} == set(sources.values())
+
+
+def test_same_text_in_two_members_is_two_documents(store: DocumentStore, root: Root) -> None:
+    rows = [member("same", "a.csv", 2), member("same", "b.csv", 2)]
+    merge_members(store, root, rows)
+    before = {document.source: document.id for document in store}
+    assert merge_members(store, root, reversed(rows)) == MergeCounts(unchanged=2)
+    assert {document.source: document.id for document in store} == before
+
+
+def test_member_keeps_its_id_when_it_is_edited_or_another_comes(
+    store: DocumentStore, root: Root
+) -> None:
+    merge_members(store, root, [member("a", "a.txt")])
+    before = next(iter(store)).id
+    changed = [member("new", "0.txt"), member("A", "a.txt")]
+    assert merge_members(store, root, changed) == MergeCounts(changed=1, added=1)
+    assert ids_by_text(store)["A"] == before
+
+
+def test_member_that_is_gone_is_not_taken_for_a_row_that_changed(
+    store: DocumentStore, root: Root
+) -> None:
+    merge_members(store, root, [member("a", "a.csv", 2)])
+    assert merge_members(store, root, [member("b", "b.csv", 2)]) == MergeCounts(added=1, removed=1)
+
+
+def test_problem_of_a_member_is_listed_with_its_path(store: DocumentStore, root: Root) -> None:
+    with store.merging(root, "", bytes_hash="1", reading="") as merging:
+        merging.reject(SourceProblem(code="text_empty", values={}, position=3, member="a.csv"))
+    assert [(item.source, item.position) for item in store.rejected()] == [("rows.csv/a.csv", 3)]
+
+
 # -- what could not be read ---------------------------------------------------------------------
 
 

@@ -1,0 +1,5 @@
+"""What a child process of `children.py` runs: jobs from standard input until it ends."""
+
+from memlm.prepare.children import do_jobs
+
+do_jobs()

@@ -1,0 +1,281 @@
+"""The cleaned documents of a workspace: what `cleaning.py` wrote, opened for reading.
+
+    cleaned.json   the parts in force, and what was counted
+    copies.bin     for each document the row of the one that stands for it, and how alike they are
+    dropped.jsonl  documents left out: id, step, reason and the numbers that decided
+    part-.../      some neighbouring documents, cleaned
+
+A part holds the *fate* of each of its documents. Their texts stay in `documents.sqlite`; only what
+the steps changed lies here, with the way back to the collected text as stretches: from this code
+point of the cleaned text on, so much further is where it came from.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from memlm.documents import DocumentStore
+from memlm.errors import CorruptArtefactError
+from memlm.prepare.draft import Draft, Origin
+from memlm.prepare.words import han_share
+from memlm.records import Document
+from memlm.storage import read_json
+
+LIST = "cleaned.json"
+FATE = np.dtype(
+    [
+        ("number", "<i8"),  # of the document in the store
+        ("identity", "<u8"),  # hash of its id
+        ("is_kept", "?"),  # by the steps; copies are told by `copies.bin`
+        ("is_changed", "?"),
+        ("is_fixed", "?"),  # its side is given, so it stands before copies that are free
+        ("text_start", "<i8"),  # bytes of texts.bin
+        ("text_end", "<i8"),
+        ("origin_start", "<i8"),  # stretches of origins.bin
+        ("origin_end", "<i8"),
+        ("characters", "<i8"),
+        ("content", "<u8", (2,)),  # hash of cleaned text, label and target
+        ("kind", "<u8"),  # hash of label and target
+    ]
+)
+COPY = np.dtype(
+    [
+        ("kept", "<i8"),  # row of the document that stands for this one
+        ("group", "<u8"),  # identity of that document, for it and all its copies; 0: no copies
+        ("similarity", "<f4"),
+        ("is_exact", "?"),
+    ]
+)
+_SAMPLED_CHARACTERS = 1_000
+
+
+@dataclass
+class Survey:
+    """What must be known of a corpus before it is cut: lengths, labels, scripts."""
+
+    sizes: list[int] = field(default_factory=list)
+    """Code points of each document whose side is not given."""
+    labels: Counter[str] = field(default_factory=Counter)
+    characters: int = 0
+    han: float = 0.0
+    """Code points of Chinese, estimated from the beginning of each document."""
+    has_held_out: bool = False
+
+    def add(self, document: Document, text: str) -> None:
+        """Count one document."""
+        self.characters += len(text)
+        self.han += han_share(text[:_SAMPLED_CHARACTERS]) * len(text)
+        self.has_held_out |= document.split == "held_out"
+        if document.split is None:
+            self.sizes.append(len(text))
+        if document.label is not None:
+            self.labels[document.label] += 1
+
+    def join(self, other: Survey) -> None:
+        """Count all that another survey counted."""
+        self.sizes += other.sizes
+        self.labels += other.labels
+        self.characters += other.characters
+        self.han += other.han
+        self.has_held_out |= other.has_held_out
+
+    @property
+    def han_share(self) -> float:
+        """Share of Chinese in the text."""
+        return self.han / max(1, self.characters)
+
+
+class Part(Protocol):
+    """Some neighbouring documents, cleaned: what is cut into tokens in one go."""
+
+    @property
+    def key(self) -> str:
+        """Names what is in it: two parts with one key are the same."""
+
+    @property
+    def survey(self) -> Survey:
+        """What was counted in it."""
+
+    def drafts(self) -> Iterator[Draft]:
+        """Yield its documents that are kept, in order."""
+
+    def to_json(self) -> dict[str, object] | None:
+        """Return what another process opens it by; None where it is in this one's memory only."""
+
+
+@dataclass(frozen=True)
+class StoredPart:
+    """A part on disk."""
+
+    database: str
+    folder: str
+    """That of all cleaned documents."""
+    name: str
+    first_row: int
+    """Documents in the parts before it."""
+    drops_copies: bool
+    copies_hash: str
+    """Hash of the rows of `copies.bin` that are this part's."""
+
+    @property
+    def key(self) -> str:
+        return f"{self.name}-{self.copies_hash}"
+
+    @property
+    def survey(self) -> Survey:
+        found = read_json(Path(self.folder) / self.name / "counts.json")["survey"]
+        fates, copies = self._fates(), self._copies()
+        if self.drops_copies:
+            is_left = fates["is_kept"] & _stands_for_itself(copies, self.first_row)
+            sizes = fates["characters"][is_left & ~fates["is_fixed"]].tolist()
+            return Survey(
+                sizes=sizes,
+                labels=Counter(found["labels"]),
+                characters=int(fates["characters"][is_left].sum()),
+                han=found["han"],
+                has_held_out=found["has_held_out"],
+            )
+        return Survey(**found | {"labels": Counter(found["labels"])})
+
+    def drafts(self) -> Iterator[Draft]:
+        fates, copies = self._fates(), self._copies()
+        is_wanted = fates["is_kept"].copy()
+        if self.drops_copies:
+            is_wanted &= _stands_for_itself(copies, self.first_row)
+        texts = PartTexts(Path(self.folder) / self.name)
+        with DocumentStore(Path(self.database)) as store:
+            for row in np.flatnonzero(is_wanted).tolist():
+                group = None
+                if copies["group"][row] and not self.drops_copies:
+                    group = f"copies of {int(copies['group'][row]):x}"
+                yield texts.draft(store, fates[row], group=group)
+
+    def to_json(self) -> dict[str, object]:
+        return asdict(self)
+
+    def _fates(self) -> npt.NDArray[Any]:
+        return read_fates(Path(self.folder) / self.name)
+
+    def _copies(self) -> npt.NDArray[Any]:
+        path = Path(self.folder) / "copies.bin"
+        num = len(self._fates())
+        offset = self.first_row * COPY.itemsize
+        if path.stat().st_size < offset + num * COPY.itemsize:
+            raise CorruptArtefactError("artefact_unreadable", path=path)
+        return np.fromfile(path, dtype=COPY, count=num, offset=offset)
+
+
+class PartTexts:
+    """The texts of one part on disk: those that were changed are here, the others in the store."""
+
+    def __init__(self, folder: Path) -> None:
+        self._texts = _map(folder / "texts.bin")
+        self._stretches = _map(folder / "origins.bin").view("<i8").reshape(-1, 2)
+
+    def draft(self, store: DocumentStore, fate: Any, *, group: str | None = None) -> Draft:
+        """Return the draft of one document of the part."""  # Any: a record by names
+        found = next(store.read_numbers([int(fate["number"])]), None)
+        if found is None:
+            raise CorruptArtefactError("artefact_unreadable", path=store.path)
+        document, text, origin = found[1], found[1].text, None
+        if fate["is_changed"]:
+            text = bytes(self._texts[fate["text_start"] : fate["text_end"]]).decode("utf-8")
+            pairs = self._stretches[fate["origin_start"] : fate["origin_end"]]
+            origin = unpack_origin(pairs, len(text))
+        return Draft(document=document, text=text, origin=origin, group=group)
+
+
+class CleanedDocuments:
+    """All parts of the cleaned documents of a workspace."""
+
+    def __init__(self, folder: Path, database: Path) -> None:
+        self.folder, self._database = folder, database
+        self.header: dict[str, Any] = read_json(folder / LIST)  # Any: JSON
+
+    def parts(self) -> list[StoredPart]:
+        """Return the parts, in reading order."""
+        return [
+            StoredPart(
+                database=str(self._database),
+                folder=str(self.folder),
+                name=entry["name"],
+                first_row=entry["first_row"],
+                drops_copies=self.header["drops_copies"],
+                copies_hash=entry["copies_hash"],
+            )
+            for entry in self.header["parts"]
+        ]
+
+    def dropped(self) -> Iterator[dict[str, Any]]:  # Any: JSON
+        """Yield what was left out: id, step, reason, values."""
+        with (self.folder / "dropped.jsonl").open(encoding="utf-8") as file:
+            for line in file:
+                yield json.loads(line)
+
+
+@dataclass(frozen=True)
+class PartInMemory:
+    """A part that was never on disk: drafts that are there already."""
+
+    key: str
+    held: Sequence[Draft]
+
+    @property
+    def survey(self) -> Survey:
+        found = Survey()
+        for draft in self.held:
+            found.add(draft.document, draft.text)
+        return found
+
+    def drafts(self) -> Iterator[Draft]:
+        yield from self.held
+
+    def to_json(self) -> None:
+        return None
+
+
+def read_fates(part: Path) -> npt.NDArray[Any]:  # Any: records by name
+    """Return the fates of the documents of a part."""
+    path = part / "fates.bin"
+    if path.stat().st_size % FATE.itemsize:
+        raise CorruptArtefactError("artefact_unreadable", path=path)
+    return np.fromfile(path, dtype=FATE)
+
+
+def pack_origin(origin: Origin) -> npt.NDArray[np.int64]:
+    """Return an origin as stretches (n, 2): first code point, and how much further it came from."""
+    shifts = origin - np.arange(len(origin))
+    firsts = np.flatnonzero(np.diff(shifts, prepend=shifts[0] + 1 if len(shifts) else 0))
+    return np.stack([firsts, shifts[firsts]], axis=1).astype(np.int64)
+
+
+def unpack_origin(stretches: npt.NDArray[np.int64], length: int) -> Origin:
+    """Return the origin that `pack_origin` packed."""
+    lengths = np.diff(np.append(stretches[:, 0], length))
+    return np.arange(length, dtype=np.int64) + np.repeat(stretches[:, 1], lengths)
+
+
+def survey_parts(parts: Iterable[Part]) -> Survey:
+    """Return what was counted in all parts together."""
+    whole = Survey()
+    for part in parts:
+        whole.join(part.survey)
+    return whole
+
+
+def _stands_for_itself(copies: npt.NDArray[Any], first_row: int) -> npt.NDArray[np.bool_]:
+    return np.asarray(copies["kept"] == np.arange(first_row, first_row + len(copies)))
+
+
+def _map(path: Path) -> npt.NDArray[np.uint8]:
+    if path.stat().st_size == 0:
+        return np.zeros(0, dtype=np.uint8)
+    return np.asarray(np.memmap(path, dtype=np.uint8, mode="r")).view(np.ndarray)

@@ -1,0 +1,435 @@
+"""Documents to cleaned documents: every step on every document once, copies found, drops listed.
+
+The documents are taken in parts of a few million characters, each by whichever process is free. A
+part is named by the hash of its documents and of the steps, so a part that is there already is not
+done again: after a crash the work goes on where it stopped, and after a change of a few documents
+only their parts are done anew. Where a part ends is decided by the documents' own hashes, so that a
+new document moves no boundary but its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from memlm.documents import DocumentStore
+from memlm.prepare.children import Job, run_jobs
+from memlm.prepare.clean_config import CleanConfig, text_steps
+from memlm.prepare.cleaned import (
+    COPY,
+    FATE,
+    LIST,
+    CleanedDocuments,
+    PartTexts,
+    Survey,
+    pack_origin,
+    read_fates,
+)
+from memlm.prepare.draft import Draft, Step
+from memlm.prepare.duplicates import BANDS, Copies, Keys, find_copies, sign_texts
+from memlm.records import Document, Dropped
+from memlm.storage import (
+    MANIFEST,
+    delete_folder,
+    hash_json,
+    new_file,
+    new_folder,
+    read_json,
+    verify_folder,
+    write_json,
+)
+
+PART_CHARACTERS = 4_000_000
+_LEAST_PART_CHARACTERS = 1_000_000
+_ENDS_ONE_IN = 64
+_SIGNED_AT_ONCE = 64
+_MASK = (1 << 64) - 1
+_FORMAT = 1  # raised when what a part holds changes
+TARGETS = (
+    "target",
+    "summary",
+    "answer",
+    "translation",
+    "response",
+    "reply",
+    "目标",
+    "摘要",
+    "译文",
+)
+"""Fields that say what a document teaches, as its label does."""
+
+
+def clean_documents(
+    folder: Path,
+    database: Path,
+    config: CleanConfig,
+    *,
+    processes: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> CleanedDocuments:
+    """Bring the cleaned documents in `folder` in step with those in `database`, and open them.
+
+    `progress(done, total)` counts code points. The result does not depend on `processes`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with DocumentStore(database) as store:
+        digest = store.digest()
+        plan = list(_plan_parts(store, config))
+    todo = [part for part in plan if not (folder / part.name / MANIFEST).exists()]
+    total, done = sum(part.characters for part in plan), 0
+    done = total - sum(part.characters for part in todo)
+    jobs = [
+        Job(
+            "clean",
+            {
+                "folder": str(folder / part.name),
+                "database": str(database),
+                "numbers": part.numbers.tolist(),
+                "config": asdict(config),
+            },
+            part.characters,
+        )
+        for part in todo
+    ]
+    for number, _ in run_jobs(jobs, processes=processes):
+        done += todo[number].characters
+        progress(done, total)
+    _finish(folder, database, config, plan, digest)
+    return CleanedDocuments(folder, database)
+
+
+def is_clean(folder: Path, *, digest: str, config: CleanConfig) -> bool:
+    """Say whether `folder` holds just the documents with this digest, cleaned as `config` says."""
+    if not (folder / LIST).exists():
+        return False
+    header = CleanedDocuments(folder, folder).header
+    is_same = header["documents"] == digest and header["config"] == _as_json(config)
+    return is_same and all((folder / part["name"]).is_dir() for part in header["parts"])
+
+
+@dataclass(frozen=True)
+class _PlannedPart:
+    name: str
+    numbers: npt.NDArray[np.int64]
+    characters: int
+
+
+def _plan_parts(store: DocumentStore, config: CleanConfig) -> Iterator[_PlannedPart]:
+    """Cut the documents, in reading order, into parts."""
+    manner = hash_json([_FORMAT, _as_json(config)])
+    numbers: list[int] = []
+    contents: list[list[str]] = []
+    size = 0
+
+    def part() -> _PlannedPart:
+        name = "part-" + hash_json([manner, contents])
+        return _PlannedPart(name, np.array(numbers, dtype=np.int64), size)
+
+    for number, identity, content, characters in store.contents():
+        numbers.append(number)
+        contents.append([identity, content])
+        size += characters
+        may_end = size >= _LEAST_PART_CHARACTERS and int(identity, 16) % _ENDS_ONE_IN == 0
+        if may_end or size >= PART_CHARACTERS:
+            yield part()
+            numbers, contents, size = [], [], 0
+    if numbers:
+        yield part()
+
+
+# -- one part -----------------------------------------------------------------------------------
+
+
+def run_job(
+    *, folder: str, database: str, numbers: Sequence[int], config: Mapping[str, Any]
+) -> dict[str, Any]:  # Any: JSON
+    """Clean one part; what `children` calls."""
+    wish = CleanConfig.from_json(config)
+    with DocumentStore(Path(database)) as store, new_folder(Path(folder), made_from={}) as new:
+        writer = _PartWriter(new, wish)
+        with writer:
+            for number, document in store.read_numbers(numbers):
+                writer.add(number, document)
+        writer.finish()
+    return {}
+
+
+class _PartWriter:
+    """Takes documents through the steps and writes what became of them."""
+
+    def __init__(self, folder: Path, config: CleanConfig) -> None:
+        self._folder, self._finds_near = folder, config.finds_near_copies
+        self._steps = text_steps(config)
+        self._fates: list[tuple[Any, ...]] = []
+        self._unsigned: list[str] = []
+        self._keys: list[Keys] = []
+        self._survey = Survey()
+        self._removed: Counter[str] = Counter()
+        self._masked: Counter[str] = Counter()
+        self._bytes = self._stretches = 0
+
+    def __enter__(self) -> None:
+        self._files = ExitStack()
+        names = ("texts.bin", "origins.bin", "dropped.jsonl", "personal.jsonl")
+        self._texts, self._origins, self._drops, self._personal = (
+            self._files.enter_context((self._folder / name).open("wb")) for name in names
+        )
+
+    def __exit__(self, *error: object) -> None:
+        if self._unsigned and error[0] is None:
+            self._sign()
+        self._files.close()
+
+    def add(self, number: int, document: Document) -> None:
+        """Clean one document and note its fate."""
+        found = _apply(self._steps, Draft(document=document, text=document.text))
+        text = "" if isinstance(found, Dropped) else found.text
+        texts, stretches = self._bytes, self._stretches
+        is_changed = isinstance(found, Draft) and found.origin is not None
+        if isinstance(found, Dropped):
+            self._drops.write(drop_line(found))
+        else:
+            self._survey.add(document, text)
+            self._count(found)
+            if found.origin is not None:
+                self._write_text(text, pack_origin(found.origin))
+        kind = _hash64(document.label or "", *_targets(document))
+        self._fates.append(
+            (
+                number,
+                int(document.id, 16) & _MASK,
+                isinstance(found, Draft),
+                is_changed,
+                document.split is not None,
+                *(texts, self._bytes, stretches, self._stretches),
+                len(text),
+                (_hash64("1", str(kind), text), _hash64("2", str(kind), text)),
+                kind,
+            )
+        )
+        self._unsigned.append(text)
+        if len(self._unsigned) >= _SIGNED_AT_ONCE:
+            self._sign()
+
+    def finish(self) -> None:
+        """Write what is known only at the end."""
+        fates = np.array(self._fates, dtype=FATE)
+        fates.tofile(self._folder / "fates.bin")
+        # Band by band, as they are read: one band of all documents at a time fits in memory.
+        keys = np.concatenate([*self._keys, np.zeros((0, BANDS), np.uint64)])
+        np.ascontiguousarray(keys.T).astype("<u8").tofile(self._folder / "signed.bin")
+        counts = {
+            "survey": vars(self._survey),
+            "removed": self._removed,
+            "masked": self._masked,
+        }
+        (self._folder / "counts.json").write_text(json.dumps(counts), encoding="utf-8")
+
+    def _count(self, draft: Draft) -> None:
+        self._removed.update(draft.removed)
+        self._masked.update(place.kind for place in draft.masked)
+        for place in draft.masked:
+            self._personal.write(_json_line(asdict(place)))
+
+    def _write_text(self, text: str, stretches: npt.NDArray[np.int64]) -> None:
+        self._bytes += self._texts.write(text.encode("utf-8"))
+        self._origins.write(stretches.astype("<i8").tobytes())
+        self._stretches += len(stretches)
+
+    def _sign(self) -> None:
+        if self._finds_near:
+            self._keys.append(sign_texts(self._unsigned))
+        self._unsigned = []
+
+
+def drop_line(dropped: Dropped) -> bytes:
+    """Return the line of `dropped.jsonl` for one document."""
+    line = {
+        "id": dropped.document_id,
+        "step": dropped.step,
+        "reason": dropped.reason,
+        "values": dict(dropped.values),
+    }
+    return _json_line(line)
+
+
+def _json_line(value: Mapping[str, object]) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode("utf-8") + b"\n"
+
+
+def _apply(steps: Sequence[Step], draft: Draft) -> Draft | Dropped:
+    for step in steps:
+        found = step.run(draft)
+        if isinstance(found, Dropped):
+            return found
+        draft = found
+    if not draft.text.strip():
+        return Dropped(document_id=draft.document.id, step="clean", reason="empty")
+    return draft
+
+
+def _targets(document: Document) -> list[str]:
+    return [str(document.fields[name]) for name in TARGETS if name in document.fields]
+
+
+def _hash64(*texts: str) -> int:
+    digest = hashlib.blake2b(digest_size=8)
+    for text in texts:
+        data = text.encode("utf-8")
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return int.from_bytes(digest.digest(), "big")
+
+
+# -- all parts together -------------------------------------------------------------------------
+
+
+def _finish(
+    folder: Path, database: Path, config: CleanConfig, plan: Sequence[_PlannedPart], digest: str
+) -> None:
+    """Find the copies among all documents, list what is dropped, and put the parts in force."""
+    for part in plan:
+        verify_folder(folder / part.name)
+    fates = [read_fates(folder / part.name) for part in plan]
+    rows = np.concatenate([*fates, np.zeros(0, dtype=FATE)])
+    with DocumentStore(database) as store:
+        copies = _copies(folder, config, plan, rows, store)
+        _write_drops(folder, config, plan, rows, copies, store)
+    with new_file(folder / "copies.bin") as temporary:
+        copies.tofile(temporary)
+    _join_lines(folder, plan, "personal.jsonl")
+    entries, first_row = [], 0
+    for part, held in zip(plan, fates, strict=True):
+        own = hashlib.blake2b(
+            copies[first_row : first_row + len(held)].tobytes(), digest_size=8
+        ).hexdigest()
+        entries.append({"name": part.name, "first_row": first_row, "copies_hash": own})
+        first_row += len(held)
+    header = {
+        "documents": digest,
+        "config": _as_json(config),
+        "drops_copies": config.drops_copies,
+        "parts": entries,
+        **_sum_counts(folder, plan),
+    }
+    write_json(folder / LIST, header)
+    names = {part.name for part in plan}
+    for old in folder.glob("part-*"):
+        if old.is_dir() and old.name not in names:
+            delete_folder(old)
+
+
+def _join_lines(folder: Path, plan: Sequence[_PlannedPart], name: str) -> None:
+    with new_file(folder / name) as temporary, temporary.open("wb") as file:
+        for part in plan:
+            with (folder / part.name / name).open("rb") as lines:
+                shutil.copyfileobj(lines, file)
+
+
+def _sum_counts(folder: Path, plan: Sequence[_PlannedPart]) -> dict[str, dict[str, int]]:
+    """Return what the steps counted in all parts: removed by reason, masked by kind."""
+    totals: dict[str, Counter[str]] = {"removed": Counter(), "masked": Counter()}
+    for part in plan:
+        counts = read_json(folder / part.name / "counts.json")
+        for name, total in totals.items():
+            total.update(counts[name])
+    return {name: dict(total) for name, total in totals.items()}
+
+
+def _copies(
+    folder: Path,
+    config: CleanConfig,
+    plan: Sequence[_PlannedPart],
+    rows: npt.NDArray[Any],
+    store: DocumentStore,
+) -> npt.NDArray[Any]:
+    """Return what `copies.bin` holds."""
+    kept_rows = np.flatnonzero(rows["is_kept"])
+    fates = rows[kept_rows]
+    first_rows = np.cumsum([0, *(len(part.numbers) for part in plan)])
+
+    @lru_cache(maxsize=8)
+    def texts(part: int) -> PartTexts:
+        return PartTexts(folder / plan[part].name)
+
+    def read(row: int) -> str:
+        part = int(np.searchsorted(first_rows, kept_rows[row], side="right")) - 1
+        return texts(part).draft(store, fates[row]).text
+
+    def band(number: int) -> Keys:
+        keys = [_read_band(folder / part.name, number) for part in plan]
+        return np.concatenate([*keys, np.zeros(0, np.uint64)])[kept_rows]
+
+    found = find_copies(
+        fates["content"],
+        fates["kind"],
+        # Where the side of a document is given, its copies make way for it.
+        np.argsort(~fates["is_fixed"], kind="stable"),
+        band=band if config.finds_near_copies else None,
+        read=read,
+    )
+    return _as_rows(found, rows, kept_rows)
+
+
+def _read_band(part: Path, number: int) -> Keys:
+    path = part / "signed.bin"
+    num = path.stat().st_size // (8 * BANDS)
+    return np.fromfile(path, dtype="<u8", count=num, offset=number * num * 8)
+
+
+def _as_rows(
+    found: Copies, rows: npt.NDArray[Any], kept_rows: npt.NDArray[np.intp]
+) -> npt.NDArray[Any]:
+    copies = np.zeros(len(rows), dtype=COPY)
+    copies["kept"] = np.arange(len(rows))
+    copies["similarity"] = 1
+    copies["kept"][kept_rows] = kept_rows[found.kept]
+    copies["similarity"][kept_rows] = found.similarity
+    copies["is_exact"][kept_rows] = found.is_exact
+    shared = np.flatnonzero(copies["kept"] != np.arange(len(rows)))
+    shared = np.union1d(shared, copies["kept"][shared])
+    copies["group"][shared] = rows["identity"][copies["kept"][shared]]
+    return copies
+
+
+def _write_drops(
+    folder: Path,
+    config: CleanConfig,
+    plan: Sequence[_PlannedPart],
+    rows: npt.NDArray[Any],
+    copies: npt.NDArray[Any],
+    store: DocumentStore,
+) -> None:
+    """Write `dropped.jsonl`: what the steps left out, part by part, then the copies."""
+    with new_file(folder / "dropped.jsonl") as temporary, temporary.open("wb") as file:
+        for part in plan:
+            with (folder / part.name / "dropped.jsonl").open("rb") as lines:
+                shutil.copyfileobj(lines, file)
+        is_copy = copies["kept"] != np.arange(len(copies))
+        for row in np.flatnonzero(is_copy).tolist() if config.drops_copies else ():
+            ids = [store.id_of(int(rows["number"][at])) for at in (row, copies["kept"][row])]
+            is_exact = bool(copies["is_exact"][row])
+            values: dict[str, object] = {"kept": ids[1]}
+            if not is_exact:
+                values["similarity"] = round(float(copies["similarity"][row]), 3)
+            reason = "exact_copy" if is_exact else "near_copy"
+            file.write(
+                drop_line(
+                    Dropped(document_id=ids[0], step="duplicates", reason=reason, values=values)
+                )
+            )
+
+
+def _as_json(config: CleanConfig) -> dict[str, Any]:
+    """Return a config as it comes back from JSON, so that the two can be compared."""
+    return dict(json.loads(json.dumps(asdict(config))))

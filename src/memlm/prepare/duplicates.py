@@ -1,0 +1,174 @@
+"""Which documents are copies of others? Exact ones by hash, near ones by MinHash.
+
+Two documents are near copies if at least 55 % of the shingles (see `shingles.py`) that either has
+are in both: their Jaccard similarity. To compare all pairs is too much, so each text is reduced to
+128 minima whose chance of agreeing is that similarity (Broder 1997), and only pairs that agree in
+all 4 minima of one of 32 *bands* are looked at (Indyk and Motwani 1998): a pair of similarity s
+with the chance 1 - (1 - s^4)^32, which is 0.998 at 0.65 and 0.05 at 0.2. Each such pair is then
+compared exactly, so that chance can only miss a copy, never invent one.
+
+Documents that differ in label or target are never copies: they teach different things.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from memlm.prepare.shingles import shingle_hashes
+from memlm.runtime import require_package
+
+SIMILARITY = 0.55
+"""Least Jaccard similarity of near copies; with 5 % of its words changed a copy has about 0.75."""
+BANDS = 32
+_ROWS = 4
+_SEED = 20_080_513
+_REMEMBERED = 2_000  # shingle sets of documents that were compared last
+Keys = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Copies:
+    """What `find_copies` found, one entry a document."""
+
+    kept: npt.NDArray[np.int64]
+    """Row of the document that stands for this one; its own row where it stands for itself."""
+    similarity: npt.NDArray[np.float32]
+    """Jaccard similarity with that document; 1 for itself and for exact copies."""
+    is_exact: npt.NDArray[np.bool_]
+    """Whether it is an exact copy of another document."""
+
+
+def sign_texts(texts: Sequence[str]) -> Keys:
+    """Return the keys of each text in every band (n, 32); those of a text without words are 0."""
+    require_package("rensa", extra="words")
+    from rensa import RMinHash
+
+    hashes, offsets = shingle_hashes(texts)
+    keys = np.zeros((len(texts), BANDS), dtype=np.uint64)
+    if len(hashes) == 0:
+        return keys
+    matrix = RMinHash.digest_matrix_from_flat_token_hashes(
+        hashes, offsets.astype(np.uint64), BANDS * _ROWS, _SEED
+    )
+    minima = np.asarray(matrix.to_rows(), dtype=np.uint64).reshape(len(texts), BANDS, _ROWS)
+    for row in range(_ROWS):
+        keys = (keys ^ minima[:, :, row]) * np.uint64(0x9E3779B97F4A7C15)
+        keys ^= keys >> np.uint64(29)
+    keys[np.diff(offsets) == 0] = 0
+    return keys
+
+
+def find_copies(
+    contents: Keys,
+    kinds: Keys,
+    order: npt.NDArray[np.int64],
+    *,
+    band: Callable[[int], Keys] | None,
+    read: Callable[[int], str],
+) -> Copies:
+    """Return which documents are copies of which; a copy comes later in `order` than its original.
+
+    `contents` (n, 2) are hashes of text and kind, equal for exact copies only; `kinds` (n,) hashes
+    of label and target; `order` says which row goes first; `band` returns the keys (n,) of a band,
+    and is None where near copies are not wanted; `read` returns the text of a row.
+    """
+    num = len(order)
+    rank = np.empty(num, dtype=np.int64)
+    rank[order] = np.arange(num)
+    kept = np.arange(num, dtype=np.int64)
+    for first, later in _groups(contents[:, 0], rank):
+        same = contents[later, 1] == contents[first, 1]
+        kept[later[same]] = first
+    is_exact = kept != np.arange(num)
+    similarity = np.ones(num, dtype=np.float32)
+    if band is not None:
+        comparison = _Comparison(read)
+        for row, earlier in _candidates(band, kinds, rank, ~is_exact):
+            for original in dict.fromkeys(int(kept[other]) for other in earlier):
+                found = comparison.similarity(original, row)
+                if found >= SIMILARITY:
+                    kept[row], similarity[row] = original, found
+                    break
+        kept = kept[kept]  # an exact copy of a near copy stands behind the same document
+    return Copies(kept, similarity, is_exact)
+
+
+def _groups(
+    keys: npt.NDArray[np.uint64], rank: npt.NDArray[np.int64]
+) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+    """Yield (first row, later rows) of each group of rows with the same key."""
+    by_key = np.lexsort((rank, keys))
+    for start, end in _runs(keys[by_key]):
+        yield int(by_key[start]), by_key[start + 1 : end]
+
+
+def _runs(values: npt.NDArray[np.uint64]) -> Iterator[tuple[int, int]]:
+    """Yield (start, end) of each run of two or more equal values."""
+    bounds = np.flatnonzero(np.diff(values)) + 1
+    starts, ends = np.concatenate([[0], bounds]), np.concatenate([bounds, [len(values)]])
+    long = ends - starts > 1
+    yield from zip(starts[long].tolist(), ends[long].tolist(), strict=True)
+
+
+def _candidates(
+    band: Callable[[int], Keys],
+    kinds: Keys,
+    rank: npt.NDArray[np.int64],
+    is_wanted: npt.NDArray[np.bool_],
+) -> Iterator[tuple[int, list[int]]]:
+    """Yield (row, rows before it that may be like it), in order of rank.
+
+    In a band's group each document is paired with the first and with the one before it: enough,
+    since a copy of a copy is led back to the document that stands for both.
+    """
+    rows = np.flatnonzero(is_wanted)
+    rows = rows[np.argsort(rank[rows], kind="stable")]
+    pairs: Keys = np.zeros(0, dtype=np.uint64)
+    for number in range(BANDS):
+        keys = band(number)[rows]
+        has_words = keys != 0
+        keys = keys ^ (kinds[rows] * np.uint64(0x9E3779B97F4A7C15))
+        by_key = np.argsort(keys, kind="stable")
+        by_key = by_key[has_words[by_key]]
+        is_same = np.concatenate([[False], keys[by_key][1:] == keys[by_key][:-1]])
+        heads = np.maximum.accumulate(np.where(is_same, 0, np.arange(len(by_key))))
+        later = np.flatnonzero(is_same)
+        found = [_pair(by_key[later], by_key[at]) for at in (heads[later], later - 1)]
+        pairs = np.unique(np.concatenate([pairs, *found]))
+    later_rows, earlier_rows = rows[pairs >> np.uint64(32)], rows[pairs & np.uint64(0xFFFFFFFF)]
+    starts = np.flatnonzero(np.diff(later_rows, prepend=-1))
+    ends = np.append(starts, len(pairs))[1:]
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        yield int(later_rows[start]), earlier_rows[start:end].tolist()
+
+
+def _pair(later: npt.NDArray[np.intp], earlier: npt.NDArray[np.intp]) -> Keys:
+    return (later.astype(np.uint64) << np.uint64(32)) | earlier.astype(np.uint64)
+
+
+class _Comparison:
+    """Compares the shingles of texts, remembering those of the texts that were read last."""
+
+    def __init__(self, read: Callable[[int], str]) -> None:
+        self._read = read
+        self._sets: OrderedDict[int, npt.NDArray[np.uint64]] = OrderedDict()
+
+    def similarity(self, one: int, other: int) -> float:
+        """Return the Jaccard similarity of two rows' texts."""
+        first, second = self._shingles(one), self._shingles(other)
+        shared = len(np.intersect1d(first, second, assume_unique=True))
+        return shared / max(1, len(first) + len(second) - shared)
+
+    def _shingles(self, row: int) -> npt.NDArray[np.uint64]:
+        found = self._sets.get(row)
+        if found is None:
+            found = self._sets[row] = np.unique(shingle_hashes([self._read(row)])[0])
+            if len(self._sets) > _REMEMBERED:
+                self._sets.popitem(last=False)
+        self._sets.move_to_end(row)
+        return found

@@ -1,0 +1,122 @@
+"""A text as a set of numbers: the hashes of its runs of three words.
+
+Two texts are near copies if they share most of their *shingles*, the runs of three neighbouring
+words (Broder 1997). A word is a run of letters and digits, in lower case; a hanzi, kana or hangul
+is a word of its own, since Chinese has no spaces; everything else only separates. All texts of a
+batch are hashed at once, by prefix sums of a polynomial modulo 2^64, so that no Python runs for
+each word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+Hashes = npt.NDArray[np.uint64]
+WORDS = 3
+"""Words in a shingle: a changed word spoils three, which leaves 3 of 4 at 5 % of words changed."""
+_SEPARATOR, _LETTER, _WHOLE_WORD = 0, 1, 2
+_NUM_CODES = 0x110000
+_NUM_LETTERS = 0x33480  # no letter or digit has a code point beyond these
+_WHOLE = (
+    (0x1100, 0x11FF), (0x2E80, 0x2FDF), (0x3040, 0x30FF), (0x3400, 0x9FFF), (0xA960, 0xA97F),
+    (0xAC00, 0xD7FF), (0xF900, 0xFAFF), (0x20000, 0x323AF),
+)  # fmt: skip
+_BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2^64
+_INVERSE = pow(_BASE, -1, 1 << 64)
+_WEIGHTS = (0xD6E8FEB86659FD93, 0xA0761D6478BD642F, 0xE7037ED1A0B428DB)
+
+
+def shingle_hashes(texts: Sequence[str]) -> tuple[Hashes, npt.NDArray[np.int64]]:
+    """Return the shingles of texts, end to end, and where those of each text begin.
+
+    The second array has one entry more than there are texts. A text of fewer than three words has
+    one shingle, of the words that it has; one without any word has none.
+    """
+    words, counts = _word_hashes(texts)
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    # Words behind the end of a text count as 0, so that a short text still has its one shingle.
+    num_shingles = np.where(counts > 0, np.maximum(counts - WORDS + 1, 1), 0)
+    offsets = np.concatenate([[0], np.cumsum(num_shingles)])
+    owner = np.repeat(np.arange(len(texts)), num_shingles)
+    place = np.arange(offsets[-1]) - offsets[owner] + starts[owner]
+    padded = np.concatenate([words, np.zeros(WORDS, dtype=np.uint64)])
+    total = np.zeros(len(place), dtype=np.uint64)
+    for shift, weight in enumerate(_WEIGHTS):
+        inside = place + shift < starts[owner + 1]
+        total += np.where(inside, padded[place + shift], np.uint64(0)) * np.uint64(weight)
+    return _mix(total), offsets
+
+
+def _word_hashes(texts: Sequence[str]) -> tuple[Hashes, npt.NDArray[np.int64]]:
+    """Return the hashes of all words of all texts, and the number of words of each text."""
+    # A separator behind each text ends its last word.
+    joined = "\n".join([*texts, ""])
+    codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+    kinds = _kinds()[codes]
+    before = np.concatenate([np.zeros(1, kinds.dtype), kinds[:-1]])
+    is_first = (kinds == _WHOLE_WORD) | ((kinds == _LETTER) & (before != _LETTER))
+    firsts = np.flatnonzero(is_first)
+    after = np.concatenate([kinds[1:], np.zeros(1, kinds.dtype)])
+    is_last = (kinds == _WHOLE_WORD) | ((kinds == _LETTER) & (after != _LETTER))
+    ends = np.flatnonzero(is_last) + 1
+    hashes = _stretch_hashes(_lower()[codes], firsts, ends)
+    lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+    text_ends = np.cumsum(lengths + 1)
+    upto = np.searchsorted(firsts, text_ends)
+    return hashes, np.diff(upto, prepend=0)
+
+
+def _stretch_hashes(
+    codes: npt.NDArray[np.uint32], starts: npt.NDArray[np.intp], ends: npt.NDArray[np.intp]
+) -> Hashes:
+    """Return the hash of each stretch: sum of c_i B^(i - start) modulo 2^64, then mixed."""
+    powers = _powers(_BASE, len(codes))
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum((codes + np.uint64(1)) * powers)])
+    return _mix((sums[ends] - sums[starts]) * _powers(_INVERSE, len(codes))[starts])
+
+
+def _powers(base: int, count: int) -> Hashes:
+    """Return base^0 ... base^(count - 1) modulo 2^64, by doubling."""
+    powers = np.ones(max(1, count), dtype=np.uint64)
+    filled = 1
+    while filled < count:
+        width = min(filled, count - filled)
+        factor = np.uint64(pow(base, filled, 1 << 64))
+        powers[filled : filled + width] = powers[:width] * factor
+        filled += width
+    return powers[:count]
+
+
+def _mix(values: Hashes) -> Hashes:
+    """Spread the bits of each value over all 64 (the finaliser of MurmurHash3)."""
+    values = values ^ (values >> np.uint64(33))
+    values = values * np.uint64(0xFF51AFD7ED558CCD)
+    values = values ^ (values >> np.uint64(33))
+    values = values * np.uint64(0xC4CEB9FE1A85EC53)
+    return values ^ (values >> np.uint64(33))
+
+
+@cache
+def _kinds() -> npt.NDArray[np.uint8]:
+    """Return the kind of every code point: separator, letter, or a word of its own."""
+    kinds = np.zeros(_NUM_CODES, dtype=np.uint8)
+    kinds[:_NUM_LETTERS] = [chr(code).isalnum() for code in range(_NUM_LETTERS)]
+    for low, high in _WHOLE:
+        block = kinds[low : high + 1]
+        block[block == _LETTER] = _WHOLE_WORD
+    return kinds
+
+
+@cache
+def _lower() -> Hashes:
+    """Return the lower case of every code point that has one of a single code point."""
+    lower = np.arange(_NUM_CODES, dtype=np.uint64)
+    for code in range(_NUM_LETTERS):
+        character = chr(code).lower()
+        if len(character) == 1:
+            lower[code] = ord(character)
+    return lower

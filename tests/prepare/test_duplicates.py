@@ -1,0 +1,100 @@
+"""Exact and near copies, planted in generated text."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from memlm.prepare.duplicates import SIMILARITY, Copies, find_copies, sign_texts
+from memlm.prepare.shingles import shingle_hashes
+
+HANZI = [chr(code) for code in range(0x4E00, 0x4E00 + 1500)]
+LETTERS = [f"{a}{b}{c}" for a in "bdfgklmnprst" for b in "aeiou" for c in "lmnrst"]
+
+
+def make_words(draw: random.Random, language: str, number: int) -> list[str]:
+    return draw.choices(HANZI if language == "zh" else LETTERS, k=number)
+
+
+def as_text(words: Sequence[str], language: str) -> str:
+    return ("" if language == "zh" else " ").join(words)
+
+
+def change(draw: random.Random, words: list[str], share: float, language: str) -> list[str]:
+    changed = list(words)
+    for place in draw.sample(range(len(words)), round(len(words) * share)):
+        changed[place] = make_words(draw, language, 1)[0]
+    return changed
+
+
+def copies_of(
+    texts: Sequence[str], kinds: Sequence[int] | None = None, first: Sequence[int] | None = None
+) -> Copies:
+    number = len(texts)
+    pairs = list(zip(texts, kinds or [0] * number, strict=True))
+    ids = {pair: place for place, pair in enumerate(dict.fromkeys(pairs))}
+    contents = [[ids[pair], 0] for pair in pairs]
+    keys = sign_texts(texts)
+    return find_copies(
+        np.array(contents, dtype=np.uint64).reshape(number, 2),
+        np.array(kinds or [0] * number, dtype=np.uint64),
+        np.array(first if first is not None else range(number), dtype=np.int64),
+        band=lambda number: keys[:, number],
+        read=lambda row: texts[row],
+    )
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.05])
+def test_planted_copy_is_found(language: str, share: float) -> None:
+    draw = random.Random(1)
+    words = [make_words(draw, language, 200) for _ in range(60)]
+    copies = [change(draw, one, share, language) for one in words[:30]]
+    found = copies_of([as_text(one, language) for one in [*words, *copies]])
+    assert found.kept.tolist() == [*range(60), *range(30)]
+    assert found.is_exact.tolist() == [False] * 60 + [share == 0.0] * 30
+
+
+def test_texts_that_share_little_are_not_copies() -> None:
+    draw = random.Random(2)
+    words = [make_words(draw, "en", 100) for _ in range(200)]
+    half = [one[:50] + make_words(draw, "en", 50) for one in words]
+    found = copies_of([as_text(one, "en") for one in [*words, *half]])
+    assert found.kept.tolist() == list(range(400))
+
+
+def test_copy_is_as_similar_as_the_definition_says() -> None:
+    draw = random.Random(3)
+    words = make_words(draw, "en", 150)
+    texts = [as_text(words, "en"), as_text(change(draw, words, 0.04, "en"), "en")]
+    one, other = (set(shingle_hashes([text])[0].tolist()) for text in texts)
+    found = copies_of(texts)
+    assert found.similarity[1] == pytest.approx(len(one & other) / len(one | other))
+    assert found.similarity[1] >= SIMILARITY
+
+
+def test_documents_of_different_labels_are_never_copies() -> None:
+    text = as_text(make_words(random.Random(4), "en", 50), "en")
+    assert copies_of([text, text, text], kinds=[1, 2, 1]).kept.tolist() == [0, 1, 0]
+    near = [text, text + " more", text + " words"]
+    assert copies_of(near, kinds=[1, 2, 1]).kept.tolist() == [0, 1, 0]
+
+
+def test_copy_of_a_copy_is_led_to_the_one_that_is_kept() -> None:
+    draw = random.Random(5)
+    words = make_words(draw, "en", 300)
+    texts = [as_text(change(draw, words, 0.02, "en"), "en") for _ in range(8)]
+    found = copies_of([*texts, texts[3]])
+    assert found.kept.tolist() == [0] * 9
+
+
+def test_document_that_goes_first_is_the_one_that_stays() -> None:
+    text = as_text(make_words(random.Random(6), "en", 50), "en")
+    assert copies_of([text, text + " more", text], first=[2, 0, 1]).kept.tolist() == [2, 2, 2]
+
+
+def test_texts_without_words_are_no_copies_of_one_another() -> None:
+    assert copies_of(["...", "!!", "?", ""]).kept.tolist() == [0, 1, 2, 3]
