@@ -103,3 +103,11 @@ def test_page_names_the_kinds_of_personal_data(workspace, language):
     with in_language(language):
         survey_workspace(workspace)
         assert render("personal.email") in workspace.statistics_page.read_text("utf-8")
+
+
+def test_near_copies_that_were_left_out_are_counted(workspace):
+    text = " ".join(f"word{number}" for number in range(300))
+    collect_documents(workspace, texts=[text, text.replace("word7 ", "other ")])
+    assert survey_workspace(workspace)["near_duplicates"] is None
+    prepare_documents(workspace)
+    assert survey_workspace(workspace)["near_duplicates"] == 1

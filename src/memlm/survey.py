@@ -40,10 +40,15 @@ def survey_workspace(
 ) -> Json:
     """Measure the documents of a workspace, write `statistics.html` into it, return the figures.
 
-    They are those of `prepare.statistics.Statistics`, and besides: `near_duplicates` (None: not
-    looked for), `rejected` [{code, count, example}], `dropped` [{tokenizer, step, reason, count,
-    example}], `tokenizers` [{tokenizer, vocabulary_size, tokens, characters_per_token, unknown,
-    unknown_share}] and `page`, the name of the page. `progress(done, total)` counts characters.
+    They are those of `prepare.statistics.Statistics`, and besides:
+
+    * `near_duplicates`: documents that were left out as near copies, None where none were;
+    * `rejected` [{code, count, example}], `dropped` [{tokenizer, step, reason, count, example}];
+    * `tokenizers` [{tokenizer, vocabulary_size, tokens, characters_per_token, unknown,
+      unknown_share}], the share in tokens;
+    * `page`: the name of the page.
+
+    `progress(done, total)` counts characters.
     Raises NotFoundError if there are no documents, MissingExtraError without `words` or `pages`.
     """
     opened = workspace if isinstance(workspace, Workspace) else open_workspace(workspace)
@@ -55,9 +60,10 @@ def survey_workspace(
         if store.count() == 0:
             raise NotFoundError("no_documents", path=opened.path)
         found = _measured(opened, store, progress)
-        found["near_duplicates"] = None
         found["rejected"] = _rejected(store)
         found["dropped"] = list(_dropped(opened))
+        near = [row["count"] for row in found["dropped"] if row["reason"] == "near_copy"]
+        found["near_duplicates"] = max(near, default=None)
         found["tokenizers"] = [_tokenizer(opened, name) for name in opened.tokenizer_names()]
         found["page"] = opened.statistics_page.name
         page = statistics_page(found, name=opened.path.resolve().name)

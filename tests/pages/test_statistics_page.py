@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from memlm.messages import in_language
-from memlm.pages.statistics import language_rows, statistics_page
+from memlm.pages.statistics import language_rows, left_out, statistics_page
 from memlm.prepare.statistics import Tools, measure_documents
 from memlm.records import Document, PersonalData
 
@@ -140,10 +140,16 @@ def test_what_was_not_looked_for_is_said():
     with in_language("en"):
         page = statistics_page(found(personal_data=None, near_duplicates=None), name="ws")
     assert "Not looked for." in page
-    assert "nearly the same" not in page
+    assert "Nearly the same" not in page
 
 
 def test_languages_of_a_few_documents_are_one_row():
     with in_language("en"):
         rows = language_rows({"languages": {"en": 990, "zh": 500, "yo": 1, "om": 2}})
     assert rows == [("English", 990), ("Chinese", 500), ("others (2 languages)", 3)]
+
+
+def test_reasons_that_tokenizers_share_are_one_row():
+    row = {"step": "clean", "reason": "empty", "count": 2, "example": "empty"}
+    dropped = [row | {"tokenizer": name} for name in ("bpe", "char")]
+    assert left_out({"rejected": [], "dropped": dropped}) == [("bpe, char: clean", "empty", 2)]

@@ -153,10 +153,12 @@ def left_out(found: Found) -> list[tuple[str, str, int]]:
     rows = [
         (render("statistics.collecting"), row["example"], row["count"]) for row in found["rejected"]
     ]
-    rows += [
-        (f"{row['tokenizer']}: {row['step']}", row["example"], row["count"])
-        for row in found["dropped"]
-    ]
+    by_reason: dict[tuple[str, str, int], list[str]] = {}
+    for row in found["dropped"]:  # tokenizers that were given the same texts share a row
+        key = row["step"], row["example"], row["count"]
+        by_reason.setdefault(key, []).append(row["tokenizer"])
+    for (step, example, count), tokenizers in by_reason.items():
+        rows.append((f"{', '.join(tokenizers)}: {step}", example, count))
     return rows
 
 
