@@ -22,7 +22,7 @@ from memlm.messages import LANGUAGES, Language, catalogue
 SOURCE = Path(memlm.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "base"}
-HEAVY = ("torch", "transformers", "tokenizers", "rjieba", "numba")
+HEAVY = ("torch", "transformers", "tokenizers", "rjieba", "numba", "HanTa", "jinja2", "matplotlib")
 ERROR_CLASSES = {
     name
     for name, found in vars(errors).items()
@@ -207,5 +207,6 @@ def test_argument_of_a_command_has_help(command: str, language: Language) -> Non
     ] == []
 
 
-OPTION_ALIASES = {"Common", "HoldOut", "Which", "Clean", "Collect", "Prepare", "Train", "Generate"}
-OPTION_ALIASES = {"Common", "HoldOut", "Which", "Collect", "Web", "Prepare", "Train", "Generate"}
+OPTION_ALIASES = {
+    "Common", "HoldOut", "Which", "Clean", "Collect", "Web", "Prepare", "Train", "Generate",
+}  # fmt: skip

@@ -49,8 +49,13 @@ def test_prepare_works_without_extras(collected, tokenizer):
 
 @pytest.mark.parametrize(
     ("words", "extra"),
-    [(("train",), "train"), (("prepare", "--tokenizer", "bpe"), "fast"), (("score",), "train")],
-    ids=["train", "bpe", "score"],
+    [
+        (("train",), "train"),
+        (("prepare", "--tokenizer", "bpe"), "fast"),
+        (("score",), "train"),
+        (("info", "--statistics"), "words"),
+    ],
+    ids=["train", "bpe", "score", "statistics"],
 )
 def test_missing_extra_names_the_command_that_installs_it(collected, words, extra):
     command, *options = words

@@ -36,6 +36,13 @@ def describe_workspace(
             "stale": held["made_from"] != digest,
             "bytes": size_on_disk(opened.character_index),
         }
+    if opened.statistics_page.exists() and opened.statistics_file.exists():
+        made_from = read_json(opened.statistics_file)["made_from"]
+        found["statistics_page"] = {
+            "made_from": {"documents": made_from["documents"]},
+            "stale": made_from["documents"] != digest,
+            "bytes": sum(map(size_on_disk, (opened.statistics_page, opened.statistics_file))),
+        }
     found["prepared"] = [
         _describe_tokens(opened, name, digest) for name in opened.tokenizer_names()
     ]

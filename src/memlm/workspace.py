@@ -48,6 +48,16 @@ class Workspace:
         return self.path / "rejected.jsonl"
 
     @property
+    def statistics_file(self) -> Path:
+        """What the documents are made of, as it was last measured."""
+        return self.path / "statistics.json"
+
+    @property
+    def statistics_page(self) -> Path:
+        """The same as a page for people."""
+        return self.path / "statistics.html"
+
+    @property
     def character_index(self) -> Path:
         """Folder of the suffix segments over the characters of the collected text."""
         return self.path / "index" / "characters"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -413,3 +414,10 @@ def test_full_disk_is_a_resource_error_and_loses_nothing(store: DocumentStore, r
     with pytest.raises(ResourceError):
         merge(store, root, ["a", "long " * 10_000])
     assert [document.text for document in store] == ["a"]
+
+
+def test_documents_can_be_read_on_another_thread(store: DocumentStore, root: Root) -> None:
+    # As the library `tokenizers` reads the texts that it learns from.
+    merge(store, root, ["one", "two"])
+    with ThreadPoolExecutor(1) as thread:
+        assert set(thread.submit(ids_by_text, store).result()) == {"one", "two"}

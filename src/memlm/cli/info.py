@@ -3,35 +3,49 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from rich.table import Table
+from cyclopts import Parameter
 from rich.text import Text
 
-from memlm.cli.console import out, print_json
+from memlm.cli.console import ConsoleListener, out, print_json
 from memlm.cli.options import Common, CommonOptions
+from memlm.cli.statistics import print_statistics
+from memlm.cli.tables import print_table
 from memlm.inventory import describe_workspace
 from memlm.messages import render
+from memlm.survey import survey_workspace
 
 
 def info(
     workspace: Path,
     /,
     *,
+    statistics: Annotated[
+        bool, Parameter(help="Measure the documents too, and write the page statistics.html.")
+    ] = False,
     common: Common = CommonOptions(),  # noqa: B008  # frozen
 ) -> int:
+    measured = _measure(workspace) if statistics else None
     found = describe_workspace(workspace)
+    if measured is not None:
+        found["statistics"] = measured
     if common.json:
         print_json(found)
         return 0
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("part", "holds", "made_from", "state", "size"):
-        table.add_column(render(f"info.{column}"), justify="right" if column == "size" else "left")
-    for row in _rows(found):
-        table.add_row(*(Text(cell) for cell in row))
-    out.print(table)
+    columns = [render(f"info.{name}") for name in ("part", "holds", "made_from", "state", "size")]
+    print_table(columns, _rows(found), numbers=[4])
     out.print(Text(render("info.total", size=_size(found["bytes"]))))
+    if measured is not None:
+        print_statistics(measured, page=workspace / measured["page"])
     return 0
+
+
+def _measure(workspace: Path) -> dict[str, Any]:  # Any: JSON
+    with ConsoleListener() as listener:
+        return survey_workspace(
+            workspace, progress=lambda done, total: listener.progress("statistics", done, total)
+        )
 
 
 def _rows(found: dict[str, Any]) -> list[tuple[str, str, str, str, str]]:  # Any: JSON
@@ -61,6 +75,9 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str, str, str, str]]:  # Any
         part = found["index"]
         held = render("info.segments", count=part["segments"])
         rows.append(("index", held, origin, _state(part), _size(part["bytes"])))
+    if "statistics_page" in found:
+        part = found["statistics_page"]
+        rows.append(("statistics.html", "", origin, _state(part), _size(part["bytes"])))
     for part in found["prepared"]:
         held = render("info.tokens", **part["tokens"], vocabulary=part["vocabulary_size"])
         name = f"prepared/{part['tokenizer']}"

@@ -300,6 +300,10 @@ class DocumentStore:
 
     def rejected(self) -> Iterator[Rejected]:
         """Yield everything that could not be read when its source was last collected."""
+        yield from (rejected for _, rejected in self._rejected(""))
+
+    def rejected_by_code(self) -> Iterator[tuple[str, Rejected]]:
+        """Yield the same, each with the code of its sentence."""
         yield from self._rejected("")
 
     def paths_of(self, root: Root) -> set[str]:
@@ -314,7 +318,8 @@ class DocumentStore:
 
     def rejected_in_file(self, root: Root, path: str) -> list[Rejected]:
         """Return what could not be read of one file when it was last read."""
-        return list(self._rejected("WHERE x.root=? AND x.path=?", root.number, path))
+        found = self._rejected("WHERE x.root=? AND x.path=?", root.number, path)
+        return [rejected for _, rejected in found]
 
     # -- the connection -------------------------------------------------------------------------
 
@@ -340,7 +345,7 @@ class DocumentStore:
                 split=cast(Split | None, split),
             )
 
-    def _rejected(self, clause: str, *values: object) -> Iterator[Rejected]:
+    def _rejected(self, clause: str, *values: object) -> Iterator[tuple[str, Rejected]]:
         for name, folder, path, position, member, code, details in self._rows(
             "SELECT r.name, r.is_folder, x.path, x.position, x.member, x.code, x.details"
             f" FROM rejected x JOIN roots r ON r.number = x.root {clause}"
@@ -349,10 +354,13 @@ class DocumentStore:
         ):
             found = json.loads(details)
             sentences = (render(f"error.{code}.{part}", **found) for part in ("message", "hint"))
-            yield Rejected(
-                source=place_name(name, bool(folder), path, None, member),
-                position=position,
-                reason=" ".join(sentences).strip(),
+            yield (
+                code,
+                Rejected(
+                    source=place_name(name, bool(folder), path, None, member),
+                    position=position,
+                    reason=" ".join(sentences).strip(),
+                ),
             )
 
     def _reject(self, root: Root, path: str, problem: SourceProblem) -> None:

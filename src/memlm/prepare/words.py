@@ -11,10 +11,11 @@ from collections.abc import Iterator
 
 from memlm.runtime import require_package
 
-_HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
+HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
+"""The hanzi of Unicode, as they stand between the brackets of a regular expression."""
 _PIECE = re.compile(
-    rf"[{_HAN}]+"
-    rf"| ?[^\W\d_{_HAN}]+(?:['’][^\W\d_{_HAN}]+)*"  # letters, with apostrophes inside
+    rf"[{HAN}]+"
+    rf"| ?[^\W\d_{HAN}]+(?:['’][^\W\d_{HAN}]+)*"  # letters, with apostrophes inside
     r"| ?\d+"
     r"|\n"
     r"|[^\S\n]+(?=\S)(?<! )"  # tabs and wide spaces
@@ -23,7 +24,9 @@ _PIECE = re.compile(
     r"|[^\S\n]+"
     r"|."
 )
-_IS_HAN = re.compile(rf"[{_HAN}]")
+_WORD = re.compile(rf"[{HAN}〇]+|[^\W\d_{HAN}〇]+(?:['’][^\W\d_{HAN}〇]+)*")
+_LONGEST_WORD = 40
+_IS_HAN = re.compile(rf"[{HAN}]")
 
 
 def split_words(text: str) -> Iterator[str]:
@@ -34,6 +37,26 @@ def split_words(text: str) -> Iterator[str]:
             yield from _segment(piece)
         else:
             yield piece
+
+
+def words_of(text: str) -> Iterator[str]:
+    """Yield the words of a text as they are counted: small letters, neither signs nor numbers.
+
+    What is longer than any word (a key, a picture as text) is cut off after 40 letters.
+
+    >>> list(words_of("It's 5 o’clock, Alice!"))
+    ["it's", "o'clock", 'alice']
+    """
+    for piece in _WORD.findall(text):
+        if _IS_HAN.match(piece):
+            yield from _segment(piece)
+        else:
+            yield piece[:_LONGEST_WORD].lower().replace("’", "'")
+
+
+def is_hanzi(word: str) -> bool:
+    """Say whether a word begins with a hanzi."""
+    return _IS_HAN.match(word) is not None
 
 
 def han_share(text: str) -> float:

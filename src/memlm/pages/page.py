@@ -1,0 +1,49 @@
+"""Turns a template and values into one HTML page that needs nothing but itself.
+
+Whatever comes from a text is escaped (jinja2's autoescape is always on, and no template switches it
+off): a document that holds `<script>` shows it and runs nothing. The page's own content policy
+forbids scripts and every address besides, should anything ever slip through.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from memlm import messages
+from memlm.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def render_page(template: str, /, **values: Any) -> str:  # Any: whatever the template shows
+    """Return the page that a template of `templates/` makes of these values.
+
+    Its sentences are in the language in force: `t("key", name=value)` in a template is
+    `messages.render`. Raises MissingExtraError where jinja2 is not installed.
+    """
+    page = _environment().get_template(template)
+    return page.render(language=messages.current_language(), **values)
+
+
+@cache
+def _environment() -> Environment:
+    try:
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    except ImportError as error:
+        raise MissingExtraError("extra_missing", package="jinja2", extra="pages") from error
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES, encoding="utf-8"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["t"] = messages.render
+    environment.filters["count"] = "{:,}".format
+    environment.filters["percent"] = "{:.1%}".format
+    return environment

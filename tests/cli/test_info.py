@@ -1,0 +1,37 @@
+"""`memlm info --statistics`."""
+
+import pytest
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_statistics_are_printed_and_the_page_is_named(memlm, trained, language):
+    done = memlm("info", trained, "--statistics", "--language", language)
+    assert done.code == 0, done.err
+    assert str(trained / "statistics.html") in done.out
+    assert "月亮" in done.out
+    assert "the" in done.out.split()
+    assert (trained / "statistics.html").exists()
+
+
+def test_statistics_come_as_json_with_the_rest(memlm, trained):
+    found = memlm("info", trained, "--statistics", "--json").json
+    assert found["documents"]["documents"] == found["statistics"]["documents"]
+    assert {
+        "characters_by_script", "words", "zipf", "heaps", "parts_of_speech", "lengths", "languages",
+        "labels", "exact_duplicates", "near_duplicates", "personal_data", "rejected", "dropped",
+        "tokenizers", "page",
+    } <= found["statistics"].keys()  # fmt: skip
+
+
+def test_page_is_listed_and_becomes_stale(memlm, trained, corpus):
+    memlm("info", trained, "--statistics")
+    assert memlm("info", trained, "--json").json["statistics_page"]["stale"] is False
+    (trained.parent / "more.txt").write_text("one more text\n", "utf-8")
+    memlm("collect", trained, trained.parent / "more.txt")
+    assert memlm("info", trained, "--json").json["statistics_page"]["stale"] is True
+
+
+def test_plain_info_measures_nothing(memlm, trained):
+    found = memlm("info", trained, "--json").json
+    assert "statistics" not in found
+    assert not (trained / "statistics.html").exists()
