@@ -2,4 +2,5 @@
 
 from memlm.prepare.children import do_jobs
 
-do_jobs()
+if __name__ == "__main__":
+    do_jobs()
