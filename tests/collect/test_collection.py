@@ -118,11 +118,53 @@ def test_vanished_file_keeps_its_documents(
     assert store.count() == 7
 
 
+def splits(store: DocumentStore) -> list[str | None]:
+    return [document.split for document in store]
+
+
 def test_held_out_files_are_marked(store: DocumentStore, collect: Collect, corpus: Path) -> None:
     collect(corpus / "one.txt", split="held_out")
-    assert [document.split for document in store] == ["held_out"]
-    assert changes(collect(corpus / "one.txt")) == (0, 0, 1, 0)
-    assert [document.split for document in store] == [None]
+    assert splits(store) == ["held_out"]
+
+
+def test_held_out_file_stays_held_out_when_its_folder_is_collected(
+    store: DocumentStore, collect: Collect, corpus: Path
+) -> None:
+    collect(corpus)
+    collect(corpus / "rows.csv", split="held_out")
+    assert changes(collect(corpus)) == (0, 7, 0, 0)
+    assert sorted(map(str, splits(store))) == ["None"] * 3 + ["held_out"] * 4
+
+
+def test_held_out_file_that_is_edited_or_grows_stays_held_out(
+    store: DocumentStore, collect: Collect, corpus: Path
+) -> None:
+    collect(corpus / "rows.csv", corpus / "one.txt", split="held_out")
+    (corpus / "one.txt").write_text("Another text.\n")
+    rows = (corpus / "rows.csv").read_text("utf-8").replace("bad film", "worse film")
+    (corpus / "rows.csv").write_text(rows + "one more,no\n", "utf-8")
+    collect(corpus / "rows.csv", corpus / "one.txt")
+    assert splits(store) == ["held_out"] * 6
+
+
+def test_file_that_was_learned_from_is_held_out_when_that_is_said(
+    store: DocumentStore, collect: Collect, corpus: Path
+) -> None:
+    collect(corpus)
+    before = ids(store)
+    assert changes(collect(corpus / "rows.csv", split="held_out")) == (0, 0, 4, 0)
+    assert splits(store).count("held_out") == 4
+    assert ids(store) == before
+    assert changes(collect(corpus / "rows.csv", split="train")) == (0, 0, 4, 0)
+    assert splits(store).count("train") == 4
+
+
+def test_texts_from_python_stay_on_their_side_and_new_ones_are_free(
+    store: DocumentStore, collect: Collect
+) -> None:
+    collect(texts=["one"], split="held_out")
+    assert changes(collect(texts=["one", "two"])) == (1, 1, 0, 0)
+    assert {document.text: document.split for document in store} == {"one": "held_out", "two": None}
 
 
 # -- roots --------------------------------------------------------------------------------------

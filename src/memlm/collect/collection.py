@@ -53,7 +53,8 @@ class Collection:
         self._note, self._progress = note, progress
         labels = hash_file(config.labels) if config.labels is not None else None
         # A password is no manner of reading, and its hash would be something to guess against.
-        self._manner = hash_json([asdict(replace(config, password=None)), labels, split])
+        # Nor is the side: reading a held-out file again without a word must not free it.
+        self._manner = hash_json([asdict(replace(config, password=None)), labels, None])
         self._totals = MergeCounts()
         self._rejected: list[Rejected] = []
         self._roots_in_use: set[int] = set()
@@ -103,7 +104,13 @@ class Collection:
         """Visit the pages of one web address."""
         root = self._store.find_address(site.address)
         marks = self._store.page_marks(root, reading=self._manner) if root is not None else {}
-        known = {path: KnownPage(etag=e, last_modified=m) for path, (e, m) in marks.items()}
+        known = {
+            path: KnownPage(etag=etag, last_modified=modified)
+            if self._is_on_its_side(root, path)
+            else KnownPage(etag="", last_modified="")
+            for path, (etag, modified) in marks.items()
+            if root is not None
+        }
         gone, number = [], 0
         for visit in site.visits(known):
             root = root or self._store.add_address(site.address)
@@ -183,9 +190,7 @@ class Collection:
             return
         content = f"{visit.content_type} {visit.charset} ".encode() + visit.body
         bytes_hash = hashlib.sha256(content).hexdigest()
-        if visit.outcome == "unchanged" or self._store.file_is_current(
-            root, path, bytes_hash=bytes_hash, reading=self._manner
-        ):
+        if visit.outcome == "unchanged" or self._is_current(root, path, bytes_hash):
             self._totals.unchanged += self._store.count_in_file(root, path)
             self._rejected += self._store.rejected_in_file(root, path)
         else:
@@ -248,7 +253,7 @@ class Collection:
         return found, prefix
 
     def _read_file(self, path: Path, root: Root, relative: str, bytes_hash: str) -> None:
-        if self._store.file_is_current(root, relative, bytes_hash=bytes_hash, reading=self._manner):
+        if self._is_current(root, relative, bytes_hash):
             self._totals.unchanged += self._store.count_in_file(root, relative)
             self._rejected += self._store.rejected_in_file(root, relative)
             self._has_read_a_table |= is_table(path.name)
@@ -265,6 +270,14 @@ class Collection:
                 self._reject(root, relative, _problem_of(error))
         except MissingExtraError as error:  # the other files can be read without it
             self._reject(root, relative, _problem_of(error))
+
+    def _is_current(self, root: Root, path: str, bytes_hash: str) -> bool:
+        return self._is_on_its_side(root, path) and self._store.file_is_current(
+            root, path, bytes_hash=bytes_hash, reading=self._manner
+        )
+
+    def _is_on_its_side(self, root: Root, path: str) -> bool:
+        return self._split is None or self._store.split_of_file(root, path) == self._split
 
     def _merge(
         self,

@@ -118,6 +118,12 @@ class DocumentStore:
         )
         return next(rows, None) is not None
 
+    def split_of_file(self, root: Root, path: str) -> Split | None:
+        """Return the side on which all documents of a file were put; None if there is none."""
+        sql = "SELECT DISTINCT split FROM documents WHERE root=? AND path=?"
+        sides = [side for (side,) in self._rows(sql, root.number, path)]
+        return cast(Split, sides[0]) if len(sides) == 1 else None
+
     def page_marks(self, root: Root, *, reading: str) -> dict[str, tuple[str, str]]:
         """Return (ETag, Last-Modified) of each page of a root that gave documents.
 
@@ -153,7 +159,9 @@ class DocumentStore:
         """
         self._run("BEGIN IMMEDIATE")
         try:
-            merge = FileMerge(self, root, path)
+            # What several calls brought together has no side in common.
+            split = None if keeps_others else self.split_of_file(root, path)
+            merge = FileMerge(self, root, path, split=split)
             yield merge
             merge.finish(keeps_others=keeps_others)
             self._run(

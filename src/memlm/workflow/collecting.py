@@ -38,7 +38,8 @@ def collect_documents(
 ) -> CollectReport:
     """Bring sources (files, folders, web addresses, or `texts`) into the documents of a workspace.
 
-    Collecting the same again changes nothing. `split` puts what is collected on one side for good.
+    Collecting the same again changes nothing. `split` puts what is collected on one side, where it
+    stays, however it is collected later, until another side is named.
     `prune` removes documents whose file or page is gone, and their text from everything prepared;
     where that is more than half of a source, `may_remove(source, documents, of all)` is asked.
     Raises NotFoundError for a source that does not exist, before anything is written, and

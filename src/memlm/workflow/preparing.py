@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from memlm.collect import CollectConfig
 from memlm.prepare import (
     TOKENIZERS,
     CleanConfig,
@@ -34,20 +35,25 @@ def prepare_documents(
     config: PrepareConfig | None = None,
     cleaning: CleanConfig | None = None,
     held_out: Iterable[Path | str] = (),
+    collect: CollectConfig | None = None,
     processes: int | None = None,
     listener: Listener | None = None,
 ) -> PrepareReport:
     """Clean the documents and cut them into tokens, unless that was done and nothing has changed.
 
     Without `config` the tokenizer prepared last is used again, else one that suits the text; so is
-    the cleaning. Files in `held_out` are collected as text that is measured on and never learned
-    from. The result does not depend on `processes` (None: one a core where there is much to do).
+    the cleaning. Files in `held_out` are collected, as `collect` says, as text that is measured on
+    and never learned from. The result does not depend on `processes` (None: one a core where there
+    is much to do).
     """
     hears = listener or Listener()
     opened = as_workspace(workspace)
     held_out_files = list(held_out)
     if held_out_files:
-        collect_documents(opened, *held_out_files, split="held_out", listener=listener)
+        reading = replace(collect, labels=None, lines=collect.has_lines) if collect else None
+        collect_documents(
+            opened, *held_out_files, config=reading, split="held_out", listener=listener
+        )
     wish = config if config is not None and config != PrepareConfig() else None
     wish = wish or _last_prepare_config(opened) or PrepareConfig()
     wish.check()

@@ -65,7 +65,9 @@ def train_model(
             name = config.name or _unfinished(opened)
             run = resume_run(opened.model(name), _tokens_of(opened, name), config)
         else:
-            prepare_documents(opened, config=prepare, held_out=held_out, listener=listener)
+            prepare_documents(
+                opened, config=prepare, held_out=held_out, collect=collect, listener=listener
+            )
             run = _new_run(opened, config)
         return _run_training(run, hears)
 
