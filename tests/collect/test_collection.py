@@ -14,7 +14,7 @@ import pytest
 from memlm.collect import CollectConfig, Collection, list_files
 from memlm.documents import DocumentStore
 from memlm.errors import ConfigError
-from memlm.records import CollectReport, Split
+from memlm.records import CollectReport, SourceNote, Split
 
 Collect = Callable[..., CollectReport]
 
@@ -26,13 +26,19 @@ def store(tmp_path: Path):
 
 
 @pytest.fixture
-def collect(store: DocumentStore) -> Collect:
+def notes() -> list[SourceNote]:
+    """What `collect` has said."""
+    return []
+
+
+@pytest.fixture
+def collect(store: DocumentStore, notes: list[SourceNote]) -> Collect:
     def run(*sources: Path, texts=None, split: Split | None = None, **options) -> CollectReport:
         collection = Collection(
             store,
             CollectConfig(**options),
             split=split,
-            note=lambda note: None,
+            note=notes.append,
             progress=lambda done, total: None,
         )
         for source in sources:
@@ -186,6 +192,86 @@ def test_moved_folder_full_of_pictures_keeps_its_ids(
         (corpus / f"{number}.png").write_bytes(bytes([number]))
     collect(corpus)
     assert changes(collect(corpus.rename(corpus.parent / "moved"))) == (0, 7, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("a", "b"), ("a", "deep/er/a"), ("deep/a", "a"), ("deep/a", "other/a"), ("deep/a", "b")],
+    ids=lambda name: name.replace("/", "-"),
+)
+def test_folder_that_moved_with_one_file_edited_keeps_its_ids(
+    store: DocumentStore,
+    collect: Collect,
+    notes: list[SourceNote],
+    corpus: Path,
+    tmp_path: Path,
+    old: str,
+    new: str,
+) -> None:
+    first, second = tmp_path / old, tmp_path / new
+    first.parent.mkdir(exist_ok=True)
+    collect(corpus.rename(first))
+    before = set(ids(store).values())
+    second.parent.mkdir(parents=True, exist_ok=True)
+    first.rename(second)
+    (second / "one.txt").write_text("Somebody came.\n")
+    assert changes(collect(second)) == (0, 6, 1, 0)
+    assert set(ids(store).values()) == before
+    said = [note.values for note in notes if note.code == "root_moved"]
+    assert said == [{"old": first.name, "new": second.name}]
+
+
+@pytest.mark.parametrize("place", ["b", "far/off/b", "corpus/../b"])
+def test_folder_that_resembles_one_that_is_still_there_overwrites_nothing(
+    store: DocumentStore, collect: Collect, corpus: Path, tmp_path: Path, place: str
+) -> None:
+    twin = Path(shutil.copytree(corpus, tmp_path / place))
+    (twin / "one.txt").write_text("Somebody came.\n")
+    collect(corpus)
+    assert changes(collect(twin)) == (7, 0, 0, 0)
+    assert "The lamp was lit.\nNobody came.\n" in ids(store)
+    assert changes(collect(corpus)) == (0, 7, 0, 0)
+
+
+def test_folder_that_moved_out_of_sight_keeps_its_ids_if_nothing_in_it_has_changed(
+    store: DocumentStore, collect: Collect, corpus: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "one" / "two").mkdir(parents=True)
+    collect(corpus.rename(tmp_path / "one" / "two" / "notes"))
+    before = ids(store)
+    moved = (tmp_path / "one" / "two" / "notes").rename(tmp_path / "other")
+    (moved / "new.txt").write_text("One more.\n")
+    assert changes(collect(moved)) == (1, 7, 0, 0)
+    assert before.items() <= ids(store).items()
+
+
+def test_folder_that_moved_out_of_sight_and_was_edited_overwrites_nothing(
+    store: DocumentStore, collect: Collect, corpus: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "one" / "two").mkdir(parents=True)
+    collect(corpus.rename(tmp_path / "one" / "two" / "notes"))
+    moved = (tmp_path / "one" / "two" / "notes").rename(tmp_path / "other")
+    (moved / "one.txt").write_text("Somebody came.\n")
+    assert changes(collect(moved)) == (7, 0, 0, 0)
+    assert store.count() == 14
+
+
+def test_copy_of_a_folder_that_is_still_there_is_another_root(
+    store: DocumentStore, collect: Collect, corpus: Path, tmp_path: Path
+) -> None:
+    collect(corpus)
+    copy = Path(shutil.copytree(corpus, tmp_path / "copy"))
+    assert changes(collect(copy)) == (7, 0, 0, 0)
+    assert changes(collect(corpus)) == (0, 7, 0, 0)
+
+
+def test_link_that_a_moved_folder_left_behind_is_not_the_folder(
+    store: DocumentStore, collect: Collect, corpus: Path, tmp_path: Path
+) -> None:
+    collect(corpus)
+    moved = corpus.rename(tmp_path / "moved")
+    corpus.symlink_to(moved)
+    assert changes(collect(moved)) == (0, 7, 0, 0)
 
 
 @pytest.mark.parametrize("name", ["rows.csv", "one.txt"])

@@ -11,7 +11,7 @@ from memlm.collect.config import CollectConfig, Reading
 from memlm.collect.files import TextFromMemory, texts_from_memory
 from memlm.collect.sources import SourceFile, is_table, read_file, relative_name
 from memlm.collect.web import KnownPage, Site, Visit, page_problem, read_visit
-from memlm.documents import DocumentStore, MergeCounts, Root, place_name
+from memlm.documents import DocumentStore, MergeCounts, Root, find_moved_root, place_name
 from memlm.errors import ConfigError, InputError, MemlmError, MissingExtraError
 from memlm.records import (
     CollectReport,
@@ -66,7 +66,11 @@ class Collection:
     def read_source(self, source: Path, files: list[SourceFile]) -> None:
         """Read the files of one source."""
         hashes = {file.path: _hash_readable(file) for file in files}
-        known = [found for found in hashes.values() if found is not None]
+        known = {
+            file.relative if source.is_dir() else "": found
+            for file in files
+            if (found := hashes[file.path]) is not None
+        }
         root, prefix = self._root_of(source, known)
         below: dict[Path, tuple[Root, Path] | None] = {}
         before = self._store.paths_of(root) | self._store.rejected_paths_of(root)
@@ -231,7 +235,7 @@ class Collection:
             folder = folder.parent
         return None
 
-    def _root_of(self, source: Path, bytes_hashes: list[str]) -> tuple[Root, str]:
+    def _root_of(self, source: Path, bytes_hashes: dict[str, str]) -> tuple[Root, str]:
         """Return the root that a source belongs to, and what its paths begin with there."""
         resolved = source.resolve()
         found, prefix = self._store.find_root(resolved, is_folder=source.is_dir()), ""
@@ -242,15 +246,26 @@ class Collection:
                 prefix = "" if inside == parent else f"{relative_name(inside, parent)}/"
                 break
         if found is None:
-            moved = self._store.find_moved_root(
-                bytes_hashes, is_folder=source.is_dir(), in_use=self._roots_in_use
-            )
-            if moved is not None:
-                found = self._store.move_root(moved, resolved)
-            else:
-                found = self._store.add_root(resolved, is_folder=source.is_dir())
+            found = self._moved_root(resolved, bytes_hashes)
+        if found is None:
+            found = self._store.add_root(resolved, is_folder=source.is_dir())
         self._roots_in_use.add(found.number)
         return found, prefix
+
+    def _moved_root(self, source: Path, bytes_hashes: dict[str, str]) -> Root | None:
+        """Return the root that has moved to `source`, if one has, and say so."""
+        moved = find_moved_root(
+            self._store,
+            source,
+            bytes_hashes,
+            is_folder=source.is_dir(),
+            in_use=self._roots_in_use,
+        )
+        if moved is None:
+            return None
+        root = self._store.move_root(moved, source)
+        self._note(SourceNote(code="root_moved", values={"old": moved.name, "new": root.name}))
+        return root
 
     def _read_file(self, path: Path, root: Root, relative: str, bytes_hash: str) -> None:
         if self._is_current(root, relative, bytes_hash):
