@@ -159,8 +159,7 @@ class DocumentStore:
         Documents of that file which the reader does not find again are removed, unless
         `keeps_others`.
         """
-        self._run("BEGIN IMMEDIATE")
-        try:
+        with self._transaction():
             # What several calls brought together has no side in common.
             split = None if keeps_others else self.split_of_file(root, path)
             merge = FileMerge(self, root, path, split=split)
@@ -173,26 +172,17 @@ class DocumentStore:
                 bytes_hash,
                 reading,
             )
-            self._run("COMMIT")
-        except BaseException:
-            self._connection.rollback()
-            raise
 
     def remove_files(self, root: Root, paths: Iterable[str]) -> int:
         """Remove files with all their documents, in one transaction; return how many those were."""
         removed = 0
-        self._run("BEGIN IMMEDIATE")
-        try:
+        with self._transaction():
             for path in paths:
                 merge = FileMerge(self, root, path)  # which forgets what was rejected too
                 merge.finish(keeps_others=False)
                 removed += merge.counts.removed
                 for table in ("files", "pages"):
                     self._run(f"DELETE FROM {table} WHERE root=? AND path=?", root.number, path)
-            self._run("COMMIT")
-        except BaseException:
-            self._connection.rollback()
-            raise
         return removed
 
     def forget_rejected(self, root: Root, path: str) -> None:
@@ -303,10 +293,11 @@ class DocumentStore:
 
     def reject_file(self, root: Root, path: str, problem: SourceProblem) -> None:
         """Note that a whole file could not be read; documents it gave earlier stay."""
-        # Should its old bytes come back, they must be read again, or this problem would stay.
-        self._run("DELETE FROM files WHERE root=? AND path=?", root.number, path)
-        self._run("DELETE FROM rejected WHERE root=? AND path=?", root.number, path)
-        self._reject(root, path, problem)
+        with self._transaction():
+            # Should its old bytes come back, they must be read again, or this problem would stay.
+            self._run("DELETE FROM files WHERE root=? AND path=?", root.number, path)
+            self._run("DELETE FROM rejected WHERE root=? AND path=?", root.number, path)
+            self._reject(root, path, problem)
 
     def rejected(self) -> Iterator[Rejected]:
         """Yield everything that could not be read when its source was last collected."""
@@ -332,6 +323,17 @@ class DocumentStore:
         return [rejected for _, rejected in found]
 
     # -- the connection -------------------------------------------------------------------------
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All of the block, or nothing of it."""
+        self._run("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._run("COMMIT")
+        except BaseException:
+            self._connection.rollback()
+            raise
 
     def _documents(self, clause: str, *values: object) -> Iterator[Document]:
         for row in self._rows(
