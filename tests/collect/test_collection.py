@@ -389,6 +389,18 @@ def test_table_with_an_open_quote_keeps_its_earlier_documents(
     assert store.count() == 7
 
 
+@pytest.mark.parametrize("name", ["one.txt", "rows.csv"])
+def test_text_of_a_file_that_is_now_empty_stays_and_that_is_said(
+    store: DocumentStore, collect: Collect, notes: list[SourceNote], corpus: Path, name: str
+) -> None:
+    count = collect(corpus / name).documents_added
+    (corpus / name).write_text("")
+    assert codes(collect(corpus / name)) == [name]
+    assert store.count() == count
+    said = SourceNote(code="earlier_text_stays", values={"source": name, "count": count})
+    assert notes.count(said) == 1
+
+
 def test_reason_says_what_to_do(collect: Collect, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes("Где вы были прошлым летом?".encode("cp1251"))
     (item,) = collect(tmp_path / "a.txt").rejected

@@ -258,6 +258,17 @@ def test_rejected_file_that_is_gone_is_rejected_no_more(memlm, folder, tmp_path)
     assert (ws / "rejected.jsonl").read_text() == ""
 
 
+def test_only_file_that_was_rejected_is_rejected_no_more_once_it_is_gone(memlm, folder, tmp_path):
+    ws, empty = tmp_path / "ws", tmp_path / "empty.txt"
+    empty.write_text("")
+    assert memlm("collect", ws, empty)["documents_rejected"] == 1
+    empty.unlink()
+    assert memlm("collect", ws, empty, code=2)["error"]["code"] == "source_vanished"
+    memlm("collect", ws, empty, "--prune")
+    assert memlm("collect", ws, folder)["documents_rejected"] == 0
+    assert (ws / "rejected.jsonl").read_text() == ""
+
+
 def test_model_is_marked_as_trained_on_what_was_removed(
     memlm, folder, tmp_path, capsys, monkeypatch
 ):

@@ -100,7 +100,8 @@ class Collection:
         if place is None:
             return False
         root, inside = place
-        paths = [path for path in self._store.paths_of(root) if _is_below(path, inside)]
+        known = self._store.paths_of(root) | self._store.rejected_paths_of(root)
+        paths = [path for path in known if _is_below(path, inside)]
         self._add_vanished(_Gone(root, inside, source.name, sorted(paths)))
         return True
 
@@ -321,10 +322,15 @@ class Collection:
     def _reject(self, root: Root, path: str, problem: SourceProblem) -> None:
         self._store.reject_file(root, path, problem)
         self._rejected += self._store.rejected_in_file(root, path)
+        count = self._store.count_in_file(root, path)
+        if count:
+            place = place_name(root.name, root.is_folder, path, None)
+            values = {"source": place, "count": count}
+            self._note(SourceNote(code="earlier_text_stays", values=values))
 
 
 def find_place(store: DocumentStore, source: Path) -> tuple[Root, str] | None:
-    """Return the root, and the path in it, that a source which is gone gave documents to."""
+    """Return the root, and the path in it, of a source that was collected and is gone."""
     resolved = source.resolve()
     for place in (resolved, *resolved.parents):
         root = store.find_root(place, is_folder=True)
@@ -332,7 +338,8 @@ def find_place(store: DocumentStore, source: Path) -> tuple[Root, str] | None:
             root = store.find_root(place, is_folder=False)
         if root is not None:
             inside = "" if place == resolved else relative_name(resolved, place)
-            has_any = any(_is_below(path, inside) for path in store.paths_of(root))
+            known = store.paths_of(root) | store.rejected_paths_of(root)
+            has_any = any(_is_below(path, inside) for path in known)
             return (root, inside) if has_any else None
     return None
 
