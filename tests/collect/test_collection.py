@@ -351,6 +351,15 @@ def test_texts_of_earlier_calls_stay(store: DocumentStore, collect: Collect) -> 
     assert sorted(document.text for document in store) == ["one", "three", "two"]
 
 
+def test_text_with_an_id_of_its_own_is_replaced_when_it_comes_changed(
+    store: DocumentStore, collect: Collect
+) -> None:
+    collect(texts=[{"id": "a", "text": "one"}, {"id": "b", "text": "two"}])
+    before = ids(store)
+    assert changes(collect(texts=[{"id": "a", "text": "ONE"}])) == (0, 0, 1, 0)
+    assert ids(store) == {"ONE": before["one"], "two": before["two"]}
+
+
 # -- what cannot be read ------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from memlm.collect.config import CollectConfig, Reading
-from memlm.collect.files import TextFromMemory, texts_from_memory
+from memlm.collect.in_memory import TextFromMemory, texts_from_memory
 from memlm.collect.sources import SourceFile, is_table, read_file, relative_name
 from memlm.collect.web import KnownPage, Site, Visit, page_problem, read_visit
 from memlm.documents import DocumentStore, MergeCounts, Root, find_moved_root, place_name
