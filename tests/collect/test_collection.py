@@ -410,6 +410,30 @@ def test_text_of_a_file_that_is_now_empty_stays_and_that_is_said(
     assert notes.count(said) == 1
 
 
+@pytest.mark.parametrize("name", ["empty", "head.csv", "some/head.csv"])
+def test_source_in_which_nothing_is_found_is_named(
+    collect: Collect, notes: list[SourceNote], tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "some").mkdir()
+    for table in (tmp_path / "head.csv", tmp_path / "some" / "head.csv"):
+        table.write_text("text,label\n")
+    source = tmp_path / name.split("/")[0]
+    for _ in range(2):
+        assert changes(collect(source)) == (0, 0, 0, 0)
+    assert notes == [SourceNote(code="nothing_found", values={"source": name})] * 2
+
+
+def test_files_that_hold_something_are_not_said_to_be_empty(
+    collect: Collect, notes: list[SourceNote], corpus: Path
+) -> None:
+    (corpus / "empty.txt").write_text("")
+    (corpus / "more.csv").write_text("body\na\n")
+    collect(corpus, text_column="body")
+    collect(corpus, text_column="body")
+    assert "nothing_found" not in {note.code for note in notes}
+
+
 def test_reason_says_what_to_do(collect: Collect, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes("Где вы были прошлым летом?".encode("cp1251"))
     (item,) = collect(tmp_path / "a.txt").rejected

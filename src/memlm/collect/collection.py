@@ -65,6 +65,9 @@ class Collection:
 
     def read_source(self, source: Path, files: list[SourceFile]) -> None:
         """Read the files of one source."""
+        name = source.resolve().name
+        if not files:
+            self._note(SourceNote(code="nothing_found", values={"source": name}))
         hashes = {file.path: _hash_readable(file) for file in files}
         known = {
             file.relative if source.is_dir() else "": found
@@ -85,6 +88,7 @@ class Collection:
                 self._reject(*place, problem or unreadable)
             else:
                 self._read_file(file.path, *place, bytes_hash)
+                self._note_if_empty(*place)
             self._progress(number, len(files))
         if source.is_dir():
             hidden = {f"{prefix}{file.relative}" for file in files if file.problem is not None}
@@ -92,7 +96,7 @@ class Collection:
             gone = {
                 path for path in gone if not hidden & {str(p) for p in PurePosixPath(path).parents}
             }
-            self._add_vanished(_Gone(root, prefix, source.name, sorted(gone)))
+            self._add_vanished(_Gone(root, prefix, name, sorted(gone)))
 
     def read_vanished(self, source: Path) -> bool:
         """Note that all of a source that was collected is gone; False if it never was."""
@@ -286,6 +290,15 @@ class Collection:
                 self._reject(root, relative, _problem_of(error))
         except MissingExtraError as error:  # the other files can be read without it
             self._reject(root, relative, _problem_of(error))
+
+    def _note_if_empty(self, root: Root, path: str) -> None:
+        """Say so where a file that can be read has neither texts nor anything that is rejected."""
+        waits = any(place[:2] == (root, path) for place in self._missing_column)
+        if waits or self._store.count_in_file(root, path):
+            return
+        if not self._store.rejected_in_file(root, path):
+            place = place_name(root.name, root.is_folder, path, None)
+            self._note(SourceNote(code="nothing_found", values={"source": place}))
 
     def _is_current(self, root: Root, path: str, bytes_hash: str) -> bool:
         return self._is_on_its_side(root, path) and self._store.file_is_current(

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from memlm.collect import CollectConfig
+from memlm.errors import NotFoundError
 from memlm.prepare import (
     TOKENIZERS,
     CleanConfig,
@@ -44,7 +45,7 @@ def prepare_documents(
     Without `config` the tokenizer prepared last is used again, else one that suits the text; so is
     the cleaning. Files in `held_out` are collected, as `collect` says, as text that is measured on
     and never learned from. The result does not depend on `processes` (None: one a core where there
-    is much to do).
+    is much to do). Raises NotFoundError if there are no documents.
     """
     hears = listener or Listener()
     opened = as_workspace(workspace)
@@ -58,6 +59,8 @@ def prepare_documents(
     wish = wish or _last_prepare_config(opened) or PrepareConfig()
     wish.check()
     with opened.writing(), documents_of(opened) as store:
+        if store.count() == 0:
+            raise NotFoundError("no_documents", path=opened.path)
         digest = store.digest()
         cleaned = clean(opened, digest, settle_cleaning(opened, cleaning, hears), processes, hears)
         parts = cleaned.parts()
