@@ -121,6 +121,10 @@ def print_trace(trace: Trace) -> None:
         )
         if span.count > 1:
             line.append(" " + messages.render("trace.more_places", count=span.count - 1))
+        if source.masked:
+            kinds = (messages.render(f"personal.{kind}") for kind in source.masked)
+            said = messages.render("trace.masked", kinds=messages.render("list.comma").join(kinds))
+            line.append(f" {said}", style="magenta")
         line.append(f"  {shorten(span.text)}", style=_KIND_STYLES[span.kind])
         out.print(line)
     if len(recited) > len(shown):

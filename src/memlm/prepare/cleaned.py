@@ -2,6 +2,7 @@
 
     cleaned.json   the parts in force, and what was counted
     copies.bin     for each document the row of the one that stands for it, and how alike they are
+    personal.jsonl where something was masked: document, kind, and place in the collected text
     dropped.jsonl  documents left out: id, step, reason and the numbers that decided
     part-.../      some neighbouring documents, cleaned
 
@@ -26,7 +27,7 @@ from memlm.documents import DocumentStore
 from memlm.errors import CorruptArtefactError
 from memlm.prepare.draft import Draft, Origin
 from memlm.prepare.words import han_share
-from memlm.records import Document
+from memlm.records import Document, PersonalPlace
 from memlm.storage import read_json
 
 LIST = "cleaned.json"
@@ -219,6 +220,12 @@ class CleanedDocuments:
         with (self.folder / "dropped.jsonl").open(encoding="utf-8") as file:
             for line in file:
                 yield json.loads(line)
+
+    def masked(self) -> Iterator[PersonalPlace]:
+        """Yield where something was masked, in code points of the collected texts."""
+        with (self.folder / "personal.jsonl").open(encoding="utf-8") as file:
+            for line in file:
+                yield PersonalPlace(**json.loads(line))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from memlm.prepare import (
     tokenizer_name,
     write_token_store,
 )
-from memlm.records import PrepareReport
+from memlm.records import PersonalPlace, PrepareReport
 from memlm.storage import new_folder, read_manifest, verify_folder
 from memlm.workflow.collecting import collect_documents
 from memlm.workflow.listener import Listener
@@ -128,6 +129,28 @@ def settle_cleaning(
     for step in absent:
         listener.note("step_unavailable", step=step)
     return settled
+
+
+def masked_places(
+    workspace: Workspace, document_ids: Collection[str], listener: Listener
+) -> dict[str, list[PersonalPlace]]:
+    """Return where these documents were masked, as collected; cleaned anew where that is stale."""
+    if not (workspace.cleaned / "cleaned.json").exists() or not document_ids:
+        return {}
+    config = settle_cleaning(workspace, None, listener)
+    if not config.redact:
+        return {}
+    with documents_of(workspace) as store:
+        digest = store.digest()
+    with ExitStack() as held:
+        if not is_clean(workspace.cleaned, digest=digest, config=config):
+            held.enter_context(workspace.writing())
+        cleaned = clean(workspace, digest, config, None, listener)
+        found: dict[str, list[PersonalPlace]] = {}
+        for place in cleaned.masked():
+            if place.document_id in document_ids:
+                found.setdefault(place.document_id, []).append(place)
+    return found
 
 
 def _last_prepare_config(workspace: Workspace) -> PrepareConfig | None:
