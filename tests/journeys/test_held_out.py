@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import random
+
+import pytest
+
 from memlm import DocumentStore
+from memlm.cli.app import run
+from memlm.prepare import TokenStore
 
 FAST = (
     "--steps", "4", "--hidden-width", "8", "--embedding-width", "8", "--threads", "1",
@@ -34,3 +40,41 @@ def test_held_out_table_is_read_as_the_others_are(memlm, tmp_path):
     with DocumentStore(ws / "documents.sqlite") as store:
         assert all(document.text.startswith("the cat") for document in store)
         assert [document.split for document in store].count("held_out") == 9
+
+
+@pytest.fixture
+def overlapping(tmp_path):
+    """Return two tables: 40 rows to learn from, and a test that repeats four, one of them edited."""
+    draw = random.Random(5)
+    words = [f"{a}{b}" for a in ("ka", "lo", "mi", "tu", "re") for b in ("n", "sh", "lt", "ps")]
+    rows = [" ".join(draw.choices(words, k=40)) for _ in range(50)]
+    test = [*rows[:3], rows[3].replace(" ", " indeed ", 1), *rows[40:]]
+    for name, texts in (("train.csv", rows[:40]), ("test.csv", test)):
+        (tmp_path / name).write_text("\n".join(["text", *texts]) + "\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("option", [(), ("--without", "duplicates")], ids=["dropped", "kept"])
+def test_text_that_is_held_out_by_name_is_learned_from_nowhere_and_that_is_said(
+    memlm, overlapping, capsys, option
+):
+    ws, held_out = overlapping / "ws", ("--held-out", overlapping / "test.csv")
+    memlm("collect", ws, overlapping / "train.csv")
+    words = ["prepare", str(ws), "--tokenizer", "char", *map(str, held_out), *option]
+    assert run(words) == 0
+    assert "4 documents are the same, or nearly the same" in capsys.readouterr().err
+    store = TokenStore(ws / "prepared" / "char")
+    pieces = [
+        store.tokens[unit["token_start"] : unit["token_end"]] for unit in store.units_of("train")
+    ]
+    learned = " ".join(store.tokenizer.decode(piece.tolist()) for piece in pieces)
+    for row in (overlapping / "test.csv").read_text().splitlines()[1:]:
+        assert row[20:60] not in learned
+    assert (overlapping / "train.csv").read_text().splitlines()[20] in learned
+
+
+def test_training_says_that_what_it_learns_from_overlaps_with_the_test(memlm, overlapping, capsys):
+    words = ["train", overlapping / "ws", overlapping / "train.csv", *FAST]
+    words += ["--held-out", overlapping / "test.csv"]
+    assert run([*map(str, words)]) == 0
+    assert "4 documents are the same" in capsys.readouterr().err

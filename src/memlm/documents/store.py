@@ -255,6 +255,12 @@ class DocumentStore:
             raise KeyError(number)
         return str(found)
 
+    def split_of(self, document_id: str) -> Split | None:
+        """Return the side on which a document was put by name; None where the hash decides."""
+        return cast(
+            Split | None, self._value("SELECT split FROM documents WHERE id=?", document_id)
+        )
+
     def labels(self) -> dict[str, int]:
         """Return every label with the number of documents that carry it."""
         return dict(

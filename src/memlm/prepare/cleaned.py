@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -157,7 +157,11 @@ class StoredPart:
                 group = None
                 if copies["group"][row] and not self.drops_copies:
                     group = f"copies of {int(copies['group'][row]):x}"
-                yield texts.draft(store, fates[row], group=group)
+                draft = texts.draft(store, fates[row], group=group)
+                if group is not None and draft.document.split is None:
+                    side = store.split_of(original_id(copies[row]))
+                    draft = replace(draft, document=replace(draft.document, split=side))
+                yield draft
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)
@@ -255,6 +259,11 @@ def read_fates(part: Path) -> npt.NDArray[Any]:  # Any: records by name
     if path.stat().st_size % FATE.itemsize:
         raise CorruptArtefactError("artefact_unreadable", path=path)
     return np.fromfile(path, dtype=FATE)
+
+
+def original_id(copy: Any) -> str:
+    """Return the id of the document that stands for a copy, from its row of `copies.bin`."""
+    return f"{int(copy['group']):016x}"  # Any: a record by names
 
 
 def pack_origin(origin: Origin) -> npt.NDArray[np.int64]:

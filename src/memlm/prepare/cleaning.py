@@ -33,12 +33,13 @@ from memlm.prepare.cleaned import (
     CleanedDocuments,
     PartTexts,
     Survey,
+    original_id,
     pack_origin,
     read_fates,
 )
 from memlm.prepare.draft import Draft, Step
 from memlm.prepare.duplicates import BANDS, Copies, Keys, find_copies, sign_texts
-from memlm.records import Document, Dropped
+from memlm.records import SPLITS, Document, Dropped
 from memlm.storage import (
     MANIFEST,
     delete_folder,
@@ -305,13 +306,15 @@ def _finish(
     with DocumentStore(database) as store:
         copies = _copies(folder, config, plan, rows, store)
         _write_drops(folder, config, plan, rows, copies, store)
+        sides = _sides_of_originals(rows, copies, store)
     with new_file(folder / "copies.bin") as temporary:
         copies.tofile(temporary)
     _join_lines(folder, plan, "personal.jsonl")
     entries, first_row = [], 0
     for part, held in zip(plan, fates, strict=True):
+        held_rows = slice(first_row, first_row + len(held))
         own = hashlib.blake2b(
-            copies[first_row : first_row + len(held)].tobytes(), digest_size=8
+            copies[held_rows].tobytes() + sides[held_rows].tobytes(), digest_size=8
         ).hexdigest()
         entries.append({"name": part.name, "first_row": first_row, "copies_hash": own})
         first_row += len(held)
@@ -320,6 +323,7 @@ def _finish(
         "config": _as_json(config),
         "drops_copies": config.drops_copies,
         "parts": entries,
+        "held_out_copies": int(np.count_nonzero(sides > 1 + SPLITS.index("train"))),
         **_sum_counts(folder, plan),
     }
     write_json(folder / LIST, header)
@@ -400,6 +404,22 @@ def _as_rows(
     shared = np.union1d(shared, copies["kept"][shared])
     copies["group"][shared] = rows["identity"][copies["kept"][shared]]
     return copies
+
+
+def _sides_of_originals(
+    rows: npt.NDArray[Any], copies: npt.NDArray[Any], store: DocumentStore
+) -> npt.NDArray[np.uint8]:
+    """Return on which side the original of each free copy was put: 1 + its place in SPLITS, or 0.
+
+    A copy of a document that is measured on must not be learned from.
+    """
+    sides = np.zeros(len(rows), dtype=np.uint8)
+    is_copy = copies["kept"] != np.arange(len(rows))
+    is_led = is_copy & ~rows["is_fixed"] & rows["is_fixed"][copies["kept"]]
+    for row in np.flatnonzero(is_led).tolist():
+        side = store.split_of(original_id(copies[row]))
+        sides[row] = 1 + SPLITS.index(side) if side is not None else 0
+    return sides
 
 
 def _write_drops(

@@ -64,6 +64,9 @@ def prepare_documents(
             raise NotFoundError("no_documents", path=opened.path)
         digest = store.digest()
         cleaned = clean(opened, digest, settle_cleaning(opened, cleaning, hears), processes, hears)
+        copies = cleaned.header.get("held_out_copies", 0)
+        if copies:
+            hears.note("held_out_copies", count=copies)
         parts = cleaned.parts()
         settled = settle_config(
             survey_parts(parts), wish, note=lambda code, values: hears.note(code, **values)
