@@ -44,7 +44,7 @@ def test_held_out_table_is_read_as_the_others_are(memlm, tmp_path):
 
 @pytest.fixture
 def overlapping(tmp_path):
-    """Return two tables: 40 rows to learn from, and a test that repeats four, one of them edited."""
+    """Return two tables: 40 rows to learn from, and a test that repeats four, one edited."""
     draw = random.Random(5)
     words = [f"{a}{b}" for a in ("ka", "lo", "mi", "tu", "re") for b in ("n", "sh", "lt", "ps")]
     rows = [" ".join(draw.choices(words, k=40)) for _ in range(50)]

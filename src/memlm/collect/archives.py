@@ -17,7 +17,7 @@ from typing import Any
 
 from memlm.collect.config import Reading
 from memlm.collect.unpacking import Allowance, Unpacked
-from memlm.errors import InputError
+from memlm.errors import InputError, MissingExtraError
 from memlm.records import SourceNote, SourceProblem, SourceText
 from memlm.storage import scratch_file, scratch_folder
 
@@ -194,6 +194,8 @@ def _read_member(member: Member, inside: _Inside, table: Table) -> Iterator[Item
     except InputError as error:
         line = error.values.get("line")
         yield SourceProblem(code=error.code, values=error.values, position=line, member=name)
+    except MissingExtraError as error:  # the other members can be read without it
+        yield SourceProblem(code=error.code, values=error.values, member=name)
 
 
 def _check_name(member: Member) -> None:

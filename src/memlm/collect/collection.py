@@ -210,6 +210,9 @@ class Collection:
                     raise
                 self._reject(root, path, page_problem(error, path))
                 return
+            except MissingExtraError as error:  # other pages may be read without it
+                self._reject(root, path, _problem_of(error))
+                return
         if visit.outcome == "read":
             self._store.mark_page(root, path, etag=visit.etag, last_modified=visit.last_modified)
 

@@ -110,9 +110,14 @@ class DocumentStore:
         return Root(root.number, root_name(path), root.is_folder)
 
     def file_is_current(self, root: Root, path: str, *, bytes_hash: str, reading: str) -> bool:
-        """Say whether this file was read before with these bytes and these options."""
+        """Say whether this file was read before with these bytes and these options.
+
+        One that lacked a package to be read whole is read again: it may be there now.
+        """
         rows = self._rows(
-            "SELECT 1 FROM files WHERE root=? AND path=? AND bytes_hash=? AND reading=?",
+            "SELECT 1 FROM files f WHERE root=? AND path=? AND bytes_hash=? AND reading=?"
+            " AND NOT EXISTS (SELECT 1 FROM rejected x WHERE x.root = f.root AND x.path = f.path"
+            " AND x.code = 'extra_missing')",
             root.number,
             path,
             bytes_hash,
