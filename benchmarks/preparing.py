@@ -41,7 +41,9 @@ def make_folder(data: Path, folder: Path, size_bytes: int) -> int:
     """Write the raw folder; return the number of documents."""
     draw = random.Random(0)
     english = [s for name in ENGLISH for s in sentences(data / "en-books" / name, r"(?<=[.!?])\s+")]
-    chinese = [s for name in CHINESE for s in sentences(data / "zh-novels" / name, r"(?<=[。！？])")]
+    chinese = [
+        s for name in CHINESE for s in sentences(data / "zh-novels" / name, r"(?<=[。！？])")
+    ]
     texts, size = [], 0
     while size < size_bytes:
         is_english = draw.random() < 0.75

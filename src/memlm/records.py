@@ -143,6 +143,12 @@ class PrepareReport:
     unknown: int
     """Symbols of the texts that the vocabulary lacks, counted with repetition."""
     characters: int
+    repeated_passages: int = 0
+    """Passages of at least 100 characters that occur before in the documents that are kept."""
+    repeated_characters: int = 0
+    """Characters of the cleaned text that are in such a passage."""
+    cut_characters: int = 0
+    """Characters that were left out as repeated; the rest of their documents was kept."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -198,7 +198,13 @@ def prepare_documents(
                     progress=lambda done, total: hears.progress("prepare", done, total),
                 )
         opened.remember(tokenizer=folder.name)
-    return _open_tokens(folder).report()
+    repeats = cleaned.header["repeats"]
+    return replace(
+        _open_tokens(folder).report(),
+        repeated_passages=repeats["passages"],
+        repeated_characters=repeats["characters"],
+        cut_characters=repeats["cut"],
+    )
 
 
 def _clean(

@@ -41,6 +41,12 @@ def prepare(
     )
     if report.unknown:
         say("prepared.unknown", unknown=report.unknown)
+    if report.repeated_passages:
+        say(
+            "prepared.cut" if report.cut_characters else "prepared.repeats",
+            **asdict(report),
+            share=report.repeated_characters / (report.characters + report.cut_characters),
+        )
     for reason, count in report.dropped_by_reason.items():
         say("prepared.dropped", count=count, reason=reason)
     return 0

@@ -17,6 +17,8 @@ class CleanConfig:
 
     without: tuple[str, ...] = ()
     """Step to leave out; may be given several times."""
+    drop_repeats: bool = False
+    """Leave out long passages that occurred before; they are counted and listed in any case."""
 
     @property
     def drops_copies(self) -> bool:
@@ -31,7 +33,10 @@ class CleanConfig:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> CleanConfig:
         """Return the config that was written as JSON."""
-        return cls(**{n: tuple(v) if isinstance(v, list) else v for n, v in values.items()})
+        held: dict[str, Any] = {
+            n: tuple(v) if isinstance(v, list) else v for n, v in values.items()
+        }
+        return cls(**held)
 
 
 class ControlsStep:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -56,4 +56,4 @@ def with_edits(draft: Draft, edits: Sequence[tuple[int, int, str]]) -> Draft:
         reached = end
     texts.append(draft.text[reached:])
     origins.append(old[reached:])
-    return Draft(document=draft.document, text="".join(texts), origin=np.concatenate(origins))
+    return replace(draft, text="".join(texts), origin=np.concatenate(origins))
