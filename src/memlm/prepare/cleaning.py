@@ -298,7 +298,14 @@ def _finish(
     with DocumentStore(database) as store:
         read = _reader(folder, plan, rows, store)
         copies = _copies(folder, config, plan, rows, read)
-        repeats = _repeats(folder, config, plan, rows, copies, read)
+        repeats = Repeats(
+            folder,
+            draft=read,
+            identify=lambda row: store.id_of(int(rows["number"][row])),
+            is_changed=rows["is_changed"],
+            drops_repeats=config.drop_repeats,
+        )
+        repeats.find(*_where_to_look(folder, config, plan, rows, copies))
         _write_drops(folder, config, plan, rows, copies, store, repeats.dropped)
     with new_file(folder / "copies.bin") as temporary:
         copies.tofile(temporary)
@@ -366,15 +373,14 @@ def _reader(
     return read
 
 
-def _repeats(
+def _where_to_look(
     folder: Path,
     config: CleanConfig,
     plan: Sequence[_PlannedPart],
     rows: npt.NDArray[Any],
     copies: npt.NDArray[Any],
-    read: Callable[[int], Draft],
-) -> Repeats:
-    """Find and list the passages that occur again among the documents that are left."""
+) -> tuple[list[PartPrints], npt.NDArray[np.int64]]:
+    """Return the fingerprints of all parts, and the rows that are left, in reading order."""
     parts, first_row = [], 0
     for part in plan:
         sizes = rows["characters"][first_row : first_row + len(part.numbers)]
@@ -385,10 +391,7 @@ def _repeats(
         is_left = is_left & (copies["kept"] == np.arange(len(rows)))
     left = np.flatnonzero(is_left)
     # As among copies, a document whose side is given goes before those that are free.
-    order = left[np.argsort(~rows["is_fixed"][left], kind="stable")]
-    found = Repeats(folder, read, drops_repeats=config.drop_repeats)
-    found.find(parts, order)
-    return found
+    return parts, left[np.argsort(~rows["is_fixed"][left], kind="stable")]
 
 
 def _read_band(part: Path, number: int) -> Keys:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from memlm.prepare.draft import Draft, Origin, with_edits
+from memlm.prepare.draft import Draft, with_edits
 from memlm.prepare.repeats import PartPrints, Repeat, find_repeats
 from memlm.prepare.shingles import whole_words
 from memlm.records import Dropped
@@ -42,10 +42,18 @@ class Repeats:
     """All repeated passages of the cleaned documents in a folder, listed and counted."""
 
     def __init__(
-        self, folder: Path, draft: Callable[[int], Draft], *, drops_repeats: bool = False
+        self,
+        folder: Path,
+        *,
+        draft: Callable[[int], Draft],
+        identify: Callable[[int], str],
+        is_changed: npt.NDArray[np.bool_],
+        drops_repeats: bool = False,
     ) -> None:
         self._folder, self._draft, self._drops = folder, draft, drops_repeats
-        self._origin = lru_cache(maxsize=8)(self._read_origin)
+        self._is_changed = is_changed
+        self._identify = lru_cache(maxsize=10_000)(identify)
+        self._origin = lru_cache(maxsize=8)(lambda row: draft(row).origin)
         self.counts: Counter[str] = Counter()
         self.cuts: Cuts = np.zeros(0, dtype=CUT)
         self.dropped: list[Dropped] = []
@@ -87,14 +95,10 @@ class Repeats:
 
     def _place(self, row: int, start: int, end: int) -> dict[str, object]:
         """Return a place as people know it: in the collected text."""
-        identity, origin = self._origin(row)
+        origin = self._origin(row) if self._is_changed[row] else None
         if origin is not None:
             start, end = int(origin[start]), int(origin[end - 1]) + 1
-        return {"id": identity, "start": start, "end": end}
-
-    def _read_origin(self, row: int) -> tuple[str, Origin | None]:
-        draft = self._draft(row)
-        return draft.document.id, draft.origin
+        return {"id": self._identify(row), "start": start, "end": end}
 
     def _cut(self, row: int, stretches: Sequence[tuple[int, int]]) -> Cuts:
         draft = self._draft(row)

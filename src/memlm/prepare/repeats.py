@@ -30,6 +30,7 @@ from memlm.prepare.winnow import Codes, Places, code_points, passage_hashes, pas
 AT_ONCE = 1 << 21
 _REMEMBERED_CHARACTERS = 1 << 24
 _PASSAGES_FOR_EACH = 16  # that begin between a fingerprint and the next, nearly
+_WRITTEN_AT_ONCE = 1 << 18
 _FIRST_COMPARED = 256
 _MOST_COMPARED = 1 << 20
 _HASHED = np.dtype([("hash", "<u8"), ("place", "<i8"), ("size", "u1")])
@@ -84,7 +85,7 @@ def find_repeats(
     found = int(sum(mask.sum() for mask in shared)) * _PASSAGES_FOR_EACH
     hashed = _Ranges(work, "hashed", _HASHED, "hash", 1 << 64, found)
     for part, mask in zip(parts, shared, strict=True):
-        for records in _hash_passages(part, mask, layout, texts):
+        for records in _together(_hash_passages(part, mask, layout, texts)):
             hashed.add(records)
     again = _Ranges(work, "again", _AGAIN, "place", max(1, int(layout.ends[-1:].sum())), found)
     for records in hashed:
@@ -102,10 +103,10 @@ class _Layout:
         """Place at which each row begins; -1: it is left out."""
         self.starts[order] = self.ends - sizes[order]
 
-    def owners(self, places: Places) -> tuple[Places, Places]:
-        """Return the row of each place, and the code point in its text."""
-        rows = self.order[np.searchsorted(self.ends, places, side="right")]
-        return rows, places - self.starts[rows]
+    def owner(self, place: int) -> tuple[int, int]:
+        """Return the row of a place, and the code point in its text."""
+        row = int(self.order[np.searchsorted(self.ends, place, side="right")])
+        return row, place - int(self.starts[row])
 
 
 class _Texts:
@@ -210,41 +211,55 @@ def _hash_passages(
             yield records
 
 
+def _together(found: Iterator[Records]) -> Iterator[Records]:
+    """Join small arrays to larger ones, which take less time to write."""
+    held: list[Records] = []
+    size = 0
+    for records in found:
+        held.append(records)
+        size += len(records)
+        if size >= _WRITTEN_AT_ONCE:
+            yield np.concatenate(held)
+            held, size = [], 0
+    if held:
+        yield np.concatenate(held)
+
+
 def _later_ones(records: Records) -> Records:
     """Return those of equal hash that come after the first of them, and do not overlap it."""
-    records = records[np.lexsort((records["place"], records["hash"]))]
-    is_first = np.diff(records["hash"], prepend=records["hash"][:1] ^ np.uint64(1)) != 0
-    firsts = np.flatnonzero(is_first)
-    groups = np.cumsum(is_first) - 1
-    first = records["place"][firsts][groups]
-    is_later = records["place"] >= first + records["size"]
-    found = np.zeros(int(is_later.sum()), dtype=_AGAIN)
-    found["place"], found["first"] = records["place"][is_later], first[is_later]
-    found["times"] = np.diff(np.append(firsts, len(records)))[groups][is_later]
-    found["size"] = records["size"][is_later]
+    hashes = np.ascontiguousarray(records["hash"])
+    order = np.argsort(hashes)
+    hashes, places = hashes[order], records["place"][order]
+    heads = np.flatnonzero(np.concatenate([[True], hashes[1:] != hashes[:-1]]))
+    times = np.diff(np.append(heads, len(records)))
+    first = np.repeat(np.minimum.reduceat(places, heads), times)
+    later = np.flatnonzero(places >= first + records["size"][order])
+    found = np.zeros(len(later), dtype=_AGAIN)
+    found["place"], found["first"] = places[later], first[later]
+    found["times"] = np.repeat(times, times)[later]
+    found["size"] = records["size"][order[later]]
     return found
 
 
 def _compare(again: _Ranges, layout: _Layout, texts: _Texts) -> Iterator[Repeat]:
     reached = 0  # what is before is told already; a document may lie in two ranges
     for unsorted in again:
-        records = unsorted[np.argsort(unsorted["place"], kind="stable")]
-        ends = records["place"] + records["size"]
+        records = unsorted[np.argsort(unsorted["place"])]
+        places, firsts, times = (records[name] for name in ("place", "first", "times"))
+        ends = places + records["size"]
         at = int(np.searchsorted(ends, reached, side="right"))
         while at < len(records):
-            record = records[at]
-            places = np.array([record["place"], record["first"]])
-            (row, first_row), (start, first_start) = (
-                values.tolist() for values in layout.owners(places)
-            )
+            place = places.item(at)
+            row, start = layout.owner(place)
+            first_row, first_start = layout.owner(firsts.item(at))
             length = _equal_length(texts(row)[start:], texts(first_row)[first_start:])
-            if length < record["size"]:  # equal hashes by chance
+            if place + length < ends.item(at):  # equal hashes by chance
                 at += 1
                 continue
-            reached = int(record["place"]) + length
-            after = max(at + 1, int(np.searchsorted(ends, reached, side="right")))
-            times = int(records["times"][at:after].min())
-            yield Repeat(row, start, start + length, first_row, first_start, times)
+            reached = place + length
+            after = int(np.searchsorted(ends, reached, side="right"))
+            rarest = int(times[at:after].min())
+            yield Repeat(row, start, start + length, first_row, first_start, rarest)
             at = after
 
 

@@ -73,9 +73,12 @@ def passage_hashes(codes: Codes, starts: Places) -> tuple[Hashes, Places]:
 
 def passages_with(codes: Codes, places: Places) -> Places:
     """Return where all passages of 100 characters begin that hold the windows at `places`."""
-    before = np.cumsum(np.concatenate([[0], _widths(codes)]))
-    window_ends = np.searchsorted(before, before[places] + _WINDOW)
-    firsts = np.searchsorted(before, np.maximum(0, before[window_ends] - PASSAGE - 1))
+    if codes.max() < _FIRST_WIDE:
+        firsts = np.maximum(0, places + _WINDOW - PASSAGE)
+    else:
+        before = np.cumsum(np.concatenate([[0], _widths(codes)]))
+        window_ends = np.searchsorted(before, before[places] + _WINDOW)
+        firsts = np.searchsorted(before, np.maximum(0, before[window_ends] - PASSAGE - 1))
     change = np.zeros(len(codes) + 1, dtype=np.int64)
     np.add.at(change, firsts, 1)
     np.add.at(change, places + 1, -1)
