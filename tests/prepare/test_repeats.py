@@ -182,6 +182,12 @@ def test_repeats_are_reported_and_kept_unless_asked(clean: Clean) -> None:
     assert [one["times"] for one in lines(cleaned)] == [4, 4, 4]
 
 
+def test_repeats_are_not_looked_for_where_that_step_is_left_out(clean: Clean) -> None:
+    cleaned = clean(with_licence(), without=("repeats",))
+    assert cleaned.header["repeats"]["passages"] == 0
+    assert lines(cleaned) == []
+
+
 def test_reported_places_are_in_the_collected_text(clean: Clean) -> None:
     cleaned = clean([f"\x07\x07{text}" for text in with_licence()])
     with DocumentStore(cleaned.folder.parent / "documents.sqlite") as store:

@@ -30,6 +30,11 @@ class CleanConfig:
         """Whether near copies are looked for."""
         return "near-duplicates" not in self.without and is_installed("rensa")
 
+    @property
+    def finds_repeats(self) -> bool:
+        """Whether long passages that occur again are looked for."""
+        return self.drop_repeats or "repeats" not in self.without
+
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> CleanConfig:
         """Return the config that was written as JSON."""

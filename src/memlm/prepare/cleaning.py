@@ -130,7 +130,8 @@ class _PlannedPart:
 def _plan_parts(store: DocumentStore, config: CleanConfig) -> Iterator[_PlannedPart]:
     """Cut the documents, in reading order, into parts."""
     # Whether repeats are cut out is decided when all parts are there.
-    manner = hash_json([_FORMAT, _as_json(replace(config, drop_repeats=False))])
+    steps = _as_json(replace(config, drop_repeats=False))
+    manner = hash_json([_FORMAT, steps, config.finds_repeats])
     numbers: list[int] = []
     contents: list[list[str]] = []
     size = 0
@@ -172,7 +173,7 @@ class _PartWriter:
     """Takes documents through the steps and writes what became of them."""
 
     def __init__(self, folder: Path, config: CleanConfig) -> None:
-        self._folder, self._finds_near = folder, config.finds_near_copies
+        self._folder, self._config = folder, config
         self._steps = text_steps(config)
         self._fates: list[tuple[Any, ...]] = []
         self._unsigned: list[str] = []
@@ -242,9 +243,9 @@ class _PartWriter:
         self._stretches += len(stretches)
 
     def _sign(self) -> None:
-        if self._finds_near:
+        if self._config.finds_near_copies:
             self._keys.append(sign_texts(self._unsigned))
-        hashes, places = fingerprints(self._unsigned)
+        hashes, places = fingerprints(self._unsigned if self._config.finds_repeats else [])
         self._prints.append((hashes, places + self._signed))
         self._signed += self._waiting
         self._unsigned, self._waiting = [], 0
@@ -305,6 +306,7 @@ def _finish(
             is_changed=rows["is_changed"],
             drops_repeats=config.drop_repeats,
         )
+        # Without fingerprints there is nothing to look at, and nothing is found.
         repeats.find(*_where_to_look(folder, config, plan, rows, copies))
         _write_drops(folder, config, plan, rows, copies, store, repeats.dropped)
     with new_file(folder / "copies.bin") as temporary:
