@@ -5,7 +5,8 @@ are in both: their Jaccard similarity. To compare all pairs is too much, so each
 128 minima whose chance of agreeing is that similarity (Broder 1997), and only pairs that agree in
 all 4 minima of one of 32 *bands* are looked at (Indyk and Motwani 1998): a pair of similarity s
 with the chance 1 - (1 - s^4)^32, which is 0.998 at 0.65 and 0.05 at 0.2. Each such pair is then
-compared exactly, so that chance can only miss a copy, never invent one.
+compared exactly, so that chance can only miss a copy, never invent one. (Of texts of many megabytes
+the shingles whose hash ends in some zero bits are compared, still a hundred thousand and more.)
 
 Documents that differ in label or target are never copies: they teach different things.
 """
@@ -27,8 +28,11 @@ SIMILARITY = 0.55
 BANDS = 32
 _ROWS = 4
 _SEED = 20_080_513
-_REMEMBERED = 2_000  # shingle sets of documents that were compared last
+_REMEMBERED = 4_000_000  # shingles of the documents that were compared last
+_AT_ONCE = 1_000_000  # code points
+_COMPARED_WHOLE = 4_000_000  # code points
 Keys = npt.NDArray[np.uint64]
+_NO_WORDS = np.uint64((1 << 64) - 1)
 
 
 @dataclass(frozen=True)
@@ -48,19 +52,44 @@ def sign_texts(texts: Sequence[str]) -> Keys:
     require_package("rensa", extra="words")
     from rensa import RMinHash
 
-    hashes, offsets = shingle_hashes(texts)
+    minima = np.full((len(texts), BANDS * _ROWS), _NO_WORDS, dtype=np.uint64)
+    for numbers, pieces in _batches(texts):
+        hashes, offsets = shingle_hashes(pieces)
+        if len(hashes) == 0:
+            continue
+        matrix = RMinHash.digest_matrix_from_flat_token_hashes(
+            hashes, offsets.astype(np.uint64), BANDS * _ROWS, _SEED
+        )
+        found = np.asarray(matrix.to_rows(), dtype=np.uint64)
+        found[np.diff(offsets) == 0] = _NO_WORDS
+        minima[numbers] = np.minimum(minima[numbers], found)
     keys = np.zeros((len(texts), BANDS), dtype=np.uint64)
-    if len(hashes) == 0:
-        return keys
-    matrix = RMinHash.digest_matrix_from_flat_token_hashes(
-        hashes, offsets.astype(np.uint64), BANDS * _ROWS, _SEED
-    )
-    minima = np.asarray(matrix.to_rows(), dtype=np.uint64).reshape(len(texts), BANDS, _ROWS)
     for row in range(_ROWS):
-        keys = (keys ^ minima[:, :, row]) * np.uint64(0x9E3779B97F4A7C15)
+        keys = (keys ^ minima[:, row::_ROWS]) * np.uint64(0x9E3779B97F4A7C15)
         keys ^= keys >> np.uint64(29)
-    keys[np.diff(offsets) == 0] = 0
+    keys[minima[:, 0] == _NO_WORDS] = 0
     return keys
+
+
+def _batches(texts: Sequence[str]) -> Iterator[tuple[list[int], list[str]]]:
+    """Yield texts with their numbers; a long one comes piece by piece, each alone."""
+    short = [number for number, text in enumerate(texts) if len(text) <= _AT_ONCE]
+    yield short, [texts[number] for number in short]
+    for number, text in enumerate(texts):
+        if len(text) > _AT_ONCE:
+            yield from (([number], [piece]) for piece in _pieces(text))
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Cut a text where a word ends, so that what is hashed at once is bounded."""
+    start = 0
+    while len(text) - start > _AT_ONCE:
+        end = start + _AT_ONCE
+        space = max(text.rfind(" ", start, end), text.rfind("\n", start, end))
+        end = space if space > start else end
+        yield text[start:end]
+        start = end
+    yield text[start:]
 
 
 def find_copies(
@@ -156,19 +185,47 @@ class _Comparison:
 
     def __init__(self, read: Callable[[int], str]) -> None:
         self._read = read
-        self._sets: OrderedDict[int, npt.NDArray[np.uint64]] = OrderedDict()
+        self._sets: OrderedDict[int, _Shingles] = OrderedDict()
+        self._size = 0
 
     def similarity(self, one: int, other: int) -> float:
-        """Return the Jaccard similarity of two rows' texts."""
+        """Return the Jaccard similarity of two rows' texts; 0 where lengths alone forbid copies."""
         first, second = self._shingles(one), self._shingles(other)
-        shared = len(np.intersect1d(first, second, assume_unique=True))
-        return shared / max(1, len(first) + len(second) - shared)
+        bits = max(first.bits, second.bits)
+        smaller, larger = sorted((first.sampled(bits), second.sampled(bits)), key=len)
+        if len(smaller) < SIMILARITY * len(larger):
+            return 0.0
+        shared = len(np.intersect1d(smaller, larger, assume_unique=True))
+        return shared / max(1, len(smaller) + len(larger) - shared)
 
-    def _shingles(self, row: int) -> npt.NDArray[np.uint64]:
+    def _shingles(self, row: int) -> _Shingles:
         found = self._sets.get(row)
         if found is None:
-            found = self._sets[row] = np.unique(shingle_hashes([self._read(row)])[0])
-            if len(self._sets) > _REMEMBERED:
-                self._sets.popitem(last=False)
+            found = self._sets[row] = _collect(self._read(row))
+            self._size += len(found.hashes)
+            while self._size > _REMEMBERED and len(self._sets) > 2:
+                self._size -= len(self._sets.popitem(last=False)[1].hashes)
         self._sets.move_to_end(row)
         return found
+
+
+@dataclass(frozen=True)
+class _Shingles:
+    """The shingles of a text whose hash ends in `bits` zero bits, each once, in order."""
+
+    hashes: Keys
+    bits: int
+
+    def sampled(self, bits: int) -> Keys:
+        """Return those that end in more zero bits."""
+        return self.hashes if bits == self.bits else _sample(self.hashes, bits)
+
+
+def _collect(text: str) -> _Shingles:
+    bits = (len(text) // _COMPARED_WHOLE).bit_length()
+    found = [_sample(shingle_hashes([piece])[0], bits) for piece in _pieces(text)]
+    return _Shingles(np.unique(np.concatenate(found)), bits)
+
+
+def _sample(hashes: Keys, bits: int) -> Keys:
+    return hashes if bits == 0 else hashes[hashes & np.uint64((1 << bits) - 1) == 0]
