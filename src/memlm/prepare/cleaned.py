@@ -51,7 +51,7 @@ FATE = np.dtype(
 COPY = np.dtype(
     [
         ("kept", "<i8"),  # row of the document that stands for this one
-        ("group", "<u8"),  # identity of that document, for it and all its copies; 0: no copies
+        ("group", "<u8"),  # identity of the first of all that are joined by copies; 0: no copies
         ("similarity", "<f4"),
         ("is_exact", "?"),
     ]

@@ -354,6 +354,7 @@ def _copies(
         np.argsort(~fates["is_fixed"], kind="stable"),
         band=band if config.finds_near_copies else None,
         read=lambda row: read(int(kept_rows[row])).text,
+        joins=not config.drops_copies,
     )
     return _as_rows(found, rows, kept_rows)
 
@@ -411,9 +412,9 @@ def _as_rows(
     copies["kept"][kept_rows] = kept_rows[found.kept]
     copies["similarity"][kept_rows] = found.similarity
     copies["is_exact"][kept_rows] = found.is_exact
-    shared = np.flatnonzero(copies["kept"] != np.arange(len(rows)))
-    shared = np.union1d(shared, copies["kept"][shared])
-    copies["group"][shared] = rows["identity"][copies["kept"][shared]]
+    joined = np.flatnonzero(found.group != np.arange(len(found.group)))
+    joined = np.union1d(joined, found.group[joined])
+    copies["group"][kept_rows[joined]] = rows["identity"][kept_rows[found.group[joined]]]
     return copies
 
 

@@ -45,6 +45,9 @@ class Copies:
     """Jaccard similarity with that document; 1 for itself and for exact copies."""
     is_exact: npt.NDArray[np.bool_]
     """Whether it is an exact copy of another document."""
+    group: npt.NDArray[np.int64]
+    """First row of the documents that are joined to this one by a chain of copies; its own where
+    there are none. Chains are followed only where copies are kept."""
 
 
 def sign_texts(texts: Sequence[str]) -> Keys:
@@ -99,12 +102,14 @@ def find_copies(
     *,
     band: Callable[[int], Keys] | None,
     read: Callable[[int], str],
+    joins: bool = False,
 ) -> Copies:
     """Return which documents are copies of which; a copy comes later in `order` than its original.
 
     `contents` (n, 2) are hashes of text and kind, equal for exact copies only; `kinds` (n,) hashes
     of label and target; `order` says which row goes first; `band` returns the keys (n,) of a band,
-    and is None where near copies are not wanted; `read` returns the text of a row.
+    and is None where near copies are not wanted; `read` returns the text of a row; `joins` says
+    that copies are to be kept, so that all that are like one another must be known.
     """
     num = len(order)
     rank = np.empty(num, dtype=np.int64)
@@ -115,6 +120,7 @@ def find_copies(
         kept[later[same]] = first
     is_exact = kept != np.arange(num)
     similarity = np.ones(num, dtype=np.float32)
+    group = kept.copy()
     if band is not None:
         comparison = _Comparison(read)
         for row, earlier in _candidates(band, kinds, rank, ~is_exact):
@@ -123,8 +129,30 @@ def find_copies(
                 if found >= SIMILARITY:
                     kept[row], similarity[row] = original, found
                     break
+            for other in earlier if joins else ():
+                if comparison.similarity(other, row) >= SIMILARITY:
+                    _join(group, row, other)
         kept = kept[kept]  # an exact copy of a near copy stands behind the same document
-    return Copies(kept, similarity, is_exact)
+        for row in np.flatnonzero(kept != np.arange(num)).tolist():
+            _join(group, row, int(kept[row]))
+    for row in np.flatnonzero(group != np.arange(num)).tolist():
+        group[row] = _first(group, row)
+    return Copies(kept, similarity, is_exact, group)
+
+
+def _join(group: npt.NDArray[np.int64], one: int, other: int) -> None:
+    first, second = _first(group, one), _first(group, other)
+    group[max(first, second)] = min(first, second)
+
+
+def _first(group: npt.NDArray[np.int64], row: int) -> int:
+    """Return the first row of the group that a row belongs to, and shorten the way to it."""
+    first = row
+    while group[first] != first:
+        first = int(group[first])
+    while group[row] != first:
+        group[row], row = first, int(group[row])
+    return first
 
 
 def _groups(
