@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 
 from memlm import CleanConfig, DocumentStore, PrepareConfig, collect_documents, prepare_documents
+from memlm.errors import CorruptArtefactError
 from memlm.index.segment import SegmentDocument
 from memlm.index.store import SuffixIndex, open_index, refresh_index
 from memlm.prepare import CleanedDocuments, Draft, clean_documents, survey_parts
 from memlm.prepare import cleaning as cleaning_module
+from memlm.prepare import cuts as cuts_module
 from memlm.prepare import repeats as module
+from memlm.prepare import winnow as winnow_module
 from memlm.prepare.repeats import PartPrints, Repeat, find_repeats, write_fingerprints
 from memlm.prepare.winnow import PASSAGE, fingerprints
 
@@ -256,6 +259,40 @@ def test_parts_are_not_cleaned_again_to_cut_repeats(
     monkeypatch.setattr(cleaning_module, "run_job", None)
     cut = clean([], drop_repeats=True)
     assert cut.header["repeats"]["cut"] > 0
+
+
+def test_nothing_is_left_of_a_search_that_was_killed(
+    clean: Clean, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*given: object, work: Path, **more: object) -> list[Repeat]:
+        (work / "hashed-0.bin").write_bytes(b"half of a rec")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(cuts_module, "find_repeats", die)
+        with pytest.raises(KeyboardInterrupt):
+            clean(with_licence())
+    cleaned = clean([])
+    assert cleaned.header["repeats"]["passages"] == 3
+    assert not list(cleaned.folder.glob("repeats-*"))
+
+
+def test_damaged_list_of_cuts_is_told(clean: Clean) -> None:
+    cleaned = clean(with_licence(), drop_repeats=True)
+    (cleaned.folder / "cuts.bin").write_bytes(b"half")
+    with pytest.raises(CorruptArtefactError):
+        drafts(cleaned)
+
+
+def test_passage_across_slices_of_a_long_text_is_found(
+    find: Find, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(winnow_module, "_AT_ONCE", 256)
+    texts = ["".join(make_texts(seed, ALPHABETS["mixed"])) for seed in range(3)]
+    expected = brute_force(texts)
+    found = {(one.row, place) for one in find(texts) for place in range(one.start, one.end)}
+    assert expected
+    assert not expected - found
 
 
 def test_a_part_with_other_cuts_is_another_part(clean: Clean) -> None:

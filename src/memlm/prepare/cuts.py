@@ -10,7 +10,7 @@ never halves a word, and the text before it and the text after it stand on lines
 from __future__ import annotations
 
 import json
-import tempfile
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from memlm.errors import CorruptArtefactError
 from memlm.prepare.draft import Draft, with_edits
 from memlm.prepare.repeats import PartPrints, Repeat, find_repeats
 from memlm.prepare.shingles import whole_words
@@ -62,13 +63,14 @@ class Repeats:
     def find(self, parts: Sequence[PartPrints], order: npt.NDArray[np.int64]) -> None:
         """Find the passages among the documents that are kept, and write them down."""
         cuts: list[Cuts] = []
+        work = self._folder / "repeats-unfinished"
+        shutil.rmtree(work, ignore_errors=True)  # of a search that was killed
+        work.mkdir()
+        found = find_repeats(parts, order, read=lambda row: self._draft(row).text, work=work)
         with (
-            tempfile.TemporaryDirectory(dir=self._folder, prefix="repeats-") as work,
             new_file(self._folder / "repeats.jsonl") as temporary,
             temporary.open("wb") as file,
         ):
-            read = lambda row: self._draft(row).text  # noqa: E731
-            found = find_repeats(parts, order, read=read, work=Path(work))
             for row, passages in _by_row(found):
                 for passage in passages:
                     file.write(self._line(passage))
@@ -77,6 +79,7 @@ class Repeats:
                 self.counts["characters"] += sum(end - start for start, end in stretches)
                 if self._drops:
                     cuts.append(self._cut(row, stretches))
+        shutil.rmtree(work)
         self.cuts = np.concatenate([self.cuts, *cuts])
         self.cuts.sort(order="row", kind="stable")
         with new_file(self._folder / "cuts.bin") as temporary:
@@ -132,6 +135,8 @@ def cut_out(draft: Draft, cuts: Cuts) -> Draft:
 def read_cuts(folder: Path, first_row: int, num_rows: int) -> Cuts:
     """Return the cuts of some neighbouring rows, the first of which counts as 0."""
     path = folder / "cuts.bin"
+    if not path.exists() or path.stat().st_size % CUT.itemsize:
+        raise CorruptArtefactError("artefact_unreadable", path=path)
     if path.stat().st_size == 0:
         return np.zeros(0, dtype=CUT)
     held = np.asarray(np.memmap(path, dtype=CUT, mode="r")).view(np.ndarray)

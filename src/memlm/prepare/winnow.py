@@ -40,15 +40,15 @@ Places = npt.NDArray[np.int64]
 def fingerprints(texts: Sequence[str]) -> tuple[Hashes, Places]:
     """Return the fingerprints of texts and the code points, texts end to end, where they begin."""
     lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
-    codes = code_points("".join(texts))
+    joined = "".join(texts)
     hashes, places = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
     for start, end, bounds in _slices(lengths):
-        found = _winnow(codes[start:end], bounds)
+        found = _winnow(code_points(joined[start:end]), bounds)
         hashes.append(found[0])
         places.append(found[1] + start)
     # Where slices overlap, the same fingerprint is found twice.
-    joined, firsts = np.unique(np.concatenate(places), return_index=True)
-    return np.concatenate(hashes)[firsts], joined
+    distinct, firsts = np.unique(np.concatenate(places), return_index=True)
+    return np.concatenate(hashes)[firsts], distinct
 
 
 def passage_hashes(codes: Codes, starts: Places) -> tuple[Hashes, Places]:
@@ -72,7 +72,21 @@ def passage_hashes(codes: Codes, starts: Places) -> tuple[Hashes, Places]:
 
 
 def passages_with(codes: Codes, places: Places) -> Places:
-    """Return where all passages of 100 characters begin that hold the windows at `places`."""
+    """Return where all passages of 100 characters begin that hold a window at one of `places`.
+
+    (A passage that only just misses its window may be among them.)
+    """
+    found = [np.zeros(0, np.int64)]
+    for start in range(0, len(codes), _AT_ONCE):
+        low, high = np.searchsorted(places, (start, start + _AT_ONCE + _OVERLAP))
+        if low < high:
+            piece = codes[start : start + _AT_ONCE + 2 * _OVERLAP]
+            starts = _passages_in_piece(piece, places[low:high] - start)
+            found.append(starts[starts < _AT_ONCE] + start)
+    return np.concatenate(found)
+
+
+def _passages_in_piece(codes: Codes, places: Places) -> Places:
     if codes.max() < _FIRST_WIDE:
         firsts = np.maximum(0, places + _WINDOW - PASSAGE)
     else:
@@ -152,12 +166,11 @@ def _widths(codes: Codes) -> Places:
     return np.asarray(whole_words()[codes] + np.int64(1))
 
 
-@cache
-def _longest_weights() -> tuple[Hashes, Hashes]:
-    length = _AT_ONCE + _OVERLAP
-    return powers(_BASE, length), powers(pow(_BASE, -1, 1 << 64), length)
-
-
 def _weights(length: int) -> tuple[Hashes, Hashes]:
-    weights, inverses = _longest_weights()
+    weights, inverses = _longest_weights(_AT_ONCE + _OVERLAP)
     return weights[:length], inverses[:length]
+
+
+@cache
+def _longest_weights(length: int) -> tuple[Hashes, Hashes]:
+    return powers(_BASE, length), powers(pow(_BASE, -1, 1 << 64), length)
