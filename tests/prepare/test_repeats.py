@@ -17,7 +17,6 @@ from memlm.index.segment import SegmentDocument
 from memlm.index.store import SuffixIndex, open_index, refresh_index
 from memlm.prepare import CleanedDocuments, Draft, clean_documents, survey_parts
 from memlm.prepare import cleaning as cleaning_module
-from memlm.prepare import cuts as cuts_module
 from memlm.prepare import repeats as module
 from memlm.prepare import winnow as winnow_module
 from memlm.prepare.repeats import PartPrints, Repeat, find_repeats, write_fingerprints
@@ -261,20 +260,14 @@ def test_parts_are_not_cleaned_again_to_cut_repeats(
     assert cut.header["repeats"]["cut"] > 0
 
 
-def test_nothing_is_left_of_a_search_that_was_killed(
-    clean: Clean, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def die(*given: object, work: Path, **more: object) -> list[Repeat]:
-        (work / "hashed-0.bin").write_bytes(b"half of a rec")
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(cuts_module, "find_repeats", die)
-        with pytest.raises(KeyboardInterrupt):
-            clean(with_licence())
-    cleaned = clean([])
+def test_what_a_killed_search_left_is_cleared_away(clean: Clean, tmp_path: Path) -> None:
+    clean(with_licence())
+    left = tmp_path / "ws" / "cleaned" / "repeats-unfinished"
+    left.mkdir()
+    (left / "hashed-0.bin").write_bytes(b"half of a record")
+    cleaned = clean([], drop_repeats=True)
     assert cleaned.header["repeats"]["passages"] == 3
-    assert not list(cleaned.folder.glob("repeats-*"))
+    assert not left.exists()
 
 
 def test_damaged_list_of_cuts_is_told(clean: Clean) -> None:

@@ -65,25 +65,27 @@ class Repeats:
         cuts: list[Cuts] = []
         work = self._folder / "repeats-unfinished"
         shutil.rmtree(work, ignore_errors=True)  # of a search that was killed
-        work.mkdir()
         found = find_repeats(parts, order, read=lambda row: self._draft(row).text, work=work)
-        with (
-            new_file(self._folder / "repeats.jsonl") as temporary,
-            temporary.open("wb") as file,
-        ):
-            for row, passages in _by_row(found):
-                for passage in passages:
-                    file.write(self._line(passage))
-                stretches = _join(passages)
-                self.counts["passages"] += len(passages)
-                self.counts["characters"] += sum(end - start for start, end in stretches)
-                if self._drops:
-                    cuts.append(self._cut(row, stretches))
-        shutil.rmtree(work)
+        try:
+            with new_file(self._folder / "repeats.jsonl") as temporary:
+                work.mkdir()
+                with temporary.open("wb") as file:
+                    for row, passages in _by_row(found):
+                        file.writelines(map(self._line, passages))
+                        cuts.append(self._account(row, passages))
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
         self.cuts = np.concatenate([self.cuts, *cuts])
         self.cuts.sort(order="row", kind="stable")
         with new_file(self._folder / "cuts.bin") as temporary:
             self.cuts.tofile(temporary)
+
+    def _account(self, row: int, passages: Sequence[Repeat]) -> Cuts:
+        """Count what is repeated in one document, and return what is cut out of it."""
+        stretches = _join(passages)
+        self.counts["passages"] += len(passages)
+        self.counts["characters"] += sum(end - start for start, end in stretches)
+        return self._cut(row, stretches) if self._drops else self.cuts[:0]
 
     def _line(self, passage: Repeat) -> bytes:
         length = passage.end - passage.start
