@@ -239,6 +239,8 @@ class SpanSource:
     start: int
     end: int
     """Code points of the collected text, end not included."""
+    masked: tuple[PersonalKind, ...] = ()
+    """Kinds of personal data in it that were masked when the documents were last prepared."""
 
 
 @dataclass(frozen=True, kw_only=True)

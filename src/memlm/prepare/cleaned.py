@@ -2,6 +2,7 @@
 
     cleaned.json   the parts in force, and what was counted
     copies.bin     for each document the row of the one that stands for it, and how alike they are
+    personal.jsonl where something was masked: document, kind, and place in the collected text
     dropped.jsonl  documents left out: id, step, reason and the numbers that decided
     repeats.jsonl  passages that occur again, and cuts.bin: those that are cut out (see `cuts.py`)
     part-.../      some neighbouring documents, cleaned
@@ -16,7 +17,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,7 +29,7 @@ from memlm.errors import CorruptArtefactError
 from memlm.prepare.cuts import Cuts, cut_out, lost_characters, read_cuts
 from memlm.prepare.draft import Draft, Origin
 from memlm.prepare.words import han_share
-from memlm.records import Document
+from memlm.records import Document, PersonalPlace
 from memlm.storage import read_json
 
 LIST = "cleaned.json"
@@ -156,6 +157,9 @@ class StoredPart:
                 if copies["group"][row] and not self.drops_copies:
                     group = f"copies of {int(copies['group'][row]):x}"
                 draft = texts.draft(store, fates[row], group=group)
+                if group is not None and draft.document.split is None:
+                    side = store.split_of(original_id(copies[row]))
+                    draft = replace(draft, document=replace(draft.document, split=side))
                 yield cut_out(draft, cuts[slice(*np.searchsorted(cuts["row"], (row, row + 1)))])
 
     def to_json(self) -> dict[str, object]:
@@ -232,6 +236,12 @@ class CleanedDocuments:
             for line in file:
                 yield json.loads(line)
 
+    def masked(self) -> Iterator[PersonalPlace]:
+        """Yield where something was masked, in code points of the collected texts."""
+        with (self.folder / "personal.jsonl").open(encoding="utf-8") as file:
+            for line in file:
+                yield PersonalPlace(**json.loads(line))
+
 
 @dataclass(frozen=True)
 class PartInMemory:
@@ -260,6 +270,11 @@ def read_fates(part: Path) -> npt.NDArray[Any]:  # Any: records by name
     if path.stat().st_size % FATE.itemsize:
         raise CorruptArtefactError("artefact_unreadable", path=path)
     return np.fromfile(path, dtype=FATE)
+
+
+def original_id(copy: Any) -> str:
+    """Return the id of the document that stands for a copy, from its row of `copies.bin`."""
+    return f"{int(copy['group']):016x}"  # Any: a record by names
 
 
 def pack_origin(origin: Origin) -> npt.NDArray[np.int64]:

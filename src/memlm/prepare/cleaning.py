@@ -33,6 +33,7 @@ from memlm.prepare.cleaned import (
     CleanedDocuments,
     PartTexts,
     Survey,
+    original_id,
     pack_origin,
     read_fates,
 )
@@ -41,7 +42,7 @@ from memlm.prepare.draft import Draft, Step
 from memlm.prepare.duplicates import BANDS, Copies, Keys, find_copies, sign_texts
 from memlm.prepare.repeats import PartPrints, write_fingerprints
 from memlm.prepare.winnow import fingerprints
-from memlm.records import Document, Dropped
+from memlm.records import SPLITS, Document, Dropped
 from memlm.storage import (
     MANIFEST,
     delete_folder,
@@ -329,12 +330,15 @@ def _finish(
         # Without fingerprints there is nothing to look at, and nothing is found.
         repeats.find(*_where_to_look(folder, config, plan, rows, copies))
         _write_drops(folder, config, plan, rows, copies, store, repeats.dropped)
+        sides = _sides_of_originals(rows, copies, store)
     with new_file(folder / "copies.bin") as temporary:
         copies.tofile(temporary)
     _join_lines(folder, plan, "personal.jsonl")
     entries, first_row = [], 0
     for part, held in zip(plan, fates, strict=True):
-        own = hashlib.blake2b(copies[first_row : first_row + len(held)].tobytes(), digest_size=8)
+        held_rows = slice(first_row, first_row + len(held))
+        own = hashlib.blake2b(copies[held_rows].tobytes(), digest_size=8)
+        own.update(sides[held_rows].tobytes())
         own.update(read_cuts(folder, first_row, len(held)).tobytes())
         entry = {"name": part.name, "first_row": first_row, "copies_hash": own.hexdigest()}
         entries.append(entry)
@@ -347,6 +351,7 @@ def _finish(
         "documents_kept": _num_kept(rows, copies, config),
         "repeats": {name: repeats.counts[name] for name in ("passages", "characters", "cut")},
         "parts": entries,
+        "held_out_copies": int(np.count_nonzero(sides > 1 + SPLITS.index("train"))),
         **_sum_counts(folder, plan),
     }
     write_json(folder / LIST, header)
@@ -464,6 +469,22 @@ def _as_rows(
     joined = np.union1d(joined, found.group[joined])
     copies["group"][kept_rows[joined]] = rows["identity"][kept_rows[found.group[joined]]]
     return copies
+
+
+def _sides_of_originals(
+    rows: npt.NDArray[Any], copies: npt.NDArray[Any], store: DocumentStore
+) -> npt.NDArray[np.uint8]:
+    """Return on which side the original of each free copy was put: 1 + its place in SPLITS, or 0.
+
+    A copy of a document that is measured on must not be learned from.
+    """
+    sides = np.zeros(len(rows), dtype=np.uint8)
+    is_copy = copies["kept"] != np.arange(len(rows))
+    is_led = is_copy & ~rows["is_fixed"] & rows["is_fixed"][copies["kept"]]
+    for row in np.flatnonzero(is_led).tolist():
+        side = store.split_of(original_id(copies[row]))
+        sides[row] = 1 + SPLITS.index(side) if side is not None else 0
+    return sides
 
 
 def _write_drops(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,12 +14,22 @@ from memlm.errors import InputError
 from memlm.index import open_index
 from memlm.memory import trace_spans
 from memlm.prepare import PrepareConfig
-from memlm.records import Finding, Generation, Score, SourceProblem, SourceText, Trace
+from memlm.records import (
+    Finding,
+    Generation,
+    PersonalPlace,
+    Score,
+    SourceProblem,
+    SourceText,
+    SpanSource,
+    Trace,
+)
 from memlm.runtime import resend_signal
 from memlm.train import TrainConfig
 from memlm.workflow.listener import Listener
 from memlm.workflow.models import Model, load_model, usable_models
 from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of, ensure_index
+from memlm.workflow.preparing import masked_places
 from memlm.workflow.reading import existing_file
 from memlm.workflow.training import train_model
 
@@ -96,9 +106,12 @@ def generate_text(
 
 
 def trace_text(workspace: AnyWorkspace, text: str, *, listener: Listener | None = None) -> Trace:
-    """Trace a text against all documents: which spans are recited or recombined, and from where."""
-    opened = as_workspace(workspace)
-    ensure_index(opened, listener or Listener())
+    """Trace a text against all documents: which spans are recited or recombined, and from where.
+
+    A trace shows the text as it was collected; what preparing masked in it is marked as such.
+    """
+    opened, hears = as_workspace(workspace), listener or Listener()
+    ensure_index(opened, hears)
     with documents_of(opened) as store:
         names: dict[str, str] = {}
 
@@ -107,7 +120,22 @@ def trace_text(workspace: AnyWorkspace, text: str, *, listener: Listener | None 
                 names[identity] = store.source_of(identity) or identity
             return names[identity]
 
-        return trace_spans(open_index(opened.character_index), text, source_of=source_of)
+        trace = trace_spans(open_index(opened.character_index), text, source_of=source_of)
+    masked = masked_places(opened, set(names), hears)
+    spans = [
+        replace(span, sources=tuple(_marked(source, masked) for source in span.sources))
+        for span in trace.spans
+    ]
+    return replace(trace, spans=tuple(spans))
+
+
+def _marked(source: SpanSource, masked: Mapping[str, list[PersonalPlace]]) -> SpanSource:
+    kinds = [
+        place.kind
+        for place in masked.get(source.document_id, ())
+        if place.start < source.end and source.start < place.end
+    ]
+    return replace(source, masked=tuple(dict.fromkeys(kinds)))
 
 
 def evaluate_task(

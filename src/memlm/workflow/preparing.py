@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from memlm.collect import CollectConfig
+from memlm.errors import NotFoundError
 from memlm.prepare import (
     TOKENIZERS,
     CleanConfig,
@@ -20,7 +23,7 @@ from memlm.prepare import (
     tokenizer_name,
     write_token_store,
 )
-from memlm.records import PrepareReport
+from memlm.records import PersonalPlace, PrepareReport
 from memlm.storage import new_folder, read_manifest, verify_folder
 from memlm.workflow.collecting import collect_documents
 from memlm.workflow.listener import Listener
@@ -34,26 +37,36 @@ def prepare_documents(
     config: PrepareConfig | None = None,
     cleaning: CleanConfig | None = None,
     held_out: Iterable[Path | str] = (),
+    collect: CollectConfig | None = None,
     processes: int | None = None,
     listener: Listener | None = None,
 ) -> PrepareReport:
     """Clean the documents and cut them into tokens, unless that was done and nothing has changed.
 
     Without `config` the tokenizer prepared last is used again, else one that suits the text; so is
-    the cleaning. Files in `held_out` are collected as text that is measured on and never learned
-    from. The result does not depend on `processes` (None: one a core where there is much to do).
+    the cleaning. Files in `held_out` are collected, as `collect` says, as text that is measured on
+    and never learned from. The result does not depend on `processes` (None: one a core where there
+    is much to do). Raises NotFoundError if there are no documents.
     """
     hears = listener or Listener()
     opened = as_workspace(workspace)
     held_out_files = list(held_out)
     if held_out_files:
-        collect_documents(opened, *held_out_files, split="held_out", listener=listener)
+        reading = replace(collect, labels=None, lines=collect.has_lines) if collect else None
+        collect_documents(
+            opened, *held_out_files, config=reading, split="held_out", listener=listener
+        )
     wish = config if config is not None and config != PrepareConfig() else None
     wish = wish or _last_prepare_config(opened) or PrepareConfig()
     wish.check()
     with opened.writing(), documents_of(opened) as store:
+        if store.count() == 0:
+            raise NotFoundError("no_documents", path=opened.path)
         digest = store.digest()
         cleaned = clean(opened, digest, settle_cleaning(opened, cleaning, hears), processes, hears)
+        copies = cleaned.header.get("held_out_copies", 0)
+        if copies:
+            hears.note("held_out_copies", count=copies)
         parts = cleaned.parts()
         settled = settle_config(
             survey_parts(parts), wish, note=lambda code, values: hears.note(code, **values)
@@ -125,6 +138,28 @@ def settle_cleaning(
     for step in absent:
         listener.note("step_unavailable", step=step)
     return settled
+
+
+def masked_places(
+    workspace: Workspace, document_ids: Collection[str], listener: Listener
+) -> dict[str, list[PersonalPlace]]:
+    """Return where these documents were masked, as collected; cleaned anew where that is stale."""
+    if not (workspace.cleaned / "cleaned.json").exists() or not document_ids:
+        return {}
+    config = settle_cleaning(workspace, None, listener)
+    if not config.redact:
+        return {}
+    with documents_of(workspace) as store:
+        digest = store.digest()
+    with ExitStack() as held:
+        if not is_clean(workspace.cleaned, digest=digest, config=config):
+            held.enter_context(workspace.writing())
+        cleaned = clean(workspace, digest, config, None, listener)
+        found: dict[str, list[PersonalPlace]] = {}
+        for place in cleaned.masked():
+            if place.document_id in document_ids:
+                found.setdefault(place.document_id, []).append(place)
+    return found
 
 
 def _last_prepare_config(workspace: Workspace) -> PrepareConfig | None:
