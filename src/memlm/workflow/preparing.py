@@ -78,7 +78,7 @@ def prepare_documents(
         made_from = {
             "documents": digest,
             "config": asdict(kept),
-            "cleaning": cleaned.header["config"],
+            "cleaning": {name: cleaned.header[name] for name in ("format", "config")},
         }
         if not _is_made_from(folder, made_from):
             hears.note("preparing", tokenizer=folder.name)
@@ -97,7 +97,13 @@ def prepare_documents(
                     progress=lambda done, total: hears.progress("prepare", done, total),
                 )
         opened.remember(tokenizer=folder.name)
-    return open_tokens(folder).report()
+    repeats = cleaned.header["repeats"]
+    return replace(
+        open_tokens(folder).report(),
+        repeated_passages=repeats["passages"],
+        repeated_characters=repeats["characters"],
+        cut_characters=repeats["cut"],
+    )
 
 
 def clean(
