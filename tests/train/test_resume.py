@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from memlm.errors import ConfigError, CorruptArtefactError, DivergedError, InputError, NotFoundError
-from memlm.storage import seal_files
+from memlm.storage import seal_files, verify_folder, write_json
 from memlm.train.run import resume_run, start_run
 
 OUTCOME = ("model.safetensors", "config.json", "steps.jsonl", "tokenizer.json")
@@ -349,3 +349,57 @@ def test_run_json_says_what_the_model_was_made_from_and_how(small, train):
     assert found["machine"]["threads"] == 1
     assert found["results"]["steps"] == report.steps
     assert sum(found["labels"].values()) > 0
+
+
+# -- the moment at which a model is put in place ------------------------------------------------
+
+
+class _Killed(BaseException):
+    """What comes after it never happens."""
+
+
+@pytest.fixture
+def dies_at(monkeypatch):
+    """Return what finishes a training that dies where a function of `train/run.py` is called."""
+
+    def finish(run, name: str) -> None:
+        def die(*given: object, **named: object) -> None:
+            raise _Killed
+
+        for _ in run.steps():
+            pass
+        with monkeypatch.context() as patch:
+            patch.setattr(f"memlm.train.run.{name}", die)
+            with pytest.raises(_Killed):
+                run.finish()
+
+    return finish
+
+
+@pytest.mark.parametrize("place", ["save_file", "learned_documents", "seal_files", "delete_folder"])
+def test_a_training_that_dies_while_it_is_finished_resumes_to_the_same_bytes(
+    store, small, whole, tmp_path, dies_at, place
+):
+    dies_at(start_run(tmp_path / "model", store, small(), made_from={}), place)
+    if place != "delete_folder":  # by then it is finished, checkpoints or not
+        _finish(resume_run(tmp_path / "model", store, small()))
+    assert _outcome(tmp_path / "model") == whole()
+    verify_folder(tmp_path / "model")
+
+
+@pytest.mark.parametrize("place", ["save_file", "learned_documents", "seal_files"])
+def test_a_stopped_model_that_is_half_replaced_is_no_model(store, small, stop_at, dies_at, place):
+    folder = stop_at(small(), 5)
+    verify_folder(folder)
+    dies_at(resume_run(folder, store, small()), place)
+    assert not (folder / "manifest.json").exists()
+
+
+def test_a_run_said_to_be_finished_that_has_no_model_can_be_resumed(
+    store, small, whole, crash_after
+):
+    folder = crash_after(small(), 23)
+    found = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    write_json(folder / "run.json", found | {"status": "finished"})
+    _finish(resume_run(folder, store, small()))
+    assert _outcome(folder) == whole()

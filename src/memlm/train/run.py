@@ -27,11 +27,13 @@ from memlm.runtime import available_cores, choose_device, describe_machine, requ
 from memlm.storage import (
     delete_folder,
     hash_json,
+    is_sealed,
     machine_errors,
     new_file,
     read_json,
     read_manifest,
     seal_files,
+    unseal_files,
     write_json,
 )
 from memlm.train.batches import TokenStream
@@ -114,6 +116,8 @@ class TrainingRun:
             save_checkpoint(self.folder / "checkpoints", training)
         best_step = self._take_best()
         closing = self._closing_loss()
+        # A model that was sealed when this training was stopped is no model while half replaced.
+        unseal_files(self.folder)
         self._write_model()
         report = TrainReport(
             model=self.folder.name,
@@ -130,9 +134,10 @@ class TrainingRun:
             best_step=best_step,
             stopped_by=stopped_by,
         )
-        self.note(status="stopped" if stopped_by else "finished", results=report.__dict__)
         made_from = read_json(self.folder / "run.json")["made_from"]
         seal_files(self.folder, MODEL_FILES, made_from=made_from)
+        # Said last: whoever is killed before this line has a training that can be resumed.
+        self.note(status="stopped" if stopped_by else "finished", results=report.__dict__)
         if stopped_by is None:
             delete_folder(self.folder / "checkpoints")
         return report
@@ -237,7 +242,7 @@ def resume_run(folder: Path, store: TokenStore, config: TrainConfig) -> Training
     """
     path = folder / "run.json"
     found = read_json(path)
-    if found["status"] == "finished":
+    if is_finished(folder, found):
         raise NotFoundError("resume_finished", model=folder.name)
     if found["made_from"]["tokens"] != tokens_hash(store):
         raise InputError("resume_other_tokens", model=folder.name)
@@ -254,6 +259,11 @@ def resume_run(folder: Path, store: TokenStore, config: TrainConfig) -> Training
     _cut_log(folder / "steps.jsonl", run.training.step)
     run.note(status="running")
     return run
+
+
+def is_finished(folder: Path, run: Mapping[str, object]) -> bool:
+    """Say whether the training in `folder`, whose `run.json` says `run`, has come to its end."""
+    return run["status"] == "finished" and is_sealed(folder)
 
 
 def data_facts(store: TokenStore) -> DataFacts:

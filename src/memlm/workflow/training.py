@@ -148,8 +148,11 @@ def _new_name(workspace: Workspace, config: TrainConfig) -> str:
 
 
 def _unfinished(workspace: Workspace) -> str:
+    from memlm.train.run import is_finished
+
     for name in reversed(workspace.model_names()):
-        if read_json(workspace.model(name) / "run.json")["status"] != "finished":
+        folder = workspace.model(name)
+        if not is_finished(folder, read_json(folder / "run.json")):
             return name
     raise NotFoundError("nothing_to_resume", path=workspace.path)
 
