@@ -128,7 +128,7 @@ def seal_files(path: Path, names: Iterable[str], *, made_from: Mapping[str, obje
 
 
 def unseal_files(path: Path) -> None:
-    """Take the manifest away before the files under it change: half old, half new, they are none."""
+    """Take the manifest away, before the files under it change: half replaced they are none."""
     with machine_errors(path):
         (path / MANIFEST).unlink(missing_ok=True)
         _flush(path)
