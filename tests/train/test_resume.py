@@ -279,6 +279,27 @@ def test_divergence_keeps_the_weights_before_it(store, small, tmp_path, monkeypa
     assert json.loads((tmp_path / "model" / "run.json").read_text())["status"] == "diverged"
 
 
+def test_weights_whose_validation_diverged_are_not_kept(
+    store, small, whole, tmp_path, monkeypatch
+):
+    config = small(checkpoint_every=5)
+    run = start_run(tmp_path / "model", store, config, made_from={})
+    plain = torch.nn.functional.cross_entropy
+
+    def diverge_when_validating(*given: object, **named: object) -> torch.Tensor:
+        is_validating = run.training.step == 12 and not run.training.network.training
+        return plain(*given, **named) * (float("inf") if is_validating else 1.0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("memlm.train.validation.F.cross_entropy", diverge_when_validating)
+        with pytest.raises(DivergedError):
+            _finish(run)
+    kept = {path.name for path in (tmp_path / "model" / "checkpoints").iterdir()}
+    assert kept == {"step-000005", "step-000010"}
+    _finish(resume_run(tmp_path / "model", store, config))
+    assert _outcome(tmp_path / "model") == whole()
+
+
 def test_a_training_that_diverged_by_mischance_can_go_on(
     store, small, whole, tmp_path, monkeypatch
 ):

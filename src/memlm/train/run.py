@@ -103,9 +103,11 @@ class TrainingRun:
                         lines.flush()
                         save_checkpoint(self.folder / "checkpoints", training)
                     yield step
-            except DivergedError:
-                # The weights are still those of the last finite loss.
-                save_checkpoint(self.folder / "checkpoints", training)
+            except DivergedError as error:
+                # Before the step that failed the weights were good; those that a validation found
+                # wanting are the step's own work, and the last checkpoint goes before them.
+                if error.values["step"] > training.step:
+                    save_checkpoint(self.folder / "checkpoints", training)
                 self.note(status="diverged")
                 raise
 
