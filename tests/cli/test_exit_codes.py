@@ -265,7 +265,8 @@ def test_too_little_memory_ends_with_4(fails, trained, monkeypatch, error):
 def test_a_training_that_diverges_ends_with_5(fails, trained, fast):
     found = fails(5, "train", trained, *fast, "--learning-rate", "1e38")
     assert found["code"] == "diverged"
-    assert list((trained / "models" / "lstm-2" / "checkpoints").iterdir())
+    run = json.loads((trained / "models" / "lstm-2" / "run.json").read_text(encoding="utf-8"))
+    assert run["status"] == "diverged"
 
 
 def test_our_own_mistake_ends_with_1_and_a_log_without_values(fails, trained, monkeypatch):

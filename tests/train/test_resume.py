@@ -15,6 +15,7 @@ from memlm.errors import ConfigError, CorruptArtefactError, DivergedError, Input
 from memlm.storage import seal_files, verify_folder, write_json
 from memlm.train.run import resume_run, start_run
 
+MADE_FROM = {"documents": "0" * 32, "tokenizer": "char"}
 OUTCOME = ("model.safetensors", "config.json", "steps.jsonl", "tokenizer.json")
 
 
@@ -30,7 +31,7 @@ def whole(store, small, tmp_path_factory):
     def outcome(network: str = "lstm") -> dict[str, bytes]:
         folder = tmp_path_factory.mktemp("whole") / "model"
         threads = torch.get_num_threads()
-        _finish(start_run(folder, store, small(network=network), made_from={}))
+        _finish(start_run(folder, store, small(network=network), made_from=MADE_FROM))
         torch.set_num_threads(threads)
         return _outcome(folder)
 
@@ -48,7 +49,7 @@ def stop_at(store, tmp_path):
     """Return what trains up to a step, stops there as SIGTERM would make it, and saves."""
 
     def stop(config, step: int, name: str = "stopped") -> Path:
-        run = start_run(tmp_path / name, store, config, made_from={})
+        run = start_run(tmp_path / name, store, config, made_from=MADE_FROM)
         for _ in run.steps(should_stop=lambda: run.training.step == step):
             pass
         run.finish(stopped_by="SIGTERM")
@@ -62,7 +63,7 @@ def crash_after(store, tmp_path, take_steps):
     """Return what trains up to a step and is then never heard of again."""
 
     def crash(config, step: int, name: str = "crashed") -> Path:
-        take_steps(start_run(tmp_path / name, store, config, made_from={}), step)
+        take_steps(start_run(tmp_path / name, store, config, made_from=MADE_FROM), step)
         return tmp_path / name
 
     return crash
@@ -78,7 +79,7 @@ def test_a_stopped_training_resumes_to_the_same_bytes(store, small, whole, stop_
 
 
 def test_the_trainings_above_cross_an_epoch(store, small, tmp_path):
-    run = start_run(tmp_path / "any", store, small(), made_from={})
+    run = start_run(tmp_path / "any", store, small(), made_from=MADE_FROM)
     steps = (run.facts.train_tokens // run.plan.batch_size - 1) // run.plan.sequence_length
     assert steps < run.plan.steps - 1
 
@@ -254,7 +255,7 @@ def test_other_tokens_are_refused(store, small, stop_at, tmp_path):
 
 def test_a_device_that_does_not_exist_leaves_no_folder(store, small, tmp_path):
     with pytest.raises(ConfigError, match="abacus"):
-        start_run(tmp_path / "new", store, small(device="abacus"), made_from={})
+        start_run(tmp_path / "new", store, small(device="abacus"), made_from=MADE_FROM)
     assert not (tmp_path / "new").exists()
 
 
@@ -267,7 +268,7 @@ def _nan_after(training, step: int) -> float:
 
 def test_divergence_keeps_the_weights_before_it(store, small, tmp_path, monkeypatch):
     config = small(checkpoint_every=100)
-    run = start_run(tmp_path / "model", store, config, made_from={})
+    run = start_run(tmp_path / "model", store, config, made_from=MADE_FROM)
     plain = torch.nn.functional.cross_entropy
     monkeypatch.setattr(
         "memlm.train.loop.F.cross_entropy",
@@ -279,11 +280,9 @@ def test_divergence_keeps_the_weights_before_it(store, small, tmp_path, monkeypa
     assert json.loads((tmp_path / "model" / "run.json").read_text())["status"] == "diverged"
 
 
-def test_weights_whose_validation_diverged_are_not_kept(
-    store, small, whole, tmp_path, monkeypatch
-):
+def test_weights_whose_validation_diverged_are_not_kept(store, small, whole, tmp_path, monkeypatch):
     config = small(checkpoint_every=5)
-    run = start_run(tmp_path / "model", store, config, made_from={})
+    run = start_run(tmp_path / "model", store, config, made_from=MADE_FROM)
     plain = torch.nn.functional.cross_entropy
 
     def diverge_when_validating(*given: object, **named: object) -> torch.Tensor:
@@ -303,7 +302,7 @@ def test_weights_whose_validation_diverged_are_not_kept(
 def test_a_training_that_diverged_by_mischance_can_go_on(
     store, small, whole, tmp_path, monkeypatch
 ):
-    run = start_run(tmp_path / "model", store, small(), made_from={})
+    run = start_run(tmp_path / "model", store, small(), made_from=MADE_FROM)
     plain = torch.nn.functional.cross_entropy
     with monkeypatch.context() as patch:
         patch.setattr(
@@ -317,7 +316,7 @@ def test_a_training_that_diverged_by_mischance_can_go_on(
 
 
 def test_the_best_weights_are_kept_where_they_are_clearly_better(store, small, tmp_path):
-    run = start_run(tmp_path / "model", store, small(), made_from={})
+    run = start_run(tmp_path / "model", store, small(), made_from=MADE_FROM)
     for step in run.steps():
         if step.step == 12:
             best = run.training.network.weights()
@@ -330,7 +329,7 @@ def test_the_best_weights_are_kept_where_they_are_clearly_better(store, small, t
 
 
 def test_the_last_weights_are_kept_where_the_best_are_hardly_better(store, small, tmp_path):
-    run = start_run(tmp_path / "model", store, small(), made_from={})
+    run = start_run(tmp_path / "model", store, small(), made_from=MADE_FROM)
     for step in run.steps():
         last = step.held_out_loss
     run.training.best_loss, run.training.best_step = last * 0.999, 3
@@ -348,7 +347,7 @@ def test_the_report_tells_what_was_done(store, small, train):
 
 
 def test_a_training_stopped_before_its_first_step_claims_no_loss(store, small, tmp_path):
-    run = start_run(tmp_path / "model", store, small(), made_from={})
+    run = start_run(tmp_path / "model", store, small(), made_from=MADE_FROM)
     list(run.steps(should_stop=lambda: True))
     assert run.finish(stopped_by="SIGTERM").train_nats_per_character is None
 
@@ -401,7 +400,7 @@ def dies_at(monkeypatch):
 def test_a_training_that_dies_while_it_is_finished_resumes_to_the_same_bytes(
     store, small, whole, tmp_path, dies_at, place
 ):
-    dies_at(start_run(tmp_path / "model", store, small(), made_from={}), place)
+    dies_at(start_run(tmp_path / "model", store, small(), made_from=MADE_FROM), place)
     if place != "delete_folder":  # by then it is finished, checkpoints or not
         _finish(resume_run(tmp_path / "model", store, small()))
     assert _outcome(tmp_path / "model") == whole()

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from memlm.errors import CorruptArtefactError
 from memlm.models.config import NetworkConfig
 from memlm.train.batches import steps_per_epoch
 from memlm.train.config import DEFAULT_MINUTES, TrainConfig
@@ -98,9 +99,12 @@ class TrainPlan:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any], *, path: object) -> TrainPlan:  # Any: JSON
-        """Return the plan that `to_json` described."""
+        """Return the plan that `to_json` described; CorruptArtefactError if it is none."""
         network = NetworkConfig.from_json(fields["network"], path=path)
-        return cls(**dict(fields) | {"network": network})
+        try:
+            return cls(**dict(fields) | {"network": network})
+        except TypeError as error:
+            raise CorruptArtefactError("artefact_unreadable", path=path) from error
 
 
 def make_plan(config: TrainConfig, facts: DataFacts, *, cores: int) -> TrainPlan:

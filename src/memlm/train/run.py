@@ -30,7 +30,6 @@ from memlm.storage import (
     is_sealed,
     machine_errors,
     new_file,
-    read_json,
     read_manifest,
     seal_files,
     unseal_files,
@@ -42,6 +41,7 @@ from memlm.train.config import TrainConfig
 from memlm.train.loop import Step, Training, train_steps
 from memlm.train.plan import DataFacts, TrainPlan, make_plan
 from memlm.train.validation import HeldOutLoss, HeldOutText
+from memlm.workspace import read_run
 
 MODEL_FILES = ("config.json", "documents.bin", "model.safetensors", "tokenizer.json")
 _MOST_CLOSING_TOKENS = 1_000_000
@@ -136,7 +136,7 @@ class TrainingRun:
             best_step=best_step,
             stopped_by=stopped_by,
         )
-        made_from = read_json(self.folder / "run.json")["made_from"]
+        made_from = read_run(self.folder)["made_from"]
         seal_files(self.folder, MODEL_FILES, made_from=made_from)
         # Said last: whoever is killed before this line has a training that can be resumed.
         self.note(status="stopped" if stopped_by else "finished", results=report.__dict__)
@@ -150,7 +150,7 @@ class TrainingRun:
 
     def note(self, **changes: object) -> None:
         """Change `run.json`."""
-        write_json(self.folder / "run.json", read_json(self.folder / "run.json") | changes)
+        write_json(self.folder / "run.json", read_run(self.folder) | changes)
 
     def _held_out(self, most_tokens: int) -> HeldOutText | None:
         if not self.facts.held_out_tokens:
@@ -243,7 +243,7 @@ def resume_run(folder: Path, store: TokenStore, config: TrainConfig) -> Training
     was started with, InputError if the tokens are not those that it learns.
     """
     path = folder / "run.json"
-    found = read_json(path)
+    found = read_run(folder)
     if is_finished(folder, found):
         raise NotFoundError("resume_finished", model=folder.name)
     if found["made_from"]["tokens"] != tokens_hash(store):

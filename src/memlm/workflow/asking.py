@@ -18,7 +18,7 @@ from memlm.records import Finding, Generation, Score, SourceProblem, SourceText,
 from memlm.runtime import resend_signal
 from memlm.train import TrainConfig
 from memlm.workflow.listener import Listener
-from memlm.workflow.models import Model, load_model, usable_models
+from memlm.workflow.models import Model, load_model, newest_model
 from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of, ensure_index
 from memlm.workflow.reading import existing_file
 from memlm.workflow.training import train_model
@@ -38,7 +38,8 @@ def ensure_model(
     """Load a model, training one first where the workspace has documents but no model."""
     opened = as_workspace(workspace)
     hears = listener or Listener()
-    if name is None and not usable_models(opened):
+    name = name or newest_model(opened, hears)
+    if name is None:
         documents_of(opened)  # nothing to train on is said as such
         hears.note("no_model_yet")
         report = train_model(opened, config=config, prepare=prepare, listener=listener)
