@@ -119,3 +119,18 @@ def test_a_kill_while_a_resumed_model_replaces_the_stopped_one_loses_nothing(mem
     assert memlm("generate", ws, "the", "--tokens", "4")["model"] == "whole"
     assert memlm("train", ws, "--resume")["model"] == "stopped"
     assert _outcome(ws, "stopped") == _outcome(ws, "whole")
+
+
+def test_a_reader_of_the_messages_that_leaves_early_ends_no_training(start, corpus, tmp_path):
+    process = start("train", tmp_path / "ws", corpus, *TRAINING)
+    process.stderr.readline()
+    process.stderr.close()
+    assert process.wait(timeout=60) == 0
+    assert (tmp_path / "ws" / "models" / "lstm-1" / "manifest.json").exists()
+
+
+def test_a_reader_of_the_result_that_left_is_no_mistake_of_ours(start, ws):
+    process = start("generate", ws, "the", "--samples", "2", "--tokens", "4")
+    process.stdout.close()
+    assert process.wait(timeout=60) == 128 + signal.SIGPIPE
+    assert "log" not in process.stderr.read()
