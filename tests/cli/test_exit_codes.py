@@ -109,6 +109,18 @@ def test_a_wrong_use_ends_with_2_and_its_name(fails, trained, sample, words, cod
     assert fails(2, *[places.get(word, word) for word in words])["code"] == code
 
 
+@pytest.mark.parametrize("device", ["meta", "cpu:3", "cuda:x", "CPU", "xpu", "", "cuda:99"])
+@pytest.mark.parametrize("command", ["train", "generate", "score"])
+def test_a_device_that_cannot_be_is_refused_before_any_work(
+    fails, corpus, collected, sample, command, device
+):
+    more = {"train": [corpus / "more.jsonl"], "generate": ["the"], "score": [sample]}[command]
+    before = (collected / "documents.sqlite").stat().st_mtime_ns
+    assert fails(2, command, collected, *more, "--device", device)["code"] == "device_unknown"
+    assert (collected / "documents.sqlite").stat().st_mtime_ns == before
+    assert not (collected / "models").exists()
+
+
 def test_a_missing_model_is_answered_with_those_that_exist(fails, trained, sample):
     assert "lstm-1" in fails(2, "score", trained, sample, "--model", "lstm-9")["hint"]
 
