@@ -35,29 +35,37 @@ def prepare_documents(
     cleaning: CleanConfig | None = None,
     held_out: Iterable[Path | str] = (),
     processes: int | None = None,
+    fresh: bool = False,
     listener: Listener | None = None,
 ) -> PrepareReport:
     """Clean the documents and cut them into tokens, unless that was done and nothing has changed.
 
-    Without `config` the tokenizer prepared last is used again, else one that suits the text; so is
-    the cleaning. Files in `held_out` are collected as text that is measured on and never learned
-    from. The result does not depend on `processes` (None: one a core where there is much to do).
+    What `config` and `cleaning` leave open is done as last time, or if `fresh` as if it were the
+    first: with a tokenizer that suits the text. Files in `held_out` are collected as text that is
+    measured on and never learned from. The result does not depend on `processes` (None: one a core
+    where there is much to do).
     """
     hears = listener or Listener()
     opened = as_workspace(workspace)
     held_out_files = list(held_out)
     if held_out_files:
         collect_documents(opened, *held_out_files, split="held_out", listener=listener)
-    wish = config if config is not None and config != PrepareConfig() else None
-    wish = wish or _last_prepare_config(opened) or PrepareConfig()
+    wish = config or PrepareConfig()
     wish.check()
+    last = None if fresh else _last_prepare_config(opened)
+    if last is not None:
+        wish = wish.over(last)
+        wish.check()
     with opened.writing(), documents_of(opened) as store:
         digest = store.digest()
-        cleaned = clean(opened, digest, settle_cleaning(opened, cleaning, hears), processes, hears)
+        cleaned = clean(
+            opened, digest, settle_cleaning(opened, cleaning, hears, fresh=fresh), processes, hears
+        )
         parts = cleaned.parts()
         settled = settle_config(
             survey_parts(parts), wish, note=lambda code, values: hears.note(code, **values)
         )
+        assert settled.tokenizer is not None  # that is what settling is
         name = tokenizer_name(settled.tokenizer, settled.vocabulary_size)
         folder = opened.prepared(name)
         # A file of a tokenizer lies outside the workspace: it is known by its name from now on.
@@ -107,12 +115,16 @@ def clean(
 
 
 def settle_cleaning(
-    workspace: Workspace, wish: CleanConfig | None, listener: Listener
+    workspace: Workspace, wish: CleanConfig | None, listener: Listener, *, fresh: bool = False
 ) -> CleanConfig:
-    """Return how to clean: as wished, else as last time."""
-    if wish is None and (workspace.cleaned / "cleaned.json").exists():
-        last = CleanedDocuments(workspace.cleaned, workspace.documents_file)
-        return CleanConfig.from_json(last.header["config"])
+    """Return how to clean: as wished, and what the wish leaves open as last time."""
+    has_last = not fresh and (workspace.cleaned / "cleaned.json").exists()
+    if has_last:
+        header = CleanedDocuments(workspace.cleaned, workspace.documents_file).header
+        last = CleanConfig.from_json(header["config"])
+        if wish is None or wish == CleanConfig():
+            return last
+        wish = wish.over(last)
     wish = wish or CleanConfig()
     wish.check()
     settled, absent = wish.settled()
