@@ -35,7 +35,7 @@ def score(
             workspace, which.model, config=training, prepare=cutting, listener=listener
         )
         found = score_text(model, text, window=window)
-        if count_collected(workspace, [text.strip()], listener=listener):
+        if count_collected(workspace, [text], model=model, listener=listener):
             listener.note("learned_texts", count=1, n=1)
     if common.json:
         print_json(asdict(found) | {"model": model.name, "file": str(file)})

@@ -17,6 +17,7 @@ from memlm.prepare import PrepareConfig
 from memlm.records import Finding, Generation, Score, SourceProblem, SourceText, Trace
 from memlm.runtime import resend_signal
 from memlm.train import TrainConfig
+from memlm.workflow.learned import count_collected
 from memlm.workflow.listener import Listener
 from memlm.workflow.models import Model, load_model, newest_model
 from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of, ensure_index
@@ -91,15 +92,22 @@ def generate_text(
     )
     if trace_in is None:
         return written
-    return [
-        replace(one, trace=trace_text(trace_in, one.text, listener=listener)) for one in written
-    ]
+    traces = trace_texts(trace_in, [one.text for one in written], listener=listener)
+    return [replace(one, trace=trace) for one, trace in zip(written, traces, strict=True)]
 
 
 def trace_text(workspace: AnyWorkspace, text: str, *, listener: Listener | None = None) -> Trace:
     """Trace a text against all documents: which spans are recited or recombined, and from where."""
+    return trace_texts(workspace, [text], listener=listener)[0]
+
+
+def trace_texts(
+    workspace: AnyWorkspace, texts: Iterable[str], *, listener: Listener | None = None
+) -> list[Trace]:
+    """Trace several texts; the index is opened, and every byte of it checked, once for all."""
     opened = as_workspace(workspace)
     ensure_index(opened, listener or Listener())
+    index = open_index(opened.character_index)
     with documents_of(opened) as store:
         names: dict[str, str] = {}
 
@@ -108,7 +116,7 @@ def trace_text(workspace: AnyWorkspace, text: str, *, listener: Listener | None 
                 names[identity] = store.source_of(identity) or identity
             return names[identity]
 
-        return trace_spans(open_index(opened.character_index), text, source_of=source_of)
+        return [trace_spans(index, text, source_of=source_of) for text in texts]
 
 
 def evaluate_task(
@@ -121,7 +129,7 @@ def evaluate_task(
 ) -> dict[str, Finding]:
     """Predict the label of every text in a file and compare: accuracy and macro F1.
 
-    With `workspace`, texts that stand in its documents are noted: they are no test.
+    With `workspace`, texts that the model learned from are noted: they are no test.
     Raises InputError if the file has no labels or the model learned none.
     """
     from memlm.generate.evaluate import evaluate_labels, majority_label
@@ -138,9 +146,10 @@ def evaluate_task(
     if never_seen:
         (listener or Listener()).note("labels_never_seen", count=never_seen)
     if workspace is not None:
-        collected = count_collected(workspace, [item.text for item in texts], listener=listener)
-        if collected:
-            (listener or Listener()).note("learned_texts", count=collected, n=len(texts))
+        words = [item.text for item in texts]
+        learned = count_collected(workspace, words, model=model, listener=listener)
+        if learned:
+            (listener or Listener()).note("learned_texts", count=learned, n=len(texts))
     total = sum(model.label_counts.values()) + len(model.label_counts)
     priors = {label: (count + 1) / total for label, count in model.label_counts.items()}
     found = label_probabilities(
@@ -165,15 +174,3 @@ def _labelled_texts(
     if len(labelled) < len(texts):
         listener.note("rows_without_label", count=len(texts) - len(labelled))
     return labelled
-
-
-def count_collected(
-    workspace: AnyWorkspace, texts: Iterable[str], *, listener: Listener | None = None
-) -> int:
-    """Return how many of these texts stand whole in the documents, where a model learns them."""
-    opened = as_workspace(workspace)
-    if not opened.documents_file.exists():
-        return 0
-    ensure_index(opened, listener or Listener())
-    index = open_index(opened.character_index)
-    return sum(index.count(text) > 0 for text in texts)
