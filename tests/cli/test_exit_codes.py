@@ -56,6 +56,18 @@ def test_a_missing_file_is_noticed_before_a_model_is_trained(fails, collected, c
     assert not (collected / "models").exists()
 
 
+def test_empty_input_is_noticed_before_a_model_is_trained(fails, collected, say):
+    say("")
+    assert fails(2, "score", collected, "-")["code"] == "text_without_tokens"
+    assert not (collected / "models").exists()
+
+
+def test_a_model_that_nobody_asked_for_is_announced_with_what_to_do(memlm, collected, fast):
+    said = memlm("generate", collected, "the", "--tokens", "2", *fast).err.splitlines()[0]
+    assert "Ctrl-C" in said
+    assert f"memlm train {collected}" in said
+
+
 @pytest.mark.parametrize(
     ("words", "suggested"),
     [

@@ -30,8 +30,8 @@ def trace(
     if not given:
         raise ConfigError("nothing_to_trace")
     with ConsoleListener() as listener:
-        found = trace_texts(workspace, given.values(), listener=listener)
-        traces = dict(zip(given, found, strict=True))
+        traced = trace_texts(workspace, given.values(), listener=listener)
+    traces = dict(zip(given, traced, strict=True))
     if common.json:
         print_json(_to_json(traces))
         return 0

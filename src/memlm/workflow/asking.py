@@ -39,10 +39,11 @@ def ensure_model(
     """Load a model, training one first where the workspace has documents but no model."""
     opened = as_workspace(workspace)
     hears = listener or Listener()
-    name = name or newest_model(opened, hears)
+    if name is None:
+        name = newest_model(opened, hears)
     if name is None:
         documents_of(opened)  # nothing to train on is said as such
-        hears.note("no_model_yet")
+        hears.note("no_model_yet", workspace=opened.path)
         report = train_model(opened, config=config, prepare=prepare, listener=listener)
         if report.stopped_by is not None:
             hears.note(
