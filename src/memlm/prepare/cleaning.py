@@ -324,7 +324,7 @@ def _finish(
             draft=read,
             identify=lambda row: store.id_of(int(rows["number"][row])),
             is_changed=rows["is_changed"],
-            drops_repeats=config.drop_repeats,
+            drops_repeats=bool(config.drop_repeats),
         )
         # Without fingerprints there is nothing to look at, and nothing is found.
         repeats.find(*_where_to_look(folder, config, plan, rows, copies))
