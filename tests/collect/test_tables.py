@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
+import tracemalloc
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -401,6 +403,39 @@ def test_row_without_end_costs_no_other(tmp_path: Path, name: str) -> None:
     reading = Reading(config=CollectConfig(), limits=Limits(row_characters=1000))
     found = list(read_file(tmp_path / name, reading))
     assert (texts(found)[-2:], problems(found)) == (["a", "b"], [("row_too_long", 3)])
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "tail", "said"),
+    [
+        ("rows.csv", 'text,label\n"', '",x\nafter,y\n', ("line_too_long", 2)),
+        ("rows.tsv", "text\tlabel\n", "\tx\nafter\ty\n", ("row_too_long", 2)),
+        ("rows.jsonl", '{"text": "', '"}\n{"text": "after"}\n', ("row_too_long", 1)),
+        ("rows.json", '[{"text": "', '"}, {"text": "after"}]', ("row_too_long", 1)),
+    ],
+    ids=["CSV", "TSV", "JSON lines", "JSON"],
+)
+def test_field_of_200_mb_is_refused_in_bounded_memory(
+    tmp_path: Path, name: str, head: str, tail: str, said: tuple[str, int]
+) -> None:
+    path = tmp_path / name
+    with path.open("w") as file:
+        file.write(head)
+        file.writelines("word " * 200_000 for _ in range(200))
+        file.write(tail)
+    started, found = time.monotonic(), []
+    tracemalloc.start()
+    try:
+        found = list(read_file(path, Reading(config=CollectConfig())))
+        assert (texts(found), problems(found)) == (["after"], [said])
+    except InputError as error:  # after an endless quote no row can be trusted
+        assert (name, error.code, error.values["line"]) == ("rows.csv", *said)
+    finally:
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        path.unlink()
+    assert most < 200_000_000
+    assert time.monotonic() - started < 30
 
 
 def test_quote_inside_a_plain_field_is_a_character(tmp_path: Path) -> None:
