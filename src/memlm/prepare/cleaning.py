@@ -319,6 +319,7 @@ def _finish(
         "documents": digest,
         "config": _as_json(config),
         "drops_copies": config.drops_copies,
+        "documents_kept": _num_kept(rows, copies, config),
         "parts": entries,
         **_sum_counts(folder, plan),
     }
@@ -327,6 +328,13 @@ def _finish(
     for old in folder.glob("part-*"):
         if old.is_dir() and old.name not in names:
             delete_folder(old)
+
+
+def _num_kept(rows: npt.NDArray[Any], copies: npt.NDArray[Any], config: CleanConfig) -> int:
+    is_kept = rows["is_kept"].copy()
+    if config.drops_copies:
+        is_kept &= copies["kept"] == np.arange(len(copies))
+    return int(is_kept.sum())
 
 
 def _join_lines(folder: Path, plan: Sequence[_PlannedPart], name: str) -> None:

@@ -1,0 +1,49 @@
+"""What must have run before what: the one room that joins the others.
+
+Every verb takes a workspace (its folder, or what `open_workspace` returned), first runs what is
+missing or stale, says so through its `listener`, and returns a record. One file a verb; what a
+file needs of another stands above it in this list.
+
+    listener  opening  reading     who hears; the workspace; a text from a file
+    collecting  exporting          texts in, documents out
+    preparing  erasing             tokens, and what leaves them
+    models  training  asking       a model, how it comes to be, what it is asked
+"""
+
+from memlm.workflow.asking import (
+    count_collected,
+    ensure_model,
+    evaluate_task,
+    generate_text,
+    score_text,
+    trace_text,
+)
+from memlm.workflow.collecting import collect_documents
+from memlm.workflow.erasing import erase_removed
+from memlm.workflow.exporting import export_documents
+from memlm.workflow.listener import Listener
+from memlm.workflow.models import Model, load_model
+from memlm.workflow.opening import AnyWorkspace
+from memlm.workflow.preparing import prepare_documents
+from memlm.workflow.reading import read_whole_text, text_from_bytes
+from memlm.workflow.training import train_model
+
+__all__ = [
+    "AnyWorkspace",
+    "Listener",
+    "Model",
+    "collect_documents",
+    "count_collected",
+    "ensure_model",
+    "erase_removed",
+    "evaluate_task",
+    "export_documents",
+    "generate_text",
+    "load_model",
+    "prepare_documents",
+    "read_whole_text",
+    "score_text",
+    "text_from_bytes",
+    "trace_text",
+    "train_model",
+]

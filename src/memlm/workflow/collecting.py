@@ -1,0 +1,130 @@
+"""Collect: texts from files, web pages and memory become the documents of a workspace."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from memlm.collect import (
+    CollectConfig,
+    Collection,
+    Site,
+    TextFromMemory,
+    WebConfig,
+    find_place,
+    is_address,
+    list_files,
+)
+from memlm.documents import DocumentStore
+from memlm.errors import ConfigError, NotFoundError
+from memlm.records import CollectReport, Split
+from memlm.storage import new_file, scratch_folder
+from memlm.workflow.listener import Listener
+from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of
+
+
+def collect_documents(
+    workspace: AnyWorkspace,
+    *sources: Path | str,
+    texts: Iterable[TextFromMemory] | None = None,
+    config: CollectConfig | None = None,
+    web: WebConfig | None = None,
+    split: Split | None = None,
+    prune: bool = False,
+    may_remove: Callable[[str, int, int], bool] | None = None,
+    listener: Listener | None = None,
+) -> CollectReport:
+    """Bring sources (files, folders, web addresses, or `texts`) into the documents of a workspace.
+
+    Collecting the same again changes nothing. `split` puts what is collected on one side for good.
+    `prune` removes documents whose file or page is gone, and their text from everything prepared;
+    where that is more than half of a source, `may_remove(source, documents, of all)` is asked.
+    Raises NotFoundError for a source that does not exist, before anything is written, and
+    ConfigError for a column that no table has; whatever else cannot be read is in `rejected`.
+
+    >>> import tempfile
+    >>> report = collect_documents(tempfile.mkdtemp(), texts=["one text", "and another"])
+    >>> report.documents_added, report.characters
+    (2, 19)
+    """
+    hears = listener or Listener()
+    if not sources and texts is None:
+        raise ConfigError("no_sources")
+    sites = [Site(str(one), web or WebConfig()) for one in sources if is_address(one)]
+    paths = [Path(source).expanduser() for source in sources if not is_address(source)]
+    _check_labels(paths, config)
+    gone = [path for path in paths if _was_collected(workspace, path)]
+    if gone and not prune:
+        raise NotFoundError("source_vanished", path=gone[0])
+    has_lines = config is not None and config.has_lines
+    listed = [
+        (path, list(list_files(path, has_lines=has_lines))) for path in paths if path not in gone
+    ]
+    opened = as_workspace(workspace, create=True)
+    with (
+        opened.writing(),
+        DocumentStore(opened.documents_file) as store,
+        scratch_folder(opened.path) as scratch,
+    ):
+        collection = Collection(
+            store,
+            config or CollectConfig(),
+            split=split,
+            scratch=scratch,
+            note=lambda note: hears.note(note.code, **note.values),
+            progress=lambda done, total: hears.progress("collect", done, total),
+        )
+        for site in sites:
+            collection.read_site(site)
+        for source, files in listed:
+            collection.read_source(source, files)
+        for source in gone:
+            collection.read_vanished(source)
+        if texts is not None:
+            collection.read_texts(texts)
+        report = collection.finish()
+        with (
+            new_file(opened.rejected_file) as temporary,
+            temporary.open("w", encoding="utf-8") as f,
+        ):
+            f.writelines(json.dumps(asdict(r), ensure_ascii=False) + "\n" for r in store.rejected())
+        if prune:
+            removed = collection.remove_vanished(may_remove or _refuse_to_remove)
+            removed += report.documents_removed
+            report = replace(report, documents_removed=removed, characters=store.characters())
+    if prune:
+        # Here, since erasing prepares anew and preparing collects.
+        from memlm.workflow.erasing import erase_removed
+
+        erase_removed(opened, listener=listener)
+    return report
+
+
+def _check_labels(sources: list[Path], config: CollectConfig | None) -> None:
+    """Raise unless a file of labels, where one was named, exists and has one file to label."""
+    if config is None or config.labels is None:
+        return
+    if not config.labels.is_file():
+        raise NotFoundError("source_missing", path=config.labels)
+    if len(sources) != 1 or sources[0].is_dir():
+        raise ConfigError("labels_need_one_file")
+
+
+def _was_collected(workspace: AnyWorkspace, source: Path) -> bool:
+    """Say whether a source that is not there now was collected when it was."""
+    if source.exists() or source.is_symlink():
+        return False
+    try:
+        opened = as_workspace(workspace)
+    except NotFoundError:
+        return False
+    if not opened.documents_file.exists():
+        return False
+    with documents_of(opened) as store:
+        return find_place(store, source) is not None
+
+
+def _refuse_to_remove(source: str, documents: int, total: int) -> bool:
+    raise ConfigError("prune_needs_yes", source=source, count=documents, total=total)

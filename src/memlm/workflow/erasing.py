@@ -1,0 +1,54 @@
+"""Erase: the text of removed documents leaves every file that was made from it."""
+
+from __future__ import annotations
+
+from memlm.errors import InputError, NotFoundError
+from memlm.index import is_current
+from memlm.storage import delete_folder, new_file
+from memlm.workflow.listener import Listener
+from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of, ensure_index
+from memlm.workflow.preparing import clean, prepare_config_of, prepare_documents, settle_cleaning
+from memlm.workspace import Workspace
+
+
+def erase_removed(workspace: AnyWorkspace, *, listener: Listener | None = None) -> None:
+    """Take the text of removed documents out of every file that was made from the documents.
+
+    Tokens and index segments that hold any are made anew without them. What a model has learned
+    stays in its weights; `describe_workspace` says which models that concerns.
+    """
+    hears = listener or Listener()
+    opened = as_workspace(workspace)
+    with opened.writing():
+        with new_file(opened.documents_file) as temporary, documents_of(opened) as store:
+            current, digest = set(store.ids()), store.digest()
+            store.write_compact(temporary)
+        for work in opened.unfinished_folders():
+            delete_folder(work)
+        if not current:
+            delete_folder(opened.cleaned)
+            delete_folder(opened.character_index)
+        elif (opened.cleaned / "cleaned.json").exists():
+            clean(opened, digest, settle_cleaning(opened, None, hears), None, hears)
+        last = opened.settings().get("tokenizer")
+        for name in opened.tokenizer_names():
+            held = (opened.prepared(name) / "documents.txt").read_text("ascii").splitlines()
+            if not current.issuperset(held):
+                _prepare_what_is_left(opened, name, hears)
+        if last is not None:
+            opened.remember(tokenizer=last)
+        if opened.character_index.exists() and not is_current(
+            opened.character_index, digest=digest
+        ):
+            ensure_index(opened, hears)
+
+
+def _prepare_what_is_left(workspace: Workspace, tokenizer: str, listener: Listener) -> None:
+    """Make tokens anew that held removed documents; where nothing is left, they go."""
+    config = prepare_config_of(workspace, tokenizer)
+    try:
+        prepare_documents(workspace, config=config, listener=listener)
+    except (InputError, NotFoundError) as error:
+        if error.code not in ("nothing_to_prepare", "no_documents"):
+            raise
+        delete_folder(workspace.prepared(tokenizer))

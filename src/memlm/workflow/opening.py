@@ -1,0 +1,55 @@
+"""Opening a workspace, its documents and its index, as every verb begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from memlm.documents import DocumentStore
+from memlm.errors import NotFoundError
+from memlm.index import SegmentDocument, is_current, refresh_index
+from memlm.workflow.listener import Listener
+from memlm.workspace import Workspace, open_workspace
+
+AnyWorkspace = Workspace | Path | str
+
+
+def as_workspace(workspace: AnyWorkspace, *, create: bool = False) -> Workspace:
+    """Return the workspace that a user named by its folder, or opened before."""
+    if isinstance(workspace, Workspace):
+        return workspace
+    return open_workspace(workspace, create=create)
+
+
+def documents_of(workspace: Workspace) -> DocumentStore:
+    """Return the documents of a workspace; NotFoundError where it has none."""
+    if not workspace.documents_file.exists():
+        raise NotFoundError("no_documents", path=workspace.path)
+    return DocumentStore(workspace.documents_file)
+
+
+def ensure_index(workspace: Workspace, listener: Listener) -> None:
+    """Bring the index of characters in step with the documents, unless it is."""
+    with documents_of(workspace) as store:
+        if is_current(workspace.character_index, digest=store.digest()):
+            return
+    with workspace.writing(), documents_of(workspace) as store:
+        digest = store.digest()
+        if store.count() == 0:
+            raise NotFoundError("no_documents", path=workspace.path)
+        listener.note("indexing", characters=store.characters())
+        known = {identity: (content, size) for identity, content, size in store.sizes()}
+
+        def read(identities: Iterable[str]) -> Iterator[SegmentDocument]:
+            for identity in identities:
+                document = store.get(identity)
+                assert document is not None  # nobody else writes while we hold the lock
+                yield SegmentDocument(identity, known[identity][0], document.text)
+
+        refresh_index(
+            workspace.character_index,
+            digest=digest,
+            documents=known,
+            read=read,
+            progress=lambda done, total: listener.progress("index", done, total),
+        )

@@ -1,0 +1,148 @@
+"""Prepare: documents are cleaned and cut into tokens, unless that was done before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from memlm.prepare import (
+    TOKENIZERS,
+    CleanConfig,
+    CleanedDocuments,
+    LeftOut,
+    PrepareConfig,
+    TokenStore,
+    clean_documents,
+    is_clean,
+    settle_config,
+    survey_parts,
+    tokenizer_name,
+    write_token_store,
+)
+from memlm.records import PrepareReport
+from memlm.storage import new_folder, read_manifest, verify_folder
+from memlm.workflow.collecting import collect_documents
+from memlm.workflow.listener import Listener
+from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of
+from memlm.workspace import Workspace
+
+
+def prepare_documents(
+    workspace: AnyWorkspace,
+    *,
+    config: PrepareConfig | None = None,
+    cleaning: CleanConfig | None = None,
+    held_out: Iterable[Path | str] = (),
+    processes: int | None = None,
+    listener: Listener | None = None,
+) -> PrepareReport:
+    """Clean the documents and cut them into tokens, unless that was done and nothing has changed.
+
+    Without `config` the tokenizer prepared last is used again, else one that suits the text; so is
+    the cleaning. Files in `held_out` are collected as text that is measured on and never learned
+    from. The result does not depend on `processes` (None: one a core where there is much to do).
+    """
+    hears = listener or Listener()
+    opened = as_workspace(workspace)
+    held_out_files = list(held_out)
+    if held_out_files:
+        collect_documents(opened, *held_out_files, split="held_out", listener=listener)
+    wish = config if config is not None and config != PrepareConfig() else None
+    wish = wish or _last_prepare_config(opened) or PrepareConfig()
+    wish.check()
+    with opened.writing(), documents_of(opened) as store:
+        digest = store.digest()
+        cleaned = clean(opened, digest, settle_cleaning(opened, cleaning, hears), processes, hears)
+        parts = cleaned.parts()
+        settled = settle_config(
+            survey_parts(parts), wish, note=lambda code, values: hears.note(code, **values)
+        )
+        name = tokenizer_name(settled.tokenizer, settled.vocabulary_size)
+        folder = opened.prepared(name)
+        # A file of a tokenizer lies outside the workspace: it is known by its name from now on.
+        kept = settled if settled.tokenizer in TOKENIZERS else replace(settled, tokenizer=name)
+        made_from = {
+            "documents": digest,
+            "config": asdict(kept),
+            "cleaning": cleaned.header["config"],
+        }
+        if not _is_made_from(folder, made_from):
+            hears.note("preparing", tokenizer=folder.name)
+            with new_folder(folder, made_from=made_from) as temporary:
+                write_token_store(
+                    temporary,
+                    parts,
+                    settled,
+                    left_out=LeftOut(
+                        dropped=cleaned.folder / "dropped.jsonl",
+                        removed=cleaned.header["removed"],
+                        masked=cleaned.header["masked"],
+                    ),
+                    work=opened.unfinished(name),
+                    processes=processes,
+                    progress=lambda done, total: hears.progress("prepare", done, total),
+                )
+        opened.remember(tokenizer=folder.name)
+    return open_tokens(folder).report()
+
+
+def clean(
+    workspace: Workspace,
+    digest: str,
+    config: CleanConfig,
+    processes: int | None,
+    listener: Listener,
+) -> CleanedDocuments:
+    """Return the cleaned documents, made anew unless these are they."""
+    if is_clean(workspace.cleaned, digest=digest, config=config):
+        return CleanedDocuments(workspace.cleaned, workspace.documents_file)
+    return clean_documents(
+        workspace.cleaned,
+        workspace.documents_file,
+        config,
+        processes=processes,
+        progress=lambda done, total: listener.progress("clean", done, total),
+    )
+
+
+def settle_cleaning(
+    workspace: Workspace, wish: CleanConfig | None, listener: Listener
+) -> CleanConfig:
+    """Return how to clean: as wished, else as last time."""
+    if wish is None and (workspace.cleaned / "cleaned.json").exists():
+        last = CleanedDocuments(workspace.cleaned, workspace.documents_file)
+        return CleanConfig.from_json(last.header["config"])
+    wish = wish or CleanConfig()
+    wish.check()
+    settled, absent = wish.settled()
+    for step in absent:
+        listener.note("step_unavailable", step=step)
+    return settled
+
+
+def _last_prepare_config(workspace: Workspace) -> PrepareConfig | None:
+    name = workspace.settings().get("tokenizer")
+    if name is None or not (workspace.prepared(name) / "manifest.json").exists():
+        return None
+    return prepare_config_of(workspace, name)
+
+
+def prepare_config_of(workspace: Workspace, name: str) -> PrepareConfig:
+    """Return how the tokens of a tokenizer were made; one from a file is found beside them."""
+    last = PrepareConfig(**read_manifest(workspace.prepared(name))["made_from"]["config"])
+    if last.tokenizer in TOKENIZERS:
+        return last
+    return replace(last, tokenizer=str(workspace.prepared(name) / "tokenizer.json"))
+
+
+def open_tokens(folder: Path) -> TokenStore:
+    """Open tokens, every byte checked; CorruptArtefactError if one has changed."""
+    verify_folder(folder)
+    return TokenStore(folder)
+
+
+def _is_made_from(folder: Path, made_from: Mapping[str, object]) -> bool:
+    if not (folder / "manifest.json").exists():
+        return False
+    return bool(read_manifest(folder)["made_from"] == made_from)
