@@ -356,7 +356,7 @@ def test_bad_sitemap_is_rejected_and_leads_nowhere(server, store, collect, body:
 
 @pytest.mark.parametrize(
     "address",
-    ["http://", "http://[::1", "http://a b:port/", "ftp://example.org/x", "file:///etc/passwd",
+    ["http:// /", "http://[::1", "http://a b:port/", "ftp://example.org/x", "file:///etc/passwd",
      "javascript:alert(1)", "http://user:secret@example.org/"],
 )  # fmt: skip
 def test_malformed_address_in_a_list_is_rejected_and_the_others_are_read(
