@@ -1,7 +1,7 @@
 """What is shown on a terminal cannot steer it."""
 
-from memlm.cli.console import coloured, print_rejected, shorten, visible
-from memlm.records import Rejected, Trace
+from memlm.cli.console import coloured, print_rejected, print_trace, shorten, visible
+from memlm.records import Rejected, Span, SpanSource, Trace
 
 ESCAPE = "a\x1b[2Jb\x07c\n"
 
@@ -15,6 +15,19 @@ def test_name_that_turns_the_direction_of_writing_is_shown_as_it_is(capsys):
     print_rejected((rejected,), path="rejected.jsonl")
     shown = capsys.readouterr().err
     assert "notes/\ufffdgnp.exe: no \ufffdreader\ufffd" in shown
+
+
+def test_source_that_turns_the_direction_of_writing_is_shown_as_it_is(capsys):
+    source = SpanSource(document_id="d", source="\u202egnp.exe", start=0, end=3)
+    span = Span(
+        start=0, end=3, text="a\u202eb", kind="recited", count=1, expected_by_chance=0.0,
+        sources=(source,),
+    )  # fmt: skip
+    shares = {"recited_share": 1.0, "recombined_share": 0.0, "new_share": 0.0}
+    print_trace(Trace(text="a\u202eb", characters=3, spans=(span,), **shares))
+    shown = capsys.readouterr().out
+    assert "\ufffdgnp.exe" in shown
+    assert "\u202e" not in shown
 
 
 def test_a_traced_text_keeps_its_length_when_drawn():

@@ -104,6 +104,16 @@ def test_text_of_documents_is_escaped_everywhere(page):
     assert sum(EVIL in words for words in outline.words) >= 4  # title, heading, label, two reasons
 
 
+def test_name_that_turns_the_direction_of_writing_poses_as_no_other():
+    turned = "invoice\u202egnp.exe"
+    rejected = [{"code": "not_text", "count": 3, "example": f"\u2067{turned} is not text."}]
+    labels = {turned: 1}
+    with in_language("en"):
+        page = statistics_page(found(rejected=rejected, labels=labels), name=turned)
+    assert page.count("invoice\ufffdgnp.exe") >= 4  # title, heading, label, reason
+    assert not re.search("[\u202a-\u202e\u2066-\u2069]", page)
+
+
 def test_nothing_is_fetched(page):
     names = {name for name, _ in Outline(page).attributes}
     assert not names & {"src", "href", "srcset", "onclick", "onload"}
