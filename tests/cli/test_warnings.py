@@ -23,6 +23,12 @@ def test_test_that_was_never_collected_is_no_cause_for_a_word(memlm, trained, tm
     assert "word for word" not in memlm("evaluate", trained, table, "--json").err
 
 
+def test_text_that_was_collected_is_no_test_of_a_score(memlm, trained, corpus, sample):
+    said = "1 of 1 texts stand word for word"
+    assert said in memlm("score", trained, corpus / "notes.txt", "--json").err
+    assert said not in memlm("score", trained, sample, "--json").err
+
+
 def test_label_that_the_model_never_saw_counts_as_wrong_and_is_said(memlm, trained, tmp_path):
     table = write_rows(tmp_path / "test.csv", "the cat,en", "the cat,nan", "the cat,3.5")
     done = memlm("evaluate", trained, table, "--json")
