@@ -138,6 +138,17 @@ def test_size_counts_all_files_below(tmp_path: Path) -> None:
     assert size_on_disk(tmp_path) == 7
 
 
+def test_file_that_a_writer_replaces_meanwhile_has_no_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_bytes(b"12345")
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    real = Path.is_file
+    monkeypatch.setattr(Path, "is_file", lambda path: path.name == "gone" or real(path))
+    assert size_on_disk(tmp_path) == 5
+    assert size_on_disk(tmp_path / "gone") == 0
+
+
 # -- manifests ----------------------------------------------------------------------------------
 
 

@@ -37,6 +37,15 @@ def describe_workspace(
             "stale": held["made_from"] != digest,
             "bytes": size_on_disk(opened.character_index),
         }
+    if (opened.cleaned / "cleaned.json").exists():
+        header = read_json(opened.cleaned / "cleaned.json")
+        found["cleaned"] = {
+            "documents": header["documents_kept"],
+            "made_from": {"documents": header["documents"]},
+            "config": header["config"],
+            "stale": header["documents"] != digest,
+            "bytes": size_on_disk(opened.cleaned),
+        }
     if opened.statistics_page.exists() and opened.statistics_file.exists():
         made_from = read_json(opened.statistics_file)["made_from"]
         found["statistics_page"] = {

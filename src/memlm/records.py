@@ -172,6 +172,12 @@ class PrepareReport:
     """Code points that cleaning took out of documents that stay, by reason."""
     masked: Mapping[str, int] = field(default_factory=dict)
     """Personal data that was masked, by kind."""
+    repeated_passages: int = 0
+    """Passages of at least 100 characters that occur before in the documents that are kept."""
+    repeated_characters: int = 0
+    """Characters of the cleaned text that are in such a passage."""
+    cut_characters: int = 0
+    """Characters that were left out as repeated; the rest of their documents was kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,6 +239,8 @@ class SpanSource:
     start: int
     end: int
     """Code points of the collected text, end not included."""
+    masked: tuple[PersonalKind, ...] = ()
+    """Kinds of personal data in it that were masked when the documents were last prepared."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -212,8 +212,16 @@ def clean_leftovers(folder: Path) -> None:
 def size_on_disk(path: Path) -> int:
     """Return the bytes of all files below `path` (or of the file itself)."""
     if path.is_file():
-        return path.stat().st_size
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        return _size_of(path)
+    folders = os.walk(path)  # which passes over a folder that a writer takes away meanwhile
+    return sum(_size_of(Path(folder) / name) for folder, _, names in folders for name in names)
+
+
+def _size_of(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:  # a writer has put another in its place
+        return 0
 
 
 class WriterLock:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +133,13 @@ class Workspace:
             self._writers -= 1
             if self._writers == 0:
                 self._lock.release()
+
+    def discard(self) -> None:
+        """Remove a workspace in which nothing was ever finished; its folder if it is then empty."""
+        for file in (self.documents_file, self.settings_file, self._lock.path):
+            file.unlink(missing_ok=True)
+        with suppress(OSError):  # something else is in it
+            self.path.rmdir()
 
     def _tidy(self) -> None:
         models = self.path / "models"

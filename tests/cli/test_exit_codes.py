@@ -50,6 +50,31 @@ def test_a_missing_source_leaves_no_workspace(fails, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("command", ["collect", "train"])
+@pytest.mark.parametrize("has_folder", [False, True], ids=["new", "empty folder"])
+def test_a_wrong_column_leaves_no_new_workspace(fails, corpus, tmp_path, command, has_folder):
+    ws = tmp_path / "ws"
+    if has_folder:
+        ws.mkdir()
+    found = fails(2, command, ws, corpus, "--text-column", "nope")
+    assert found["code"] == "column_missing"
+    assert not ws.exists() or not list(ws.iterdir())
+
+
+def test_a_wrong_column_leaves_a_workspace_that_was_there(fails, memlm, collected, corpus):
+    fails(2, "collect", collected, corpus, "--text-column", "nope")
+    assert memlm("collect", collected, corpus, "--json").json["documents_added"] == 0
+
+
+@pytest.mark.parametrize("command", ["train", "prepare", "trace"])
+def test_a_workspace_that_was_given_nothing_has_no_documents(fails, memlm, tmp_path, command):
+    (tmp_path / "empty").mkdir()
+    found = memlm("collect", tmp_path / "ws", tmp_path / "empty")
+    assert (found.code, "empty" in found.err) == (0, True)
+    words = ("--text", "a") if command == "trace" else ()
+    assert fails(2, command, tmp_path / "ws", *words)["code"] == "no_documents"
+
+
 @pytest.mark.parametrize("command", ["evaluate", "score"])
 def test_a_missing_file_is_noticed_before_a_model_is_trained(fails, collected, command):
     fails(2, command, collected, "nowhere.csv")

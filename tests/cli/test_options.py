@@ -329,3 +329,17 @@ def test_a_damaged_checkpoint_is_passed_over_and_that_is_said(memlm, trained, fa
     assert "step-000006 is damaged" in found.err
     assert "Going on from step 4" in found.err
     assert found.json["steps"] == 8
+
+
+def test_repeats_are_told_and_dropped_when_asked(memlm, tmp_path):
+    notice = "This notice stands at the end of every page of the site. " * 3
+    for number in range(4):
+        text = "\n".join(f"Line {line * 7 + number * 1009} of {number}." for line in range(40))
+        (tmp_path / f"{number}.txt").write_text(f"{text}\n{notice}", encoding="utf-8")
+    memlm("collect", tmp_path / "ws", *sorted(tmp_path.glob("*.txt")))
+    told = memlm("prepare", tmp_path / "ws", "--language", "en")
+    assert "3 passages of at least 100 characters occurred before" in told.out
+    assert "--drop-repeats drops them" in told.out
+    found = memlm("prepare", tmp_path / "ws", "--drop-repeats", "--json").json
+    assert found["repeated_passages"] == 3
+    assert found["cut_characters"] >= 3 * len(notice.strip())

@@ -19,7 +19,10 @@ def prepare(memlm, collected):
         settings = json.loads((collected / "workspace.json").read_text(encoding="utf-8"))
         folder = collected / "prepared" / settings["tokenizer"]
         made_from = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["made_from"]
-        return made_from["config"] | {"cleaning": made_from["cleaning"], "notes": done.err}
+        return made_from["config"] | {
+            "cleaning": made_from["cleaning"]["config"],
+            "notes": done.err,
+        }
 
     return call
 

@@ -14,7 +14,7 @@ import pytest
 from memlm.collect import CollectConfig, Collection, list_files
 from memlm.documents import DocumentStore
 from memlm.errors import ConfigError
-from memlm.records import CollectReport, Split
+from memlm.records import CollectReport, SourceNote, Split
 
 Collect = Callable[..., CollectReport]
 
@@ -26,13 +26,19 @@ def store(tmp_path: Path):
 
 
 @pytest.fixture
-def collect(store: DocumentStore) -> Collect:
+def notes() -> list[SourceNote]:
+    """What `collect` has said."""
+    return []
+
+
+@pytest.fixture
+def collect(store: DocumentStore, notes: list[SourceNote]) -> Collect:
     def run(*sources: Path, texts=None, split: Split | None = None, **options) -> CollectReport:
         collection = Collection(
             store,
             CollectConfig(**options),
             split=split,
-            note=lambda note: None,
+            note=notes.append,
             progress=lambda done, total: None,
         )
         for source in sources:
@@ -118,11 +124,53 @@ def test_vanished_file_keeps_its_documents(
     assert store.count() == 7
 
 
+def splits(store: DocumentStore) -> list[str | None]:
+    return [document.split for document in store]
+
+
 def test_held_out_files_are_marked(store: DocumentStore, collect: Collect, corpus: Path) -> None:
     collect(corpus / "one.txt", split="held_out")
-    assert [document.split for document in store] == ["held_out"]
-    assert changes(collect(corpus / "one.txt")) == (0, 0, 1, 0)
-    assert [document.split for document in store] == [None]
+    assert splits(store) == ["held_out"]
+
+
+def test_held_out_file_stays_held_out_when_its_folder_is_collected(
+    store: DocumentStore, collect: Collect, corpus: Path
+) -> None:
+    collect(corpus)
+    collect(corpus / "rows.csv", split="held_out")
+    assert changes(collect(corpus)) == (0, 7, 0, 0)
+    assert sorted(map(str, splits(store))) == ["None"] * 3 + ["held_out"] * 4
+
+
+def test_held_out_file_that_is_edited_or_grows_stays_held_out(
+    store: DocumentStore, collect: Collect, corpus: Path
+) -> None:
+    collect(corpus / "rows.csv", corpus / "one.txt", split="held_out")
+    (corpus / "one.txt").write_text("Another text.\n")
+    rows = (corpus / "rows.csv").read_text("utf-8").replace("bad film", "worse film")
+    (corpus / "rows.csv").write_text(rows + "one more,no\n", "utf-8")
+    collect(corpus / "rows.csv", corpus / "one.txt")
+    assert splits(store) == ["held_out"] * 6
+
+
+def test_file_that_was_learned_from_is_held_out_when_that_is_said(
+    store: DocumentStore, collect: Collect, corpus: Path
+) -> None:
+    collect(corpus)
+    before = ids(store)
+    assert changes(collect(corpus / "rows.csv", split="held_out")) == (0, 0, 4, 0)
+    assert splits(store).count("held_out") == 4
+    assert ids(store) == before
+    assert changes(collect(corpus / "rows.csv", split="train")) == (0, 0, 4, 0)
+    assert splits(store).count("train") == 4
+
+
+def test_texts_from_python_stay_on_their_side_and_new_ones_are_free(
+    store: DocumentStore, collect: Collect
+) -> None:
+    collect(texts=["one"], split="held_out")
+    assert changes(collect(texts=["one", "two"])) == (1, 1, 0, 0)
+    assert {document.text: document.split for document in store} == {"one": "held_out", "two": None}
 
 
 # -- roots --------------------------------------------------------------------------------------
@@ -144,6 +192,86 @@ def test_moved_folder_full_of_pictures_keeps_its_ids(
         (corpus / f"{number}.png").write_bytes(bytes([number]))
     collect(corpus)
     assert changes(collect(corpus.rename(corpus.parent / "moved"))) == (0, 7, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("a", "b"), ("a", "deep/er/a"), ("deep/a", "a"), ("deep/a", "other/a"), ("deep/a", "b")],
+    ids=lambda name: name.replace("/", "-"),
+)
+def test_folder_that_moved_with_one_file_edited_keeps_its_ids(
+    store: DocumentStore,
+    collect: Collect,
+    notes: list[SourceNote],
+    corpus: Path,
+    tmp_path: Path,
+    old: str,
+    new: str,
+) -> None:
+    first, second = tmp_path / old, tmp_path / new
+    first.parent.mkdir(exist_ok=True)
+    collect(corpus.rename(first))
+    before = set(ids(store).values())
+    second.parent.mkdir(parents=True, exist_ok=True)
+    first.rename(second)
+    (second / "one.txt").write_text("Somebody came.\n")
+    assert changes(collect(second)) == (0, 6, 1, 0)
+    assert set(ids(store).values()) == before
+    said = [note.values for note in notes if note.code == "root_moved"]
+    assert said == [{"old": first.name, "new": second.name}]
+
+
+@pytest.mark.parametrize("place", ["b", "far/off/b", "corpus/../b"])
+def test_folder_that_resembles_one_that_is_still_there_overwrites_nothing(
+    store: DocumentStore, collect: Collect, corpus: Path, tmp_path: Path, place: str
+) -> None:
+    twin = Path(shutil.copytree(corpus, tmp_path / place))
+    (twin / "one.txt").write_text("Somebody came.\n")
+    collect(corpus)
+    assert changes(collect(twin)) == (7, 0, 0, 0)
+    assert "The lamp was lit.\nNobody came.\n" in ids(store)
+    assert changes(collect(corpus)) == (0, 7, 0, 0)
+
+
+def test_folder_that_moved_out_of_sight_keeps_its_ids_if_nothing_in_it_has_changed(
+    store: DocumentStore, collect: Collect, corpus: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "one" / "two").mkdir(parents=True)
+    collect(corpus.rename(tmp_path / "one" / "two" / "notes"))
+    before = ids(store)
+    moved = (tmp_path / "one" / "two" / "notes").rename(tmp_path / "other")
+    (moved / "new.txt").write_text("One more.\n")
+    assert changes(collect(moved)) == (1, 7, 0, 0)
+    assert before.items() <= ids(store).items()
+
+
+def test_folder_that_moved_out_of_sight_and_was_edited_overwrites_nothing(
+    store: DocumentStore, collect: Collect, corpus: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "one" / "two").mkdir(parents=True)
+    collect(corpus.rename(tmp_path / "one" / "two" / "notes"))
+    moved = (tmp_path / "one" / "two" / "notes").rename(tmp_path / "other")
+    (moved / "one.txt").write_text("Somebody came.\n")
+    assert changes(collect(moved)) == (7, 0, 0, 0)
+    assert store.count() == 14
+
+
+def test_copy_of_a_folder_that_is_still_there_is_another_root(
+    store: DocumentStore, collect: Collect, corpus: Path, tmp_path: Path
+) -> None:
+    collect(corpus)
+    copy = Path(shutil.copytree(corpus, tmp_path / "copy"))
+    assert changes(collect(copy)) == (7, 0, 0, 0)
+    assert changes(collect(corpus)) == (0, 7, 0, 0)
+
+
+def test_link_that_a_moved_folder_left_behind_is_not_the_folder(
+    store: DocumentStore, collect: Collect, corpus: Path, tmp_path: Path
+) -> None:
+    collect(corpus)
+    moved = corpus.rename(tmp_path / "moved")
+    corpus.symlink_to(moved)
+    assert changes(collect(moved)) == (0, 7, 0, 0)
 
 
 @pytest.mark.parametrize("name", ["rows.csv", "one.txt"])
@@ -223,6 +351,15 @@ def test_texts_of_earlier_calls_stay(store: DocumentStore, collect: Collect) -> 
     assert sorted(document.text for document in store) == ["one", "three", "two"]
 
 
+def test_text_with_an_id_of_its_own_is_replaced_when_it_comes_changed(
+    store: DocumentStore, collect: Collect
+) -> None:
+    collect(texts=[{"id": "a", "text": "one"}, {"id": "b", "text": "two"}])
+    before = ids(store)
+    assert changes(collect(texts=[{"id": "a", "text": "ONE"}])) == (0, 0, 1, 0)
+    assert ids(store) == {"ONE": before["one"], "two": before["two"]}
+
+
 # -- what cannot be read ------------------------------------------------------------------------
 
 
@@ -259,6 +396,42 @@ def test_table_with_an_open_quote_keeps_its_earlier_documents(
     report = collect(corpus)
     assert [(item.source, item.position) for item in report.rejected] == [("corpus/rows.csv", 6)]
     assert store.count() == 7
+
+
+@pytest.mark.parametrize("name", ["one.txt", "rows.csv"])
+def test_text_of_a_file_that_is_now_empty_stays_and_that_is_said(
+    store: DocumentStore, collect: Collect, notes: list[SourceNote], corpus: Path, name: str
+) -> None:
+    count = collect(corpus / name).documents_added
+    (corpus / name).write_text("")
+    assert codes(collect(corpus / name)) == [name]
+    assert store.count() == count
+    said = SourceNote(code="earlier_text_stays", values={"source": name, "count": count})
+    assert notes.count(said) == 1
+
+
+@pytest.mark.parametrize("name", ["empty", "head.csv", "some/head.csv"])
+def test_source_in_which_nothing_is_found_is_named(
+    collect: Collect, notes: list[SourceNote], tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "some").mkdir()
+    for table in (tmp_path / "head.csv", tmp_path / "some" / "head.csv"):
+        table.write_text("text,label\n")
+    source = tmp_path / name.split("/")[0]
+    for _ in range(2):
+        assert changes(collect(source)) == (0, 0, 0, 0)
+    assert notes == [SourceNote(code="nothing_found", values={"source": name})] * 2
+
+
+def test_files_that_hold_something_are_not_said_to_be_empty(
+    collect: Collect, notes: list[SourceNote], corpus: Path
+) -> None:
+    (corpus / "empty.txt").write_text("")
+    (corpus / "more.csv").write_text("body\na\n")
+    collect(corpus, text_column="body")
+    collect(corpus, text_column="body")
+    assert "nothing_found" not in {note.code for note in notes}
 
 
 def test_reason_says_what_to_do(collect: Collect, tmp_path: Path) -> None:

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memlm.collect import CollectConfig, Limits, Reading, normalise_text, read_text_file
-from memlm.collect.files import texts_from_memory
 from memlm.errors import InputError
-from memlm.records import SourceNote, SourceProblem, SourceText
+from memlm.records import SourceNote, SourceText
 
 
 def read(tmp_path: Path, data: bytes, **options: str) -> str:
@@ -70,51 +69,6 @@ def test_normalising_twice_changes_nothing_more(text: str) -> None:
     once = normalise_text(text)
     assert normalise_text(once) == once or text.startswith("\ufeff\ufeff")
     assert "\r" not in once
-
-
-# -- texts from Python --------------------------------------------------------------------------
-
-
-class Table:
-    """Stands for a DataFrame."""
-
-    def to_dict(self, kind: str) -> list[dict[str, object]]:
-        assert kind == "records"
-        return [{"text": "a", "label": "x", "n": 1}, {"text": "b", "label": float("nan")}]
-
-
-@pytest.mark.parametrize(
-    ("item", "expected"),
-    [
-        ("a", SourceText(text="a", position=1)),
-        (("a", "x"), SourceText(text="a", position=1, label="x")),
-        ({"text": "a", "label": 3}, SourceText(text="a", position=1, label="3")),
-        ({"text": "a", "by": "me"}, SourceText(text="a", position=1, fields={"by": "me"})),
-        ({"text": ""}, SourceProblem(code="text_empty", values={}, position=1)),
-        (
-            {"body": "a"},
-            SourceProblem(
-                code="text_is_no_string",
-                values={"column": "text", "kind": "NoneType"},
-                position=1,
-            ),
-        ),
-        ("\ud800", SourceProblem(code="lone_surrogate", values={"offset": 0}, position=1)),
-    ],
-    ids=["string", "pair", "number", "field", "empty", "no text", "lone surrogate"],
-)
-def test_text_from_python_becomes(item: object, expected: object) -> None:
-    assert list(texts_from_memory([item])) == [expected]  # type: ignore[list-item]
-
-
-def test_rows_of_a_data_frame_are_texts() -> None:
-    found = list(texts_from_memory(Table()))  # type: ignore[arg-type]
-    assert [(item.text, item.label) for item in found if isinstance(item, SourceText)] == [
-        ("a", "x"),
-        ("b", None),
-    ]
-    assert isinstance(found[0], SourceText)
-    assert found[0].fields == {"n": 1}
 
 
 @pytest.mark.parametrize(

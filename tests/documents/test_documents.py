@@ -295,6 +295,18 @@ def test_rejected_file_is_read_again_though_its_old_bytes_are_back(
     assert not store.file_is_current(root, "", bytes_hash="old", reading="r")
 
 
+def test_file_is_rejected_whole_or_not_at_all(
+    store: DocumentStore, root: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with store.merging(root, "", bytes_hash="old", reading="r"):
+        pass
+    problem = SourceProblem(code="file_empty", values={"path": "rows.csv"})
+    monkeypatch.setattr("memlm.documents.store.json.dumps", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        store.reject_file(root, "", problem)
+    assert store.file_is_current(root, "", bytes_hash="old", reading="r")
+
+
 def test_problem_may_hold_what_utf8_cannot(store: DocumentStore, root: Root) -> None:
     store.reject_file(root, "", SourceProblem(code="not_readable", values={"path": "\udcff.txt"}))
     assert "\udcff.txt" in next(store.rejected()).reason

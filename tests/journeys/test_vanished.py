@@ -28,7 +28,9 @@ def folder(tmp_path: Path) -> Path:
     for number in range(4):
         text = f"note {number}: the rain falls on the old town, and the cat sees the moon\n" * 3
         (folder / f"{number}.txt").write_text(text, encoding="utf-8")
-    (folder / "deep" / "secret.txt").write_text(f"so {SECRET} it was\n", encoding="utf-8")
+    # With something that cleaning takes out, so that it is written once more.
+    text = f"so {SECRET} it was{chr(10) * 9}indeed\n"
+    (folder / "deep" / "secret.txt").write_text(text, encoding="utf-8")
     (folder / "deep" / "other.txt").write_text("another dog follows a cat home\n" * 3)
     return folder
 
@@ -84,10 +86,13 @@ def test_pruned_text_is_in_no_file_of_the_workspace(memlm, folder, tmp_path):
     for kind in ("char", "byte"):
         prepare_documents(ws, config=PrepareConfig(tokenizer=kind, held_out_share=0))
     memlm("trace", ws, "--text", "the cat")
+    memlm("info", ws, "--statistics")
     ranks = rank_forms(ws, SECRET)
     assert len(ranks) == 1
     held = [Path(name).name for name in places_of(ws, SECRET)]
-    assert held == ["documents.sqlite", "text.bin"]
+    assert held == ["texts.bin", "documents.sqlite", "text.bin"]
+    named = {Path(name).name for name in places_of(ws, SECRET[:7])}
+    assert named >= {"statistics.html", "statistics.json", *held}
     assert _held_in_tokens(ws, SECRET) == ["byte", "char"]
     assert memlm("trace", ws, "--text", SECRET)["recited_share"] > 0.9
     before = {path.name for path in (ws / "index" / "characters").glob("segment-*")}
@@ -96,7 +101,7 @@ def test_pruned_text_is_in_no_file_of_the_workspace(memlm, folder, tmp_path):
     found = memlm("collect", ws, folder, "--prune")
     assert (found["documents_removed"], found["documents_unchanged"]) == (1, 5)
     assert places_of(ws, SECRET, *ranks) == []
-    assert places_of(ws, SECRET[:8]) == places_of(ws, "秘密") == []
+    assert places_of(ws, SECRET[:7]) == places_of(ws, "秘密") == []
     assert _held_in_tokens(ws, SECRET[:8]) == []
     after = {path.name for path in (ws / "index" / "characters").glob("segment-*")}
     assert after
@@ -105,6 +110,25 @@ def test_pruned_text_is_in_no_file_of_the_workspace(memlm, folder, tmp_path):
     assert not any(part["stale"] for part in [info["index"], *info["prepared"]])
     assert [part["tokenizer"] for part in info["prepared"]] == ["byte", "char"]
     assert memlm("trace", ws, "--text", SECRET)["recited_share"] == 0
+
+
+def test_cleaned_text_that_a_crash_left_is_erased_too(memlm, folder, tmp_path):
+    ws = tmp_path / "ws"
+    memlm("collect", ws, folder)
+    memlm("prepare", ws, "--tokenizer", "char")
+    shutil.rmtree(ws / "prepared")  # as if killed before there were any tokens
+    (ws / "cleaned" / "cleaned.json").unlink()  # it is written last
+    (folder / "deep" / "secret.txt").unlink()
+    memlm("collect", ws, folder, "--prune")
+    assert places_of(ws, SECRET[:7]) == []
+
+
+def test_statistics_of_documents_that_all_stay_are_kept(memlm, folder, tmp_path):
+    ws = tmp_path / "ws"
+    memlm("collect", ws, folder)
+    memlm("info", ws, "--statistics")
+    memlm("collect", ws, folder, "--prune")
+    assert (ws / "statistics.html").exists()
 
 
 def test_text_that_an_earlier_run_removed_is_erased_by_the_next_prune(memlm, folder, tmp_path):
@@ -254,6 +278,17 @@ def test_rejected_file_that_is_gone_is_rejected_no_more(memlm, folder, tmp_path)
     (folder / "empty.txt").write_text("")
     assert memlm("collect", ws, folder)["documents_rejected"] == 1
     (folder / "empty.txt").unlink()
+    assert memlm("collect", ws, folder)["documents_rejected"] == 0
+    assert (ws / "rejected.jsonl").read_text() == ""
+
+
+def test_only_file_that_was_rejected_is_rejected_no_more_once_it_is_gone(memlm, folder, tmp_path):
+    ws, empty = tmp_path / "ws", tmp_path / "empty.txt"
+    empty.write_text("")
+    assert memlm("collect", ws, empty)["documents_rejected"] == 1
+    empty.unlink()
+    assert memlm("collect", ws, empty, code=2)["error"]["code"] == "source_vanished"
+    memlm("collect", ws, empty, "--prune")
     assert memlm("collect", ws, folder)["documents_rejected"] == 0
     assert (ws / "rejected.jsonl").read_text() == ""
 

@@ -145,8 +145,8 @@ def test_what_was_not_looked_for_is_said():
 
 def test_languages_of_a_few_documents_are_one_row():
     with in_language("en"):
-        rows = language_rows({"languages": {"en": 990, "zh": 500, "yo": 1, "om": 2}})
-    assert rows == [("English", 990), ("Chinese", 500), ("others (2 languages)", 3)]
+        rows = language_rows({"languages": {"en": 990, "zh": 500, "yo": 1, "om": 2, "ab": 1}})
+    assert rows == [("English", 990), ("Chinese", 500), ("others (3 languages)", 4)]
 
 
 def test_reasons_that_tokenizers_share_are_one_row():

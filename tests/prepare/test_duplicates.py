@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from memlm.prepare import duplicates as module
 from memlm.prepare.duplicates import SIMILARITY, Copies, find_copies, sign_texts
 from memlm.prepare.shingles import shingle_hashes
 
@@ -31,7 +32,11 @@ def change(draw: random.Random, words: list[str], share: float, language: str) -
 
 
 def copies_of(
-    texts: Sequence[str], kinds: Sequence[int] | None = None, first: Sequence[int] | None = None
+    texts: Sequence[str],
+    kinds: Sequence[int] | None = None,
+    first: Sequence[int] | None = None,
+    *,
+    joins: bool = False,
 ) -> Copies:
     number = len(texts)
     pairs = list(zip(texts, kinds or [0] * number, strict=True))
@@ -44,6 +49,7 @@ def copies_of(
         np.array(first if first is not None else range(number), dtype=np.int64),
         band=lambda number: keys[:, number],
         read=lambda row: texts[row],
+        joins=joins,
     )
 
 
@@ -51,7 +57,7 @@ def copies_of(
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.05])
 def test_planted_copy_is_found(language: str, share: float) -> None:
     draw = random.Random(1)
-    words = [make_words(draw, language, 200) for _ in range(60)]
+    words = [make_words(draw, language, 100 + 40 * number) for number in range(60)]
     copies = [change(draw, one, share, language) for one in words[:30]]
     found = copies_of([as_text(one, language) for one in [*words, *copies]])
     assert found.kept.tolist() == [*range(60), *range(30)]
@@ -64,6 +70,15 @@ def test_texts_that_share_little_are_not_copies() -> None:
     half = [one[:50] + make_words(draw, "en", 50) for one in words]
     found = copies_of([as_text(one, "en") for one in [*words, *half]])
     assert found.kept.tolist() == list(range(400))
+
+
+def test_long_texts_made_of_the_same_few_phrases_are_not_copies() -> None:
+    draw = random.Random(8)
+    phrases = [as_text(make_words(draw, "en", 5), "en") + "." for _ in range(12)]
+    texts = [" ".join(draw.choices(phrases, k=400)) for _ in range(6)]
+    shares = [set(shingle_hashes([text])[0].tolist()) for text in texts[:2]]
+    assert len(shares[0] & shares[1]) / len(shares[0] | shares[1]) > SIMILARITY
+    assert copies_of(texts).kept.tolist() == list(range(6))
 
 
 def test_copy_is_as_similar_as_the_definition_says() -> None:
@@ -98,3 +113,39 @@ def test_document_that_goes_first_is_the_one_that_stays() -> None:
 
 def test_texts_without_words_are_no_copies_of_one_another() -> None:
     assert copies_of(["...", "!!", "?", ""]).kept.tolist() == [0, 1, 2, 3]
+
+
+def chain(draw: random.Random) -> list[str]:
+    """Make texts each of which is like the one before it, the first and the last unlike."""
+    words = [make_words(draw, "en", 200)]
+    for _ in range(4):
+        words.append(change(draw, words[-1], 0.07, "en"))
+    return [as_text(one, "en") for one in words]
+
+
+def test_document_that_stays_is_like_no_other_that_stays() -> None:
+    texts = chain(random.Random(5))
+    found = copies_of(texts)
+    kept = [text for row, text in enumerate(texts) if found.kept[row] == row]
+    assert 1 < len(kept) < len(texts)
+    for number, text in enumerate(kept):
+        sets = [set(shingle_hashes([one])[0].tolist()) for one in (text, *kept[:number])]
+        assert all(len(sets[0] & one) < SIMILARITY * len(sets[0] | one) for one in sets[1:])
+
+
+def test_chain_of_copies_that_are_kept_is_one_group() -> None:
+    texts = [*chain(random.Random(5)), as_text(make_words(random.Random(6), "en", 200), "en")]
+    assert copies_of(texts, joins=True).group.tolist() == [0, 0, 0, 0, 0, 5]
+
+
+@pytest.mark.parametrize("whole", [1 << 30, 2_000], ids=["all shingles", "some shingles"])
+def test_long_text_is_compared_piece_by_piece(monkeypatch: pytest.MonkeyPatch, whole: int) -> None:
+    draw = random.Random(7)
+    words = [make_words(draw, "en", 5_000) for _ in range(4)]
+    texts = [as_text(one, "en") for one in [*words, change(draw, words[1], 0.05, "en")]]
+    expected = copies_of(texts).similarity[4]
+    monkeypatch.setattr(module, "_AT_ONCE", 3_000)
+    monkeypatch.setattr(module, "_COMPARED_WHOLE", whole)
+    found = copies_of(texts)
+    assert found.kept.tolist() == [0, 1, 2, 3, 1]
+    assert found.similarity[4] == pytest.approx(expected, abs=0.03)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from memlm.cli.console import ConsoleListener, err, print_json, print_rejected, say
+from memlm.cli.console import ConsoleListener, err, print_json, print_rejected, say, visible
 from memlm.cli.options import Collect, Common, CommonOptions, Web
 from memlm.collect import CollectConfig, WebConfig
 from memlm.errors import ConfigError
@@ -54,5 +54,5 @@ def _ask_whether_to_remove(source: str, documents: int, total: int) -> bool:
     if sys.stdin is None or not sys.stdin.isatty():
         raise ConfigError("prune_needs_yes", source=source, count=documents, total=total)
     question = render("question.prune", source=source, count=documents, total=total)
-    err.print(Text(question), end=" ")
+    err.print(Text(visible(question)), end=" ")
     return sys.stdin.readline().strip().lower() in _YES

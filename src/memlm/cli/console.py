@@ -85,13 +85,13 @@ def print_error(code: str, message: str, hint: str, *, as_json: bool) -> None:
 
 def say(key: str, **values: Any) -> None:  # Any: what the sentence formats
     """Print a sentence on standard output."""
-    out.print(Text(messages.render(key, **values)))
+    out.print(Text(visible(messages.render(key, **values))))
 
 
 def heading(key: str, **values: Any) -> None:  # Any: what the sentence formats
     """Print a sentence that opens a part."""
     out.print()
-    out.print(Text(messages.render(key, **values), style="bold"))
+    out.print(Text(visible(messages.render(key, **values)), style="bold"))
 
 
 def drop_reason(code: str) -> str:
@@ -110,7 +110,8 @@ def print_rejected(rejected: tuple[Rejected, ...], *, path: object) -> None:
         err.print(Text(visible(f"  {place}: {item.reason}")))
     if len(rejected) > _SHOWN_REJECTED:
         count = len(rejected) - _SHOWN_REJECTED
-        err.print(Text("  " + messages.render("note.rejected_more", count=count, path=path)))
+        more = messages.render("note.rejected_more", count=count, path=path)
+        err.print(Text(visible(f"  {more}")))
 
 
 def print_trace(trace: Trace) -> None:
@@ -140,6 +141,10 @@ def print_trace(trace: Trace) -> None:
         )
         if span.count > 1:
             line.append(" " + messages.render("trace.more_places", count=span.count - 1))
+        if source.masked:
+            kinds = (messages.render(f"personal.{kind}") for kind in source.masked)
+            said = messages.render("trace.masked", kinds=messages.render("list.comma").join(kinds))
+            line.append(f" {said}", style="magenta")
         line.append(f"  {shorten(span.text)}", style=_KIND_STYLES[span.kind])
         out.print(line)
     if len(recited) > len(shown):

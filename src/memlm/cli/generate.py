@@ -75,9 +75,10 @@ def generate(
         piece.write(0, "\n")
     for number, one in enumerate(written, start=1):
         if not is_streamed:
-            _print_whole(one, number, len(written))
+            print_whole(one, number, len(written))
     if written[0].label is not None and writing.label is None and is_streamed:
-        err.print(Text(render("note.labelled", label=written[0].label), style="dim"))
+        said = render("note.labelled", label=written[0].label)
+        err.print(Text(visible(said), style="dim"))
     return 0
 
 
@@ -98,19 +99,25 @@ class _PieceWriter:
         if self._prompt is not None:
             out.print(Text(visible(self._prompt), style="dim"), end="")
             self._prompt = None
-        out.file.write(visible(text) if out.is_terminal else text)
+        out.file.write(_as_shown(text))
         out.file.flush()
 
 
-def _print_whole(one: Generation, number: int, total: int) -> None:
+def _as_shown(text: str) -> str:
+    """Return a text as a terminal may see it; a file or a pipe gets what was written."""
+    return visible(text) if out.is_terminal else text
+
+
+def print_whole(one: Generation, number: int, total: int) -> None:
+    """Print one of several texts, after its prompt; with its trace, where it has one."""
     if total > 1:
         title = f"— {number}/{total}" + (f" [{one.label}]" if one.label else "")
-        out.print(Text(title, style="dim"))
+        out.print(Text(visible(title), style="dim"))
+    if one.prompt:
+        out.print(Text(visible(one.prompt), style="dim"), end="")
     if one.trace is None:
-        out.print(Text.assemble((one.prompt, "dim"), one.text))
+        out.file.write(_as_shown(one.text) + "\n")
     else:
-        if one.prompt:
-            out.print(Text(one.prompt, style="dim"), end="")
         print_trace(one.trace)
     if number < total:
         say("blank")

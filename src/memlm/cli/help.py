@@ -79,4 +79,4 @@ def _description(entry: HelpEntry) -> str:
 
 def _plain(description: Any) -> str:  # Any: cyclopts' own text objects
     primary = getattr(description, "primary_renderable", description)
-    return str(primary) if primary is not None else ""
+    return " ".join(str(primary).split()) if primary is not None else ""

@@ -75,6 +75,10 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str, str, str, str]]:  # Any
         part = found["index"]
         held = render("info.segments", count=part["segments"])
         rows.append(("index", held, origin, _state(part), _size(part["bytes"])))
+    if "cleaned" in found:
+        part = found["cleaned"]
+        held = render("info.kept", count=part["documents"])
+        rows.append(("cleaned", held, origin, _state(part), _size(part["bytes"])))
     if "statistics_page" in found:
         part = found["statistics_page"]
         rows.append(("statistics.html", "", origin, _state(part), _size(part["bytes"])))

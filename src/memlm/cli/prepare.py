@@ -46,6 +46,12 @@ def prepare(
         say("prepared.sealed", sealed=report.tokens["sealed"])
     if report.unknown:
         say("prepared.unknown", unknown=report.unknown)
+    if report.repeated_passages:
+        say(
+            "prepared.cut" if report.cut_characters else "prepared.repeats",
+            **asdict(report),
+            share=report.repeated_characters / (report.characters + report.cut_characters),
+        )
     for reason, count in report.dropped_by_reason.items():
         say("prepared.dropped", count=count, reason=drop_reason(reason))
     for reason, count in report.removed.items():

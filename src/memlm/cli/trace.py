@@ -7,7 +7,14 @@ from pathlib import Path
 
 from rich.text import Text
 
-from memlm.cli.console import ConsoleListener, out, print_json, print_trace, trace_to_json
+from memlm.cli.console import (
+    ConsoleListener,
+    out,
+    print_json,
+    print_trace,
+    trace_to_json,
+    visible,
+)
 from memlm.cli.options import Common, CommonOptions
 from memlm.cli.reading import read_whole
 from memlm.collect import normalise_text
@@ -37,7 +44,7 @@ def trace(
         return 0
     for name, found in traces.items():
         if len(traces) > 1:
-            out.print(Text(f"== {name}", style="bold"))
+            out.print(Text(visible(f"== {name}"), style="bold"))
         print_trace(found)
     return 0
 

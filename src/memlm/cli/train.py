@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from memlm.cli.console import ConsoleListener, err, print_json, say
+from rich.text import Text
+
+from memlm.cli.console import ConsoleListener, err, print_json, say, visible
 from memlm.cli.options import (
     Collect,
     Common,
@@ -65,7 +67,8 @@ def print_train_report(report: TrainReport, *, workspace: Path) -> None:
     """Say how a training ended and what to do next."""
     if report.stopped_by:
         values = {"signal": report.stopped_by, "step": report.steps, "model": report.model}
-        err.print(render("note.stopped", workspace=workspace, **values))
+        said = render("note.stopped", workspace=workspace, **values)
+        err.print(Text(visible(said)))
         return
     say("note.trained", model=report.model, steps=report.steps, seconds=report.seconds)
     if report.held_out_nats_per_character is None or report.held_out_bits_per_byte is None:

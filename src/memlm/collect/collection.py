@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from memlm.collect.config import CollectConfig, Reading
-from memlm.collect.files import TextFromMemory, texts_from_memory
+from memlm.collect.in_memory import TextFromMemory, texts_from_memory
 from memlm.collect.sources import SourceFile, is_table, read_file, relative_name
 from memlm.collect.web import KnownPage, Site, Visit, page_problem, read_visit
-from memlm.documents import DocumentStore, MergeCounts, Root, place_name
+from memlm.documents import DocumentStore, MergeCounts, Root, find_moved_root, place_name
 from memlm.errors import ConfigError, InputError, MemlmError, MissingExtraError
 from memlm.records import (
     CollectReport,
@@ -53,7 +53,8 @@ class Collection:
         self._note, self._progress = note, progress
         labels = hash_file(config.labels) if config.labels is not None else None
         # A password is no manner of reading, and its hash would be something to guess against.
-        self._manner = hash_json([asdict(replace(config, password=None)), labels, split])
+        # Nor is the side: reading a held-out file again without a word must not free it.
+        self._manner = hash_json([asdict(replace(config, password=None)), labels, None])
         self._totals = MergeCounts()
         self._rejected: list[Rejected] = []
         self._roots_in_use: set[int] = set()
@@ -64,8 +65,15 @@ class Collection:
 
     def read_source(self, source: Path, files: list[SourceFile]) -> None:
         """Read the files of one source."""
+        name = source.resolve().name
+        if not files:
+            self._note(SourceNote(code="nothing_found", values={"source": name}))
         hashes = {file.path: _hash_readable(file) for file in files}
-        known = [found for found in hashes.values() if found is not None]
+        known = {
+            file.relative if source.is_dir() else "": found
+            for file in files
+            if (found := hashes[file.path]) is not None
+        }
         root, prefix = self._root_of(source, known)
         below: dict[Path, tuple[Root, Path] | None] = {}
         before = self._store.paths_of(root) | self._store.rejected_paths_of(root)
@@ -80,6 +88,7 @@ class Collection:
                 self._reject(*place, problem or unreadable)
             else:
                 self._read_file(file.path, *place, bytes_hash)
+                self._note_if_empty(*place)
             self._progress(number, len(files))
         if source.is_dir():
             hidden = {f"{prefix}{file.relative}" for file in files if file.problem is not None}
@@ -87,7 +96,7 @@ class Collection:
             gone = {
                 path for path in gone if not hidden & {str(p) for p in PurePosixPath(path).parents}
             }
-            self._add_vanished(_Gone(root, prefix, source.name, sorted(gone)))
+            self._add_vanished(_Gone(root, prefix, name, sorted(gone)))
 
     def read_vanished(self, source: Path) -> bool:
         """Note that all of a source that was collected is gone; False if it never was."""
@@ -95,7 +104,8 @@ class Collection:
         if place is None:
             return False
         root, inside = place
-        paths = [path for path in self._store.paths_of(root) if _is_below(path, inside)]
+        known = self._store.paths_of(root) | self._store.rejected_paths_of(root)
+        paths = [path for path in known if _is_below(path, inside)]
         self._add_vanished(_Gone(root, inside, source.name, sorted(paths)))
         return True
 
@@ -103,7 +113,13 @@ class Collection:
         """Visit the pages of one web address."""
         root = self._store.find_address(site.address)
         marks = self._store.page_marks(root, reading=self._manner) if root is not None else {}
-        known = {path: KnownPage(etag=e, last_modified=m) for path, (e, m) in marks.items()}
+        known = {
+            path: KnownPage(etag=etag, last_modified=modified)
+            if self._is_on_its_side(root, path)
+            else KnownPage(etag="", last_modified="")
+            for path, (etag, modified) in marks.items()
+            if root is not None
+        }
         gone, number = [], 0
         for visit in site.visits(known):
             root = root or self._store.add_address(site.address)
@@ -183,9 +199,7 @@ class Collection:
             return
         content = f"{visit.content_type} {visit.charset} ".encode() + visit.body
         bytes_hash = hashlib.sha256(content).hexdigest()
-        if visit.outcome == "unchanged" or self._store.file_is_current(
-            root, path, bytes_hash=bytes_hash, reading=self._manner
-        ):
+        if visit.outcome == "unchanged" or self._is_current(root, path, bytes_hash):
             self._totals.unchanged += self._store.count_in_file(root, path)
             self._rejected += self._store.rejected_in_file(root, path)
         else:
@@ -226,7 +240,7 @@ class Collection:
             folder = folder.parent
         return None
 
-    def _root_of(self, source: Path, bytes_hashes: list[str]) -> tuple[Root, str]:
+    def _root_of(self, source: Path, bytes_hashes: dict[str, str]) -> tuple[Root, str]:
         """Return the root that a source belongs to, and what its paths begin with there."""
         resolved = source.resolve()
         found, prefix = self._store.find_root(resolved, is_folder=source.is_dir()), ""
@@ -237,18 +251,29 @@ class Collection:
                 prefix = "" if inside == parent else f"{relative_name(inside, parent)}/"
                 break
         if found is None:
-            moved = self._store.find_moved_root(
-                bytes_hashes, is_folder=source.is_dir(), in_use=self._roots_in_use
-            )
-            if moved is not None:
-                found = self._store.move_root(moved, resolved)
-            else:
-                found = self._store.add_root(resolved, is_folder=source.is_dir())
+            found = self._moved_root(resolved, bytes_hashes)
+        if found is None:
+            found = self._store.add_root(resolved, is_folder=source.is_dir())
         self._roots_in_use.add(found.number)
         return found, prefix
 
+    def _moved_root(self, source: Path, bytes_hashes: dict[str, str]) -> Root | None:
+        """Return the root that has moved to `source`, if one has, and say so."""
+        moved = find_moved_root(
+            self._store,
+            source,
+            bytes_hashes,
+            is_folder=source.is_dir(),
+            in_use=self._roots_in_use,
+        )
+        if moved is None:
+            return None
+        root = self._store.move_root(moved, source)
+        self._note(SourceNote(code="root_moved", values={"old": moved.name, "new": root.name}))
+        return root
+
     def _read_file(self, path: Path, root: Root, relative: str, bytes_hash: str) -> None:
-        if self._store.file_is_current(root, relative, bytes_hash=bytes_hash, reading=self._manner):
+        if self._is_current(root, relative, bytes_hash):
             self._totals.unchanged += self._store.count_in_file(root, relative)
             self._rejected += self._store.rejected_in_file(root, relative)
             self._has_read_a_table |= is_table(path.name)
@@ -265,6 +290,23 @@ class Collection:
                 self._reject(root, relative, _problem_of(error))
         except MissingExtraError as error:  # the other files can be read without it
             self._reject(root, relative, _problem_of(error))
+
+    def _note_if_empty(self, root: Root, path: str) -> None:
+        """Say so where a file that can be read has neither texts nor anything that is rejected."""
+        waits = any(place[:2] == (root, path) for place in self._missing_column)
+        if waits or self._store.count_in_file(root, path):
+            return
+        if not self._store.rejected_in_file(root, path):
+            place = place_name(root.name, root.is_folder, path, None)
+            self._note(SourceNote(code="nothing_found", values={"source": place}))
+
+    def _is_current(self, root: Root, path: str, bytes_hash: str) -> bool:
+        return self._is_on_its_side(root, path) and self._store.file_is_current(
+            root, path, bytes_hash=bytes_hash, reading=self._manner
+        )
+
+    def _is_on_its_side(self, root: Root, path: str) -> bool:
+        return self._split is None or self._store.split_of_file(root, path) == self._split
 
     def _merge(
         self,
@@ -293,10 +335,15 @@ class Collection:
     def _reject(self, root: Root, path: str, problem: SourceProblem) -> None:
         self._store.reject_file(root, path, problem)
         self._rejected += self._store.rejected_in_file(root, path)
+        count = self._store.count_in_file(root, path)
+        if count:
+            place = place_name(root.name, root.is_folder, path, None)
+            values = {"source": place, "count": count}
+            self._note(SourceNote(code="earlier_text_stays", values=values))
 
 
 def find_place(store: DocumentStore, source: Path) -> tuple[Root, str] | None:
-    """Return the root, and the path in it, that a source which is gone gave documents to."""
+    """Return the root, and the path in it, of a source that was collected and is gone."""
     resolved = source.resolve()
     for place in (resolved, *resolved.parents):
         root = store.find_root(place, is_folder=True)
@@ -304,7 +351,8 @@ def find_place(store: DocumentStore, source: Path) -> tuple[Root, str] | None:
             root = store.find_root(place, is_folder=False)
         if root is not None:
             inside = "" if place == resolved else relative_name(resolved, place)
-            has_any = any(_is_below(path, inside) for path in store.paths_of(root))
+            known = store.paths_of(root) | store.rejected_paths_of(root)
+            has_any = any(_is_below(path, inside) for path in known)
             return (root, inside) if has_any else None
     return None
 

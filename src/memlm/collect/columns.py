@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
+from numbers import Number
 from pathlib import Path
 
 from memlm.collect.config import Reading
@@ -136,7 +137,7 @@ def row_to_text(row: _Row, columns: Columns, number: int) -> SourceText | Source
         return SourceProblem(code="text_is_no_string", values=values, position=number)
     if not text.removeprefix("\ufeff").strip():
         return SourceProblem(code="text_empty", values={}, position=number)
-    if not isinstance(label, str | int | float | None):
+    if not isinstance(label, str | Number | None):
         values = {"column": shorten_name(str(columns.label)), "kind": type(label).__name__}
         return SourceProblem(code="label_is_no_word", values=values, position=number)
     used = {columns.text, columns.label, columns.key}

@@ -1,13 +1,13 @@
-"""Plain text: one file or one string is one text."""
+"""Plain text: one file is one text."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from memlm.collect.config import Reading
 from memlm.collect.encoding import find_encoding
@@ -19,7 +19,6 @@ _MOST_MARKS = 30
 _NO_LETTERS = re.compile(rf"[^\w\s\x00-\x7f]{{{_MOST_MARKS + 1},}}")  # marks are no letters to it
 LONG_TEXT_BYTES = 1 << 24
 _BLOCK_CHARACTERS = 1 << 22
-TextFromMemory = str | tuple[str, str] | Mapping[str, object]
 
 
 def read_text_file(path: Path, reading: Reading) -> Iterator[Item]:
@@ -130,40 +129,3 @@ def _refuse_piled_marks(text: str) -> None:
             marks = marks + 1 if unicodedata.combining(text[at]) else 0
             if marks > _MOST_MARKS:
                 raise InputError("marks_piled", offset=at - marks + 1, most=_MOST_MARKS)
-
-
-def texts_from_memory(texts: Iterable[TextFromMemory]) -> Iterator[SourceText | SourceProblem]:
-    """Yield texts handed over in Python: strings, (text, label) pairs, or {"text", "label", ...}.
-
-    A DataFrame (anything with `to_dict("records")`) is taken row by row.
-    """
-    table: Any = texts  # Any: pandas and polars are no dependencies of ours
-    if hasattr(table, "to_dict"):
-        texts = table.to_dict("records")
-    for number, item in enumerate(texts, start=1):
-        fields = _as_fields(item)
-        text, label = fields.pop("text", None), fields.pop("label", None)
-        if not isinstance(text, str):
-            values = {"column": "text", "kind": type(text).__name__}
-            yield SourceProblem(code="text_is_no_string", values=values, position=number)
-        elif not text.removeprefix("\ufeff").strip():
-            yield SourceProblem(code="text_empty", values={}, position=number)
-        else:
-            try:
-                yield SourceText(
-                    text=normalise_text(text),
-                    position=number,
-                    # A DataFrame says NaN, which is not itself, where there is none.
-                    label=None if label is None or label != label else normalise_text(str(label)),
-                    fields=fields,
-                )
-            except InputError as error:  # a lone surrogate
-                yield SourceProblem(code=error.code, values=error.values, position=number)
-
-
-def _as_fields(item: TextFromMemory) -> dict[str, object]:
-    if isinstance(item, str):
-        return {"text": item}
-    if isinstance(item, tuple):
-        return {"text": item[0], "label": item[1]}
-    return dict(item)

@@ -8,7 +8,8 @@ stale.
 """
 
 from memlm.documents.merge import FileMerge, MergeCounts
+from memlm.documents.moved import find_moved_root
 from memlm.documents.places import Root, place_name
 from memlm.documents.store import DocumentStore
 
-__all__ = ["DocumentStore", "FileMerge", "MergeCounts", "Root", "place_name"]
+__all__ = ["DocumentStore", "FileMerge", "MergeCounts", "Root", "find_moved_root", "place_name"]

@@ -37,8 +37,10 @@ class MergeCounts:
 class FileMerge:
     """One file being read into the store; made by `DocumentStore.merging`."""
 
-    def __init__(self, store: DocumentStore, root: Root, path: str) -> None:
-        self._store, self._root, self._path = store, root, path
+    def __init__(
+        self, store: DocumentStore, root: Root, path: str, *, split: Split | None = None
+    ) -> None:
+        self._store, self._root, self._path, self._split = store, root, path, split
         self.counts = MergeCounts()
         self._digest_change = 0
         for table in (
@@ -52,22 +54,24 @@ class FileMerge:
         store._run("DELETE FROM rejected WHERE root=? AND path=?", root.number, path)
 
     def add(self, found: SourceText, *, split: Split | None = None) -> str:
-        """Store one text if it is new or changed; return its document id."""
+        """Store one text if it is new or changed; return its document id.
+
+        Without `split` it stays on the side where it, or all of its file, was put before.
+        """
         fields = json.dumps(dict(found.fields), ensure_ascii=False, sort_keys=True, default=str)
-        if found.blocks is None:
-            content = hash_content(found.text, found.label, fields, split)
-            characters = len(found.text)
-        else:
-            content, characters = hash_long_content(found.blocks, found.label, fields, split)
+        content, characters = _hash_found(found, fields, None)
         identity = self._identify(found, content)
         self._store._run("INSERT OR IGNORE INTO temp.seen VALUES (?)", identity)
         position = found.position or 0
         known = next(
             self._store._rows(
-                "SELECT number, content, position FROM documents WHERE id=?", identity
+                "SELECT number, content, position, split FROM documents WHERE id=?", identity
             ),
             None,
         )
+        split = split or (self._split if known is None else cast(Split | None, known[3]))
+        if split is not None:
+            content, characters = _hash_found(found, fields, split)
         if known is not None and known[1] == content:
             self.counts.unchanged += 1
             if known[2] != position:  # rows above it came or went
@@ -117,6 +121,7 @@ class FileMerge:
             self.counts.removed += 1 - is_replaced
 
     def _identify(self, found: SourceText, content: str) -> str:
+        """Return the id of a text; `content` is its hash without its side, which may change."""
         key = ""
         if found.position is not None:
             key = f"key:{found.key}" if found.key is not None else f"content:{content}"
@@ -172,3 +177,10 @@ class FileMerge:
         self._store._run("DELETE FROM text_parts WHERE document=?", number)
         self._store._run("DELETE FROM documents WHERE number=?", number)
         self._digest_change -= digest_share(identity, content)
+
+
+def _hash_found(found: SourceText, fields: str, split: Split | None) -> tuple[str, int]:
+    """Return the content hash of a text that was found, and its code points."""
+    if found.blocks is not None:
+        return hash_long_content(found.blocks, found.label, fields, split)
+    return hash_content(found.text, found.label, fields, split), len(found.text)

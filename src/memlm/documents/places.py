@@ -35,6 +35,11 @@ def root_name(path: Path) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
+def hash_place(salt: str, path: Path, is_folder: bool) -> str:
+    """Return how the absolute path of a source is stored: so that nobody can read it."""
+    return hash_parts(salt, "folder" if is_folder else "file", str(path))
+
+
 def hash_content(text: str, label: str | None, fields: str, split: str | None) -> str:
     return hash_parts(text, label or "", str(label is None), fields, split or "")
 

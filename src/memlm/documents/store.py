@@ -11,7 +11,14 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 from memlm.documents.merge import FileMerge
-from memlm.documents.places import Root, hash_content, hash_parts, place_name, root_name
+from memlm.documents.places import (
+    Root,
+    hash_content,
+    hash_parts,
+    hash_place,
+    place_name,
+    root_name,
+)
 from memlm.documents.schema import database_errors, set_up
 from memlm.errors import CorruptArtefactError
 from memlm.messages import render
@@ -66,36 +73,31 @@ class DocumentStore:
 
     def find_address(self, address: str) -> Root | None:
         """Return the root that is this web address, if it was collected before."""
-        return self._find_root(hash_parts(self._salt(), "address", address))
+        return self._find_root(hash_parts(self.salt(), "address", address))
 
     def add_address(self, address: str) -> Root:
         """Give a web address a number; its pages are its files, each under its own address."""
-        place = hash_parts(self._salt(), "address", address)
+        place = hash_parts(self.salt(), "address", address)
         return self._add_root(address, place, is_folder=True)
 
     def memory_root(self) -> Root:
         """Return the root of the texts that were handed over in Python: it lies nowhere."""
-        place = hash_parts(self._salt(), "memory")
+        place = hash_parts(self.salt(), "memory")
         return self._find_root(place) or self._add_root("texts", place, is_folder=False)
 
-    def find_moved_root(
-        self, bytes_hashes: Iterable[str], *, is_folder: bool, in_use: Iterable[int]
-    ) -> Root | None:
-        """Return the root most of whose files have these contents: it has moved."""
-        hashes = list(bytes_hashes)
-        best: tuple[int, Root] | None = None
-        taken = set(in_use)
-        for number, name, folder, total in self._rows(
-            "SELECT r.number, r.name, r.is_folder, COUNT(*) FROM roots r"
-            " JOIN files f ON f.root = r.number GROUP BY r.number"
-        ):
-            if number in taken or bool(folder) != is_folder:
-                continue
-            known = {h for (h,) in self._rows("SELECT bytes_hash FROM files WHERE root=?", number)}
-            shared = sum(h in known for h in hashes)
-            if 2 * shared > max(total, len(hashes)) and (best is None or shared > best[0]):
-                best = shared, Root(number, name, bool(folder))
-        return best[1] if best else None
+    def roots(self) -> list[Root]:
+        """Return all roots."""
+        rows = self._rows("SELECT number, name, is_folder FROM roots ORDER BY number")
+        return [Root(number, name, bool(folder)) for number, name, folder in rows]
+
+    def place_of(self, root: Root) -> str:
+        """Return the salted hash of the place where a root lies."""
+        return str(self._value("SELECT path_hash FROM roots WHERE number=?", root.number))
+
+    def bytes_hashes(self, root: Root) -> dict[str, str]:
+        """Return the hash of each file of a root that was read, as its bytes were then."""
+        sql = "SELECT path, bytes_hash FROM files WHERE root=?"
+        return dict(self._rows(sql, root.number))
 
     def move_root(self, root: Root, path: Path) -> Root:
         """Note that a root now lies at this absolute path."""
@@ -117,6 +119,12 @@ class DocumentStore:
             reading,
         )
         return next(rows, None) is not None
+
+    def split_of_file(self, root: Root, path: str) -> Split | None:
+        """Return the side on which all documents of a file were put; None if there is none."""
+        sql = "SELECT DISTINCT split FROM documents WHERE root=? AND path=?"
+        sides = [side for (side,) in self._rows(sql, root.number, path)]
+        return cast(Split, sides[0]) if len(sides) == 1 else None
 
     def page_marks(self, root: Root, *, reading: str) -> dict[str, tuple[str, str]]:
         """Return (ETag, Last-Modified) of each page of a root that gave documents.
@@ -151,9 +159,10 @@ class DocumentStore:
         Documents of that file which the reader does not find again are removed, unless
         `keeps_others`.
         """
-        self._run("BEGIN IMMEDIATE")
-        try:
-            merge = FileMerge(self, root, path)
+        with self._transaction():
+            # What several calls brought together has no side in common.
+            split = None if keeps_others else self.split_of_file(root, path)
+            merge = FileMerge(self, root, path, split=split)
             yield merge
             merge.finish(keeps_others=keeps_others)
             self._run(
@@ -163,26 +172,17 @@ class DocumentStore:
                 bytes_hash,
                 reading,
             )
-            self._run("COMMIT")
-        except BaseException:
-            self._connection.rollback()
-            raise
 
     def remove_files(self, root: Root, paths: Iterable[str]) -> int:
         """Remove files with all their documents, in one transaction; return how many those were."""
         removed = 0
-        self._run("BEGIN IMMEDIATE")
-        try:
+        with self._transaction():
             for path in paths:
                 merge = FileMerge(self, root, path)  # which forgets what was rejected too
                 merge.finish(keeps_others=False)
                 removed += merge.counts.removed
                 for table in ("files", "pages"):
                     self._run(f"DELETE FROM {table} WHERE root=? AND path=?", root.number, path)
-            self._run("COMMIT")
-        except BaseException:
-            self._connection.rollback()
-            raise
         return removed
 
     def forget_rejected(self, root: Root, path: str) -> None:
@@ -255,6 +255,12 @@ class DocumentStore:
             raise KeyError(number)
         return str(found)
 
+    def split_of(self, document_id: str) -> Split | None:
+        """Return the side on which a document was put by name; None where the hash decides."""
+        return cast(
+            Split | None, self._value("SELECT split FROM documents WHERE id=?", document_id)
+        )
+
     def labels(self) -> dict[str, int]:
         """Return every label with the number of documents that carry it."""
         return dict(
@@ -293,10 +299,11 @@ class DocumentStore:
 
     def reject_file(self, root: Root, path: str, problem: SourceProblem) -> None:
         """Note that a whole file could not be read; documents it gave earlier stay."""
-        # Should its old bytes come back, they must be read again, or this problem would stay.
-        self._run("DELETE FROM files WHERE root=? AND path=?", root.number, path)
-        self._run("DELETE FROM rejected WHERE root=? AND path=?", root.number, path)
-        self._reject(root, path, problem)
+        with self._transaction():
+            # Should its old bytes come back, they must be read again, or this problem would stay.
+            self._run("DELETE FROM files WHERE root=? AND path=?", root.number, path)
+            self._run("DELETE FROM rejected WHERE root=? AND path=?", root.number, path)
+            self._reject(root, path, problem)
 
     def rejected(self) -> Iterator[Rejected]:
         """Yield everything that could not be read when its source was last collected."""
@@ -322,6 +329,17 @@ class DocumentStore:
         return [rejected for _, rejected in found]
 
     # -- the connection -------------------------------------------------------------------------
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All of the block, or nothing of it."""
+        self._run("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._run("COMMIT")
+        except BaseException:
+            self._connection.rollback()
+            raise
 
     def _documents(self, clause: str, *values: object) -> Iterator[Document]:
         for row in self._rows(
@@ -386,9 +404,10 @@ class DocumentStore:
         return Root(cast(int, cursor.lastrowid), name, is_folder)
 
     def _hash_path(self, path: Path, is_folder: bool) -> str:
-        return hash_parts(self._salt(), "folder" if is_folder else "file", str(path.resolve()))
+        return hash_place(self.salt(), path.resolve(), is_folder)
 
-    def _salt(self) -> str:
+    def salt(self) -> str:
+        """Return what is hashed with every place, so that a place cannot be looked for."""
         return str(self._value("SELECT value FROM meta WHERE key=?", "salt"))
 
     def _set_up(self) -> None:

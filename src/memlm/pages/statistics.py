@@ -15,6 +15,7 @@ from memlm.pages.plots import Plot, histogram, power_law_plot
 _SHOWN_WORDS, _SHOWN_LABELS = 20, 20
 _NAMED_RANKS = (1, 2, 3, 5, 8, 13, 20, 30)
 _NOTICED = 0.01
+_FEW_LANGUAGES = 2
 Found = Mapping[str, Any]  # Any: JSON
 
 
@@ -74,6 +75,8 @@ def language_rows(found: Found) -> list[tuple[str, int]]:
     """Return the documents of each language; those of few, which are often misread, as one row."""
     least = _NOTICED * sum(found["languages"].values())
     rare = [number for number in found["languages"].values() if number < least]
+    if len(rare) <= _FEW_LANGUAGES:
+        least, rare = 0, []
     kept = {code: number for code, number in found["languages"].items() if number >= least}
     rows = named("language_name", kept)
     if rare:

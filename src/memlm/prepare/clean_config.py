@@ -21,8 +21,8 @@ from memlm.prepare.stop_words import RemoveStopWords
 from memlm.records import Dropped
 from memlm.runtime import is_installed, require_package
 
-DUPLICATES, NEAR_DUPLICATES = "duplicates", "near-duplicates"
-DEFAULT_STEPS = ("repair", "controls", "boilerplate", DUPLICATES, NEAR_DUPLICATES)
+DUPLICATES, NEAR_DUPLICATES, REPEATS = "duplicates", "near-duplicates", "repeats"
+DEFAULT_STEPS = ("repair", "controls", "boilerplate", DUPLICATES, NEAR_DUPLICATES, REPEATS)
 _PACKAGES = {"repair": "ftfy", NEAR_DUPLICATES: "rensa"}
 _LANGUAGE_CODE = re.compile("[a-z]{2,3}")
 WhenQuality = Literal["auto", "on", "off"]
@@ -34,7 +34,7 @@ class CleanConfig:
 
     without: tuple[str, ...] = ()
     """Step of cleaning to leave out: repair, controls, boilerplate, duplicates (exact and near),
-    near-duplicates; may be given several times."""
+    near-duplicates, repeats; may be given several times."""
     quality: WhenQuality | None = None
     """Leave out what is no prose by the rules of Gopher: on, off, or auto (web pages only)."""
     languages: tuple[str, ...] = ()
@@ -47,7 +47,7 @@ class CleanConfig:
     """Take out words that carry only grammar. A language model wants them: without them it learns
     no sentences."""
     drop_repeats: bool | None = None
-    """Cut out long passages that stand in an earlier document too."""
+    """Leave out long passages that occurred before; they are counted and listed in any case."""
 
     @property
     def drops_copies(self) -> bool:
@@ -85,6 +85,11 @@ class CleanConfig:
         ]
         whole = self.over(DEFAULTS)
         return replace(whole, without=tuple(sorted({*self.without, *absent}))), absent
+
+    @property
+    def finds_repeats(self) -> bool:
+        """Whether long passages that occur again are looked for."""
+        return self.drop_repeats or REPEATS not in self.without
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> CleanConfig:  # Any: JSON

@@ -2,7 +2,9 @@
 
     cleaned.json   the parts in force, and what was counted
     copies.bin     for each document the row of the one that stands for it, and how alike they are
+    personal.jsonl where something was masked: document, kind, and place in the collected text
     dropped.jsonl  documents left out: id, step, reason and the numbers that decided
+    repeats.jsonl  passages that occur again, and cuts.bin: those that are cut out (see `cuts.py`)
     part-.../      some neighbouring documents, cleaned
 
 A part holds the *fate* of each of its documents. Their texts stay in `documents.sqlite`; only what
@@ -15,7 +17,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,9 +26,10 @@ import numpy.typing as npt
 
 from memlm.documents import DocumentStore
 from memlm.errors import CorruptArtefactError
+from memlm.prepare.cuts import Cuts, cut_out, lost_characters, read_cuts
 from memlm.prepare.draft import Draft, Origin
 from memlm.prepare.words import han_share
-from memlm.records import Document
+from memlm.records import SPLITS, Document, PersonalPlace
 from memlm.storage import read_json
 
 LIST = "cleaned.json"
@@ -49,7 +52,8 @@ FATE = np.dtype(
 COPY = np.dtype(
     [
         ("kept", "<i8"),  # row of the document that stands for this one
-        ("group", "<u8"),  # identity of that document, for it and all its copies; 0: no copies
+        ("group", "<u8"),  # identity of the first of all that are joined by copies; 0: no copies
+        ("side", "<u1"),  # 1 + place in SPLITS of the side that one of its kind was put on, or 0
         ("similarity", "<f4"),
         ("is_exact", "?"),
     ]
@@ -123,7 +127,7 @@ class StoredPart:
     """Documents in the parts before it."""
     drops_copies: bool
     copies_hash: str
-    """Hash of the rows of `copies.bin` that are this part's."""
+    """Hash of what `copies.bin` and `cuts.bin` hold for this part."""
 
     @property
     def key(self) -> str:
@@ -132,37 +136,50 @@ class StoredPart:
     @property
     def survey(self) -> Survey:
         found = read_json(Path(self.folder) / self.name / "counts.json")["survey"]
-        fates, copies = self._fates(), self._copies()
-        if self.drops_copies:
-            is_left = fates["is_kept"] & _stands_for_itself(copies, self.first_row)
-            sizes = fates["characters"][is_left & ~fates["is_fixed"]].tolist()
+        fates, cuts = self._fates(), self._cuts()
+        if self.drops_copies or len(cuts):
+            characters = fates["characters"] - lost_characters(cuts, len(fates))
+            is_left = self._is_left(fates)
             return Survey(
-                sizes=sizes,
+                sizes=characters[is_left & ~fates["is_fixed"]].tolist(),
                 labels=Counter(found["labels"]),
-                characters=int(fates["characters"][is_left].sum()),
+                characters=int(characters[is_left].sum()),
                 han=found["han"],
                 has_held_out=found["has_held_out"],
             )
         return Survey(**found | {"labels": Counter(found["labels"])})
 
     def drafts(self) -> Iterator[Draft]:
-        fates, copies = self._fates(), self._copies()
-        is_wanted = fates["is_kept"].copy()
-        if self.drops_copies:
-            is_wanted &= _stands_for_itself(copies, self.first_row)
+        fates, copies, cuts = self._fates(), self._copies(), self._cuts()
         texts = PartTexts(Path(self.folder) / self.name)
         with DocumentStore(Path(self.database)) as store:
-            for row in np.flatnonzero(is_wanted).tolist():
+            for row in np.flatnonzero(self._is_left(fates)).tolist():
                 group = None
                 if copies["group"][row] and not self.drops_copies:
                     group = f"copies of {int(copies['group'][row]):x}"
-                yield texts.draft(store, fates[row], group=group)
+                draft = texts.draft(store, fates[row], group=group)
+                if group is not None and draft.document.split is None:
+                    side = SPLITS[copies["side"][row] - 1] if copies["side"][row] else None
+                    draft = replace(draft, document=replace(draft.document, split=side))
+                yield cut_out(draft, cuts[slice(*np.searchsorted(cuts["row"], (row, row + 1)))])
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)
 
     def _fates(self) -> npt.NDArray[Any]:
         return read_fates(Path(self.folder) / self.name)
+
+    def _is_left(self, fates: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        """Say which documents are left when steps, copies and cuts have taken theirs."""
+        is_left = fates["is_kept"] & (
+            fates["characters"] > lost_characters(self._cuts(), len(fates))
+        )
+        if self.drops_copies:
+            is_left &= _stands_for_itself(self._copies(), self.first_row)
+        return np.asarray(is_left)
+
+    def _cuts(self) -> Cuts:
+        return read_cuts(Path(self.folder), self.first_row, len(self._fates()))
 
     def _copies(self) -> npt.NDArray[Any]:
         path = Path(self.folder) / "copies.bin"
@@ -219,6 +236,12 @@ class CleanedDocuments:
         with (self.folder / "dropped.jsonl").open(encoding="utf-8") as file:
             for line in file:
                 yield json.loads(line)
+
+    def masked(self) -> Iterator[PersonalPlace]:
+        """Yield where something was masked, in code points of the collected texts."""
+        with (self.folder / "personal.jsonl").open(encoding="utf-8") as file:
+            for line in file:
+                yield PersonalPlace(**json.loads(line))
 
 
 @dataclass(frozen=True)

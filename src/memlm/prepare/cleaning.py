@@ -15,7 +15,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -36,9 +36,12 @@ from memlm.prepare.cleaned import (
     pack_origin,
     read_fates,
 )
+from memlm.prepare.cuts import Repeats, read_cuts
 from memlm.prepare.draft import Draft, Step
 from memlm.prepare.duplicates import BANDS, Copies, Keys, find_copies, sign_texts
-from memlm.records import Document, Dropped
+from memlm.prepare.repeats import PartPrints, write_fingerprints
+from memlm.prepare.winnow import fingerprints
+from memlm.records import SPLITS, Document, Dropped
 from memlm.storage import (
     MANIFEST,
     delete_folder,
@@ -54,8 +57,9 @@ PART_CHARACTERS = 4_000_000
 _LEAST_PART_CHARACTERS = 1_000_000
 _ENDS_ONE_IN = 64
 _SIGNED_AT_ONCE = 64
+_SIGNED_CHARACTERS = 1_000_000
 _MASK = (1 << 64) - 1
-_FORMAT = 1  # raised when what a part holds changes
+_FORMAT = 3  # raised when the steps, or what becomes of copies, change
 TARGETS = (
     "target",
     "summary",
@@ -114,7 +118,8 @@ def is_clean(folder: Path, *, digest: str, config: CleanConfig) -> bool:
     if not (folder / LIST).exists():
         return False
     header = CleanedDocuments(folder, folder).header
-    is_same = header["documents"] == digest and header["config"] == _as_json(config)
+    manner = {"format": _FORMAT, "documents": digest, "config": _as_json(config)}
+    is_same = {name: header.get(name) for name in manner} == manner
     return is_same and all((folder / part["name"]).is_dir() for part in header["parts"])
 
 
@@ -127,7 +132,9 @@ class _PlannedPart:
 
 def _plan_parts(store: DocumentStore, config: CleanConfig) -> Iterator[_PlannedPart]:
     """Cut the documents, in reading order, into parts."""
-    manner = hash_json([_FORMAT, _as_json(config)])
+    # Whether repeats are cut out is decided when all parts are there.
+    steps = _as_json(replace(config, drop_repeats=False))
+    manner = hash_json([_FORMAT, steps, config.finds_repeats])
     numbers: list[int] = []
     contents: list[list[str]] = []
     size = 0
@@ -169,15 +176,16 @@ class _PartWriter:
     """Takes documents through the steps and writes what became of them."""
 
     def __init__(self, folder: Path, config: CleanConfig) -> None:
-        self._folder, self._finds_near = folder, config.finds_near_copies
+        self._folder, self._config = folder, config
         self._steps = text_steps(config)
         self._fates: list[tuple[Any, ...]] = []
         self._unsigned: list[str] = []
         self._keys: list[Keys] = []
+        self._prints: list[tuple[Keys, npt.NDArray[np.int64]]] = []
         self._survey = Survey()
         self._removed: Counter[str] = Counter()
         self._masked: Counter[str] = Counter()
-        self._bytes = self._stretches = 0
+        self._bytes = self._stretches = self._signed = self._waiting = 0
 
     def __enter__(self) -> None:
         self._files = ExitStack()
@@ -219,7 +227,8 @@ class _PartWriter:
             )
         )
         self._unsigned.append(text)
-        if len(self._unsigned) >= _SIGNED_AT_ONCE:
+        self._waiting += len(text)
+        if len(self._unsigned) >= _SIGNED_AT_ONCE or self._waiting >= _SIGNED_CHARACTERS:
             self._sign()
 
     def finish(self) -> None:
@@ -229,6 +238,8 @@ class _PartWriter:
         # Band by band, as they are read: one band of all documents at a time fits in memory.
         keys = np.concatenate([*self._keys, np.zeros((0, BANDS), np.uint64)])
         np.ascontiguousarray(keys.T).astype("<u8").tofile(self._folder / "signed.bin")
+        hashes, places = (np.concatenate(found) for found in zip(*self._prints, strict=True))
+        write_fingerprints(self._folder / "prints.bin", hashes, places)
         counts = {
             "survey": vars(self._survey),
             "removed": self._removed,
@@ -248,9 +259,12 @@ class _PartWriter:
         self._stretches += len(stretches)
 
     def _sign(self) -> None:
-        if self._finds_near:
+        if self._config.finds_near_copies:
             self._keys.append(sign_texts(self._unsigned))
-        self._unsigned = []
+        hashes, places = fingerprints(self._unsigned if self._config.finds_repeats else [])
+        self._prints.append((hashes, places + self._signed))
+        self._signed += self._waiting
+        self._unsigned, self._waiting = [], 0
 
 
 def drop_line(dropped: Dropped) -> bytes:
@@ -303,23 +317,38 @@ def _finish(
     fates = [read_fates(folder / part.name) for part in plan]
     rows = np.concatenate([*fates, np.zeros(0, dtype=FATE)])
     with DocumentStore(database) as store:
-        copies = _copies(folder, config, plan, rows, store)
-        _write_drops(folder, config, plan, rows, copies, store)
+        read = _reader(folder, plan, rows, store)
+        copies = _copies(folder, config, plan, rows, read)
+        repeats = Repeats(
+            folder,
+            draft=read,
+            identify=lambda row: store.id_of(int(rows["number"][row])),
+            is_changed=rows["is_changed"],
+            drops_repeats=bool(config.drop_repeats),
+        )
+        # Without fingerprints there is nothing to look at, and nothing is found.
+        repeats.find(*_where_to_look(folder, config, plan, rows, copies))
+        _write_drops(folder, config, plan, rows, copies, store, repeats.dropped)
+        _note_sides(rows, copies, store)
     with new_file(folder / "copies.bin") as temporary:
         copies.tofile(temporary)
     _join_lines(folder, plan, "personal.jsonl")
     entries, first_row = [], 0
     for part, held in zip(plan, fates, strict=True):
-        own = hashlib.blake2b(
-            copies[first_row : first_row + len(held)].tobytes(), digest_size=8
-        ).hexdigest()
-        entries.append({"name": part.name, "first_row": first_row, "copies_hash": own})
+        own = hashlib.blake2b(copies[first_row : first_row + len(held)].tobytes(), digest_size=8)
+        own.update(read_cuts(folder, first_row, len(held)).tobytes())
+        entry = {"name": part.name, "first_row": first_row, "copies_hash": own.hexdigest()}
+        entries.append(entry)
         first_row += len(held)
     header = {
+        "format": _FORMAT,
         "documents": digest,
         "config": _as_json(config),
         "drops_copies": config.drops_copies,
+        "documents_kept": _num_kept(rows, copies, config),
+        "repeats": {name: repeats.counts[name] for name in ("passages", "characters", "cut")},
         "parts": entries,
+        "held_out_copies": int(np.count_nonzero(copies["side"] > 1 + SPLITS.index("train"))),
         **_sum_counts(folder, plan),
     }
     write_json(folder / LIST, header)
@@ -327,6 +356,13 @@ def _finish(
     for old in folder.glob("part-*"):
         if old.is_dir() and old.name not in names:
             delete_folder(old)
+
+
+def _num_kept(rows: npt.NDArray[Any], copies: npt.NDArray[Any], config: CleanConfig) -> int:
+    is_kept = rows["is_kept"].copy()
+    if config.drops_copies:
+        is_kept &= copies["kept"] == np.arange(len(copies))
+    return int(is_kept.sum())
 
 
 def _join_lines(folder: Path, plan: Sequence[_PlannedPart], name: str) -> None:
@@ -351,20 +387,11 @@ def _copies(
     config: CleanConfig,
     plan: Sequence[_PlannedPart],
     rows: npt.NDArray[Any],
-    store: DocumentStore,
+    read: Callable[[int], Draft],
 ) -> npt.NDArray[Any]:
     """Return what `copies.bin` holds."""
     kept_rows = np.flatnonzero(rows["is_kept"])
     fates = rows[kept_rows]
-    first_rows = np.cumsum([0, *(len(part.numbers) for part in plan)])
-
-    @lru_cache(maxsize=8)
-    def texts(part: int) -> PartTexts:
-        return PartTexts(folder / plan[part].name)
-
-    def read(row: int) -> str:
-        part = int(np.searchsorted(first_rows, kept_rows[row], side="right")) - 1
-        return texts(part).draft(store, fates[row]).text
 
     def band(number: int) -> Keys:
         keys = [_read_band(folder / part.name, number) for part in plan]
@@ -376,9 +403,48 @@ def _copies(
         # Where the side of a document is given, its copies make way for it.
         np.argsort(~fates["is_fixed"], kind="stable"),
         band=band if config.finds_near_copies else None,
-        read=read,
+        read=lambda row: read(int(kept_rows[row])).text,
+        joins=not config.drops_copies,
     )
     return _as_rows(found, rows, kept_rows)
+
+
+def _reader(
+    folder: Path, plan: Sequence[_PlannedPart], rows: npt.NDArray[Any], store: DocumentStore
+) -> Callable[[int], Draft]:
+    """Return what reads the cleaned document of a row."""
+    first_rows = np.cumsum([0, *(len(part.numbers) for part in plan)])
+
+    @lru_cache(maxsize=8)
+    def texts(part: int) -> PartTexts:
+        return PartTexts(folder / plan[part].name)
+
+    def read(row: int) -> Draft:
+        part = int(np.searchsorted(first_rows, row, side="right")) - 1
+        return texts(part).draft(store, rows[row])
+
+    return read
+
+
+def _where_to_look(
+    folder: Path,
+    config: CleanConfig,
+    plan: Sequence[_PlannedPart],
+    rows: npt.NDArray[Any],
+    copies: npt.NDArray[Any],
+) -> tuple[list[PartPrints], npt.NDArray[np.int64]]:
+    """Return the fingerprints of all parts, and the rows that are left, in reading order."""
+    parts, first_row = [], 0
+    for part in plan:
+        sizes = rows["characters"][first_row : first_row + len(part.numbers)]
+        parts.append(PartPrints(folder / part.name / "prints.bin", first_row, sizes))
+        first_row += len(part.numbers)
+    is_left = rows["is_kept"]
+    if config.drops_copies:
+        is_left = is_left & (copies["kept"] == np.arange(len(rows)))
+    left = np.flatnonzero(is_left)
+    # As among copies, a document whose side is given goes before those that are free.
+    return parts, left[np.argsort(~rows["is_fixed"][left], kind="stable")]
 
 
 def _read_band(part: Path, number: int) -> Keys:
@@ -396,10 +462,23 @@ def _as_rows(
     copies["kept"][kept_rows] = kept_rows[found.kept]
     copies["similarity"][kept_rows] = found.similarity
     copies["is_exact"][kept_rows] = found.is_exact
-    shared = np.flatnonzero(copies["kept"] != np.arange(len(rows)))
-    shared = np.union1d(shared, copies["kept"][shared])
-    copies["group"][shared] = rows["identity"][copies["kept"][shared]]
+    joined = np.flatnonzero(found.group != np.arange(len(found.group)))
+    joined = np.union1d(joined, found.group[joined])
+    copies["group"][kept_rows[joined]] = rows["identity"][kept_rows[found.group[joined]]]
     return copies
+
+
+def _note_sides(rows: npt.NDArray[Any], copies: npt.NDArray[Any], store: DocumentStore) -> None:
+    """Note for each free copy the side that one of its kind was put on: what is measured on must
+    not be learned from under another name."""
+    keys = np.where(copies["group"] != 0, copies["group"], rows["identity"][copies["kept"]])
+    _, kind, sizes = np.unique(keys, return_inverse=True, return_counts=True)
+    side_of_kind = np.zeros(len(sizes), dtype=np.uint8)
+    for row in np.flatnonzero(rows["is_fixed"] & (sizes[kind] > 1)).tolist():
+        side = store.split_of(store.id_of(int(rows["number"][row])))
+        if side is not None and not side_of_kind[kind[row]]:
+            side_of_kind[kind[row]] = 1 + SPLITS.index(side)
+    copies["side"] = np.where(rows["is_fixed"] | ~rows["is_kept"], 0, side_of_kind[kind])
 
 
 def _write_drops(
@@ -409,8 +488,9 @@ def _write_drops(
     rows: npt.NDArray[Any],
     copies: npt.NDArray[Any],
     store: DocumentStore,
+    emptied: Sequence[Dropped],
 ) -> None:
-    """Write `dropped.jsonl`: what the steps left out, part by part, then the copies."""
+    """Write `dropped.jsonl`: what the steps left out, the copies, those that were all repeats."""
     with new_file(folder / "dropped.jsonl") as temporary, temporary.open("wb") as file:
         for part in plan:
             with (folder / part.name / "dropped.jsonl").open("rb") as lines:
@@ -428,6 +508,7 @@ def _write_drops(
                     Dropped(document_id=ids[0], step="duplicates", reason=reason, values=values)
                 )
             )
+        file.writelines(drop_line(dropped) for dropped in emptied)
 
 
 def _as_json(config: CleanConfig) -> dict[str, Any]:

@@ -5,7 +5,8 @@ are in both: their Jaccard similarity. To compare all pairs is too much, so each
 128 minima whose chance of agreeing is that similarity (Broder 1997), and only pairs that agree in
 all 4 minima of one of 32 *bands* are looked at (Indyk and Motwani 1998): a pair of similarity s
 with the chance 1 - (1 - s^4)^32, which is 0.998 at 0.65 and 0.05 at 0.2. Each such pair is then
-compared exactly, so that chance can only miss a copy, never invent one.
+compared exactly, so that chance can only miss a copy, never invent one. (Of texts of many megabytes
+the shingles whose hash ends in some zero bits are compared, still a hundred thousand and more.)
 
 Documents that differ in label or target are never copies: they teach different things.
 """
@@ -19,16 +20,22 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from memlm.prepare.shingles import shingle_hashes
+from memlm.prepare.shingles import run_hashes, shingle_hashes
 from memlm.runtime import require_package
 
 SIMILARITY = 0.55
 """Least Jaccard similarity of near copies; with 5 % of its words changed a copy has about 0.75."""
+SIMILARITY_OF_RUNS = 0.08
+"""The same of the runs of 21 words of long texts: about 0.2 with 5 % of the words changed."""
+_LONG_WORDS = 400
 BANDS = 32
 _ROWS = 4
 _SEED = 20_080_513
-_REMEMBERED = 2_000  # shingle sets of documents that were compared last
+_REMEMBERED = 4_000_000  # shingles of the documents that were compared last
+_AT_ONCE = 1_000_000  # code points
+_COMPARED_WHOLE = 4_000_000  # code points
 Keys = npt.NDArray[np.uint64]
+_NO_WORDS = np.uint64((1 << 64) - 1)
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,9 @@ class Copies:
     """Jaccard similarity with that document; 1 for itself and for exact copies."""
     is_exact: npt.NDArray[np.bool_]
     """Whether it is an exact copy of another document."""
+    group: npt.NDArray[np.int64]
+    """First row of the documents that are joined to this one by a chain of copies; its own where
+    there are none. Chains are followed only where copies are kept."""
 
 
 def sign_texts(texts: Sequence[str]) -> Keys:
@@ -48,19 +58,44 @@ def sign_texts(texts: Sequence[str]) -> Keys:
     require_package("rensa", extra="words")
     from rensa import RMinHash
 
-    hashes, offsets = shingle_hashes(texts)
+    minima = np.full((len(texts), BANDS * _ROWS), _NO_WORDS, dtype=np.uint64)
+    for numbers, pieces in _batches(texts):
+        hashes, offsets = shingle_hashes(pieces)
+        if len(hashes) == 0:
+            continue
+        matrix = RMinHash.digest_matrix_from_flat_token_hashes(
+            hashes, offsets.astype(np.uint64), BANDS * _ROWS, _SEED
+        )
+        found = np.asarray(matrix.to_rows(), dtype=np.uint64)
+        found[np.diff(offsets) == 0] = _NO_WORDS
+        minima[numbers] = np.minimum(minima[numbers], found)
     keys = np.zeros((len(texts), BANDS), dtype=np.uint64)
-    if len(hashes) == 0:
-        return keys
-    matrix = RMinHash.digest_matrix_from_flat_token_hashes(
-        hashes, offsets.astype(np.uint64), BANDS * _ROWS, _SEED
-    )
-    minima = np.asarray(matrix.to_rows(), dtype=np.uint64).reshape(len(texts), BANDS, _ROWS)
     for row in range(_ROWS):
-        keys = (keys ^ minima[:, :, row]) * np.uint64(0x9E3779B97F4A7C15)
+        keys = (keys ^ minima[:, row::_ROWS]) * np.uint64(0x9E3779B97F4A7C15)
         keys ^= keys >> np.uint64(29)
-    keys[np.diff(offsets) == 0] = 0
+    keys[minima[:, 0] == _NO_WORDS] = 0
     return keys
+
+
+def _batches(texts: Sequence[str]) -> Iterator[tuple[list[int], list[str]]]:
+    """Yield texts with their numbers; a long one comes piece by piece, each alone."""
+    short = [number for number, text in enumerate(texts) if len(text) <= _AT_ONCE]
+    yield short, [texts[number] for number in short]
+    for number, text in enumerate(texts):
+        if len(text) > _AT_ONCE:
+            yield from (([number], [piece]) for piece in _pieces(text))
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Cut a text where a word ends, so that what is hashed at once is bounded."""
+    start = 0
+    while len(text) - start > _AT_ONCE:
+        end = start + _AT_ONCE
+        space = max(text.rfind(" ", start, end), text.rfind("\n", start, end))
+        end = space if space > start else end
+        yield text[start:end]
+        start = end
+    yield text[start:]
 
 
 def find_copies(
@@ -70,12 +105,14 @@ def find_copies(
     *,
     band: Callable[[int], Keys] | None,
     read: Callable[[int], str],
+    joins: bool = False,
 ) -> Copies:
     """Return which documents are copies of which; a copy comes later in `order` than its original.
 
     `contents` (n, 2) are hashes of text and kind, equal for exact copies only; `kinds` (n,) hashes
     of label and target; `order` says which row goes first; `band` returns the keys (n,) of a band,
-    and is None where near copies are not wanted; `read` returns the text of a row.
+    and is None where near copies are not wanted; `read` returns the text of a row; `joins` says
+    that copies are to be kept, so that all that are like one another must be known.
     """
     num = len(order)
     rank = np.empty(num, dtype=np.int64)
@@ -86,6 +123,7 @@ def find_copies(
         kept[later[same]] = first
     is_exact = kept != np.arange(num)
     similarity = np.ones(num, dtype=np.float32)
+    group = kept.copy()
     if band is not None:
         comparison = _Comparison(read)
         for row, earlier in _candidates(band, kinds, rank, ~is_exact):
@@ -94,8 +132,30 @@ def find_copies(
                 if found >= SIMILARITY:
                     kept[row], similarity[row] = original, found
                     break
+            for other in earlier if joins else ():
+                if comparison.similarity(other, row) >= SIMILARITY:
+                    _join(group, row, other)
         kept = kept[kept]  # an exact copy of a near copy stands behind the same document
-    return Copies(kept, similarity, is_exact)
+        for row in np.flatnonzero(kept != np.arange(num)).tolist():
+            _join(group, row, int(kept[row]))
+    for row in np.flatnonzero(group != np.arange(num)).tolist():
+        group[row] = _first(group, row)
+    return Copies(kept, similarity, is_exact, group)
+
+
+def _join(group: npt.NDArray[np.int64], one: int, other: int) -> None:
+    first, second = _first(group, one), _first(group, other)
+    group[max(first, second)] = min(first, second)
+
+
+def _first(group: npt.NDArray[np.int64], row: int) -> int:
+    """Return the first row of the group that a row belongs to, and shorten the way to it."""
+    first = row
+    while group[first] != first:
+        first = int(group[first])
+    while group[row] != first:
+        group[row], row = first, int(group[row])
+    return first
 
 
 def _groups(
@@ -156,19 +216,67 @@ class _Comparison:
 
     def __init__(self, read: Callable[[int], str]) -> None:
         self._read = read
-        self._sets: OrderedDict[int, npt.NDArray[np.uint64]] = OrderedDict()
+        self._sets: OrderedDict[int, _Shingles] = OrderedDict()
+        self._size = 0
 
     def similarity(self, one: int, other: int) -> float:
-        """Return the Jaccard similarity of two rows' texts."""
+        """Return the Jaccard similarity of two rows' texts; 0 where they are surely no copies."""
         first, second = self._shingles(one), self._shingles(other)
-        shared = len(np.intersect1d(first, second, assume_unique=True))
-        return shared / max(1, len(first) + len(second) - shared)
+        bits = max(first.bits, second.bits)
+        found = _jaccard(first.sampled(bits), second.sampled(bits), least=SIMILARITY)
+        if found == 0.0 or not (first.is_long and second.is_long):
+            return found
+        runs = [_sample(shingles.runs, bits) for shingles in (first, second)]
+        return found if _jaccard(*runs, least=SIMILARITY_OF_RUNS) >= SIMILARITY_OF_RUNS else 0.0
 
-    def _shingles(self, row: int) -> npt.NDArray[np.uint64]:
+    def _shingles(self, row: int) -> _Shingles:
         found = self._sets.get(row)
         if found is None:
-            found = self._sets[row] = np.unique(shingle_hashes([self._read(row)])[0])
-            if len(self._sets) > _REMEMBERED:
-                self._sets.popitem(last=False)
+            found = self._sets[row] = _collect(self._read(row))
+            self._size += len(found.hashes) + len(found.runs)
+            while self._size > _REMEMBERED and len(self._sets) > 2:
+                last = self._sets.popitem(last=False)[1]
+                self._size -= len(last.hashes) + len(last.runs)
         self._sets.move_to_end(row)
         return found
+
+
+@dataclass(frozen=True)
+class _Shingles:
+    """The shingles of a text whose hash ends in `bits` zero bits, each once, in order."""
+
+    hashes: Keys
+    runs: Keys
+    """The same of its runs of 21 words."""
+    bits: int
+    is_long: bool
+
+    def sampled(self, bits: int) -> Keys:
+        """Return those that end in more zero bits."""
+        return self.hashes if bits == self.bits else _sample(self.hashes, bits)
+
+
+def _collect(text: str) -> _Shingles:
+    bits = (len(text) // _COMPARED_WHOLE).bit_length()
+    hashes, runs, num = [], [], 0
+    for piece in _pieces(text):
+        found = shingle_hashes([piece])[0]
+        num += len(found)
+        hashes.append(_sample(found, bits))
+        runs.append(_sample(run_hashes(found), bits))
+    return _Shingles(
+        np.unique(np.concatenate(hashes)), np.unique(np.concatenate(runs)), bits, num >= _LONG_WORDS
+    )
+
+
+def _jaccard(one: Keys, other: Keys, *, least: float) -> float:
+    """Return the Jaccard similarity of two sets; 0 where their sizes alone forbid `least`."""
+    smaller, larger = sorted((one, other), key=len)
+    if len(smaller) < least * len(larger):
+        return 0.0
+    shared = len(np.intersect1d(smaller, larger, assume_unique=True))
+    return shared / max(1, len(smaller) + len(larger) - shared)
+
+
+def _sample(hashes: Keys, bits: int) -> Keys:
+    return hashes if bits == 0 else hashes[hashes & np.uint64((1 << bits) - 1) == 0]

@@ -14,13 +14,16 @@ from collections.abc import Iterator
 from difflib import SequenceMatcher
 from unicodedata import normalize
 
+from memlm.prepare.character_classes import has_any
 from memlm.prepare.draft import Draft, with_edits
 from memlm.records import Dropped
 from memlm.runtime import require_package
 
 # Bytes of UTF-8 that were read as another encoding are accented, Greek or Cyrillic letters, or the
-# boxes of DOS. A line that has none of them cannot be such a line.
-_SUSPECT = re.compile("[\x80-\u04ff\u2500-\u257f]")
+# boxes of DOS, and never come alone: a character that is no ASCII was two bytes at least, of which
+# only the second can have become a space. `café` is no such line; ftfy's own test is slow.
+_SUSPECT = re.compile("[\x80-\u04ff\u2500-\u257f][^\x00-\x7f]|[\u00c2\u00c3] ")
+_SUSPECT_RANGES = ((0x80, 0x4FF), (0x2500, 0x257F))
 _TAG = re.compile(r"</?[A-Za-z!][^<>]*>")
 _ENTITY = re.compile(r"&(?:#[0-9]{2,7}|#[xX][0-9a-fA-F]{2,6}|[A-Za-z][A-Za-z0-9]{1,30});")
 _RUN = re.compile("[\x00-\x7f]+|[^\x00-\x7f]+")
@@ -40,7 +43,7 @@ class Repair:
 
 
 def _decoded_again(text: str) -> Iterator[tuple[int, int, str]]:
-    if text.isascii() or _SUSPECT.search(text) is None:
+    if text.isascii() or not has_any(text, _SUSPECT_RANGES):
         return
     require_package("ftfy", extra="words")
     from ftfy import fix_encoding

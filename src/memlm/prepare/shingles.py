@@ -18,6 +18,7 @@ import numpy.typing as npt
 Hashes = npt.NDArray[np.uint64]
 WORDS = 3
 """Words in a shingle: a changed word spoils three, which leaves 3 of 4 at 5 % of words changed."""
+_SHINGLES_OF_RUN = 7
 _SEPARATOR, _LETTER, _WHOLE_WORD = 0, 1, 2
 _NUM_CODES = 0x110000
 _NUM_LETTERS = 0x33480  # no letter or digit has a code point beyond these
@@ -48,7 +49,16 @@ def shingle_hashes(texts: Sequence[str]) -> tuple[Hashes, npt.NDArray[np.int64]]
     for shift, weight in enumerate(_WEIGHTS):
         inside = place + shift < starts[owner + 1]
         total += np.where(inside, padded[place + shift], np.uint64(0)) * np.uint64(weight)
-    return _mix(total), offsets
+    return mix(total), offsets
+
+
+def run_hashes(shingles: Hashes) -> Hashes:
+    """Return the hashes of all runs of 21 words of one text, from its shingles in order."""
+    total = np.zeros(max(0, len(shingles) - (_SHINGLES_OF_RUN - 1) * WORDS), dtype=np.uint64)
+    for place in range(_SHINGLES_OF_RUN):
+        start = place * WORDS
+        total = total * np.uint64(_BASE) + shingles[start : start + len(total)]
+    return mix(total)
 
 
 def _word_hashes(texts: Sequence[str]) -> tuple[Hashes, npt.NDArray[np.int64]]:
@@ -74,12 +84,12 @@ def _stretch_hashes(
     codes: npt.NDArray[np.uint32], starts: npt.NDArray[np.intp], ends: npt.NDArray[np.intp]
 ) -> Hashes:
     """Return the hash of each stretch: sum of c_i B^(i - start) modulo 2^64, then mixed."""
-    powers = _powers(_BASE, len(codes))
-    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum((codes + np.uint64(1)) * powers)])
-    return _mix((sums[ends] - sums[starts]) * _powers(_INVERSE, len(codes))[starts])
+    weights = powers(_BASE, len(codes))
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum((codes + np.uint64(1)) * weights)])
+    return mix((sums[ends] - sums[starts]) * powers(_INVERSE, len(codes))[starts])
 
 
-def _powers(base: int, count: int) -> Hashes:
+def powers(base: int, count: int) -> Hashes:
     """Return base^0 ... base^(count - 1) modulo 2^64, by doubling."""
     powers = np.ones(max(1, count), dtype=np.uint64)
     filled = 1
@@ -91,7 +101,7 @@ def _powers(base: int, count: int) -> Hashes:
     return powers[:count]
 
 
-def _mix(values: Hashes) -> Hashes:
+def mix(values: Hashes) -> Hashes:
     """Spread the bits of each value over all 64 (the finaliser of MurmurHash3)."""
     values = values ^ (values >> np.uint64(33))
     values = values * np.uint64(0xFF51AFD7ED558CCD)
@@ -120,3 +130,9 @@ def _lower() -> Hashes:
         if len(character) == 1:
             lower[code] = ord(character)
     return lower
+
+
+@cache
+def whole_words() -> npt.NDArray[np.bool_]:
+    """Say of every code point whether it is a word of its own (a hanzi, kana or hangul)."""
+    return np.asarray(_kinds() == _WHOLE_WORD)

@@ -22,7 +22,7 @@ from memlm.errors import ConfigError, NotFoundError
 from memlm.records import CollectReport, Split
 from memlm.storage import new_file, scratch_folder
 from memlm.workflow.listener import Listener
-from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of
+from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of, workspace_to_fill
 
 
 def collect_documents(
@@ -38,11 +38,14 @@ def collect_documents(
 ) -> CollectReport:
     """Bring sources (files, folders, web addresses, or `texts`) into the documents of a workspace.
 
-    Collecting the same again changes nothing. `split` puts what is collected on one side for good.
+    Collecting the same again changes nothing. `split` puts what is collected on one side, where it
+    stays, however it is collected later, until another side is named.
     `prune` removes documents whose file or page is gone, and their text from everything prepared;
     where that is more than half of a source, `may_remove(source, documents, of all)` is asked.
     Raises NotFoundError for a source that does not exist, before anything is written, and
-    ConfigError for a column that no table has; whatever else cannot be read is in `rejected`.
+    ConfigError for a column that no table has; whatever else cannot be read is in `rejected`. A
+    call that ends by an error leaves no new workspace behind; in one that was there before, the
+    files that it had read whole stay, as after an interruption, and none is half read.
 
     >>> import tempfile
     >>> report = collect_documents(tempfile.mkdtemp(), texts=["one text", "and another"])
@@ -62,8 +65,8 @@ def collect_documents(
     listed = [
         (path, list(list_files(path, has_lines=has_lines))) for path in paths if path not in gone
     ]
-    opened = as_workspace(workspace, create=True)
     with (
+        workspace_to_fill(workspace) as opened,
         opened.writing(),
         DocumentStore(opened.documents_file) as store,
         scratch_folder(opened.path) as scratch,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from memlm.errors import InputError, NotFoundError
+from memlm.errors import CorruptArtefactError, InputError, NotFoundError
 from memlm.index import is_current
-from memlm.storage import delete_folder, new_file
+from memlm.storage import delete_folder, new_file, read_json
 from memlm.workflow.listener import Listener
 from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of, ensure_index
 from memlm.workflow.preparing import clean, prepare_config_of, prepare_documents, settle_cleaning
@@ -14,7 +14,8 @@ from memlm.workspace import Workspace
 def erase_removed(workspace: AnyWorkspace, *, listener: Listener | None = None) -> None:
     """Take the text of removed documents out of every file that was made from the documents.
 
-    Tokens and index segments that hold any are made anew without them. What a model has learned
+    Tokens and index segments that hold any are made anew without them; statistics, which hold
+    words, are measured when they are asked for again. What a model has learned
     stays in its weights; `describe_workspace` says which models that concerns.
     """
     hears = listener or Listener()
@@ -25,10 +26,12 @@ def erase_removed(workspace: AnyWorkspace, *, listener: Listener | None = None) 
             store.write_compact(temporary)
         for work in opened.unfinished_folders():
             delete_folder(work)
+        _forget_statistics(opened, digest)
         if not current:
-            delete_folder(opened.cleaned)
             delete_folder(opened.character_index)
-        elif (opened.cleaned / "cleaned.json").exists():
+        if not current or not (opened.cleaned / "cleaned.json").exists():
+            delete_folder(opened.cleaned)  # what lies there was left by a crash
+        else:
             clean(opened, digest, settle_cleaning(opened, None, hears), None, hears)
         last = opened.settings().get("tokenizer")
         for name in opened.tokenizer_names():
@@ -41,6 +44,17 @@ def erase_removed(workspace: AnyWorkspace, *, listener: Listener | None = None) 
             opened.character_index, digest=digest
         ):
             ensure_index(opened, hears)
+
+
+def _forget_statistics(workspace: Workspace, digest: str) -> None:
+    """Delete statistics of other documents: they hold words. They are measured when asked for."""
+    try:
+        made_from = read_json(workspace.statistics_file)["made_from"]["documents"]
+    except (NotFoundError, CorruptArtefactError, KeyError, TypeError):
+        made_from = None
+    if made_from != digest:
+        workspace.statistics_file.unlink(missing_ok=True)
+        workspace.statistics_page.unlink(missing_ok=True)
 
 
 def _prepare_what_is_left(workspace: Workspace, tokenizer: str, listener: Listener) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from memlm.documents import DocumentStore
-from memlm.errors import NotFoundError
+from memlm.errors import ConfigError, InputError, MissingExtraError, NotFoundError
 from memlm.index import SegmentDocument, is_current, refresh_index
 from memlm.workflow.listener import Listener
 from memlm.workspace import Workspace, open_workspace
@@ -19,6 +20,28 @@ def as_workspace(workspace: AnyWorkspace, *, create: bool = False) -> Workspace:
     if isinstance(workspace, Workspace):
         return workspace
     return open_workspace(workspace, create=create)
+
+
+@contextmanager
+def workspace_to_fill(workspace: AnyWorkspace, *, create: bool = True) -> Iterator[Workspace]:
+    """Hand out a workspace, made anew where there is none and `create` says so.
+
+    One that was made here is gone again if the user's mistake ends the first collecting. After a
+    signal or a full disk it stays, so that the next run goes on where this one stopped.
+    """
+    is_new = not isinstance(workspace, Workspace) and not _has_settings(Path(workspace))
+    opened = as_workspace(workspace, create=create)
+    try:
+        yield opened
+    except (ConfigError, InputError, NotFoundError, MissingExtraError) as error:
+        # The list of the rejected is what collecting writes last.
+        if is_new and error.code != "workspace_busy" and not opened.rejected_file.exists():
+            opened.discard()
+        raise
+
+
+def _has_settings(path: Path) -> bool:
+    return Workspace(path.expanduser()).settings_file.is_file()
 
 
 def documents_of(workspace: Workspace) -> DocumentStore:

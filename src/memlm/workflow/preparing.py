@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from memlm.collect import CollectConfig
+from memlm.errors import NotFoundError
 from memlm.prepare import (
     TOKENIZERS,
     CleanConfig,
@@ -20,7 +23,7 @@ from memlm.prepare import (
     tokenizer_name,
     write_token_store,
 )
-from memlm.records import PrepareReport
+from memlm.records import PersonalPlace, PrepareReport
 from memlm.storage import new_folder, read_manifest, verify_folder
 from memlm.workflow.collecting import collect_documents
 from memlm.workflow.listener import Listener
@@ -34,6 +37,7 @@ def prepare_documents(
     config: PrepareConfig | None = None,
     cleaning: CleanConfig | None = None,
     held_out: Iterable[Path | str] = (),
+    collect: CollectConfig | None = None,
     processes: int | None = None,
     fresh: bool = False,
     listener: Listener | None = None,
@@ -41,15 +45,19 @@ def prepare_documents(
     """Clean the documents and cut them into tokens, unless that was done and nothing has changed.
 
     What `config` and `cleaning` leave open is done as last time, or if `fresh` as if it were the
-    first: with a tokenizer that suits the text. Files in `held_out` are collected as text that is
-    measured on and never learned from. The result does not depend on `processes` (None: one a core
-    where there is much to do).
+    first: with a tokenizer that suits the text. Files in `held_out` are collected, as `collect`
+    says, as text that is measured on and never learned from. The result does not depend on
+    `processes` (None: one a core where there is much to do). Raises NotFoundError if there are no
+    documents.
     """
     hears = listener or Listener()
     opened = as_workspace(workspace)
     held_out_files = list(held_out)
     if held_out_files:
-        collect_documents(opened, *held_out_files, split="held_out", listener=listener)
+        reading = replace(collect, labels=None, lines=collect.has_lines) if collect else None
+        collect_documents(
+            opened, *held_out_files, config=reading, split="held_out", listener=listener
+        )
     wish = config or PrepareConfig()
     wish.check()
     last = None if fresh else _last_prepare_config(opened)
@@ -57,10 +65,15 @@ def prepare_documents(
         wish = wish.over(last)
         wish.check()
     with opened.writing(), documents_of(opened) as store:
+        if store.count() == 0:
+            raise NotFoundError("no_documents", path=opened.path)
         digest = store.digest()
         cleaned = clean(
             opened, digest, settle_cleaning(opened, cleaning, hears, fresh=fresh), processes, hears
         )
+        copies = cleaned.header.get("held_out_copies", 0)
+        if copies:
+            hears.note("held_out_copies", count=copies)
         parts = cleaned.parts()
         settled = settle_config(
             survey_parts(parts), wish, note=lambda code, values: hears.note(code, **values)
@@ -73,7 +86,7 @@ def prepare_documents(
         made_from = {
             "documents": digest,
             "config": asdict(kept),
-            "cleaning": cleaned.header["config"],
+            "cleaning": {name: cleaned.header[name] for name in ("format", "config")},
         }
         if not _is_made_from(folder, made_from):
             hears.note("preparing", tokenizer=folder.name)
@@ -92,7 +105,13 @@ def prepare_documents(
                     progress=lambda done, total: hears.progress("prepare", done, total),
                 )
         opened.remember(tokenizer=folder.name)
-    return open_tokens(folder).report()
+    repeats = cleaned.header["repeats"]
+    return replace(
+        open_tokens(folder).report(),
+        repeated_passages=repeats["passages"],
+        repeated_characters=repeats["characters"],
+        cut_characters=repeats["cut"],
+    )
 
 
 def clean(
@@ -131,6 +150,28 @@ def settle_cleaning(
     for step in absent:
         listener.note("step_unavailable", step=step)
     return settled
+
+
+def masked_places(
+    workspace: Workspace, document_ids: Collection[str], listener: Listener
+) -> dict[str, list[PersonalPlace]]:
+    """Return where these documents were masked, as collected; cleaned anew where that is stale."""
+    if not (workspace.cleaned / "cleaned.json").exists() or not document_ids:
+        return {}
+    config = settle_cleaning(workspace, None, listener)
+    if not config.redact:
+        return {}
+    with documents_of(workspace) as store:
+        digest = store.digest()
+    with ExitStack() as held:
+        if not is_clean(workspace.cleaned, digest=digest, config=config):
+            held.enter_context(workspace.writing())
+        cleaned = clean(workspace, digest, config, None, listener)
+        found: dict[str, list[PersonalPlace]] = {}
+        for place in cleaned.masked():
+            if place.document_id in document_ids:
+                found.setdefault(place.document_id, []).append(place)
+    return found
 
 
 def _last_prepare_config(workspace: Workspace) -> PrepareConfig | None:

@@ -17,7 +17,7 @@ from memlm.train import TrainConfig
 from memlm.workflow.collecting import collect_documents
 from memlm.workflow.listener import Listener
 from memlm.workflow.models import known_models, sound_runs
-from memlm.workflow.opening import AnyWorkspace, as_workspace
+from memlm.workflow.opening import AnyWorkspace, workspace_to_fill
 from memlm.workflow.preparing import open_tokens, prepare_documents
 from memlm.workspace import Workspace, read_run
 
@@ -52,23 +52,25 @@ def train_model(
     for source in sources:
         if not is_address(source) and not Path(source).expanduser().exists():
             raise NotFoundError("source_missing", path=source)
-    opened = as_workspace(workspace, create=bool(sources))
-    if config.name is not None and not resume and opened.model(config.name).exists():
-        raise ConfigError("model_exists", model=config.name)
-    with opened.writing():
-        if sources:
-            report = collect_documents(opened, *sources, config=collect, listener=listener)
-            hears.note("collected", **asdict(report))
-            for item in report.rejected:
-                hears.note("rejected", **asdict(item))
-        if resume:
-            name = config.name or _unfinished(opened, hears)
-            run = resume_run(opened.model(name), _tokens_of(opened, name), config)
-        else:
-            prepare_documents(opened, config=prepare, held_out=held_out, listener=listener)
-            run = _new_run(opened, config)
-            _say_what_was_reduced(run, config, hears)
-        return _run_training(run, hears)
+    with workspace_to_fill(workspace, create=bool(sources)) as opened:
+        if config.name is not None and not resume and opened.model(config.name).exists():
+            raise ConfigError("model_exists", model=config.name)
+        with opened.writing():
+            if sources:
+                report = collect_documents(opened, *sources, config=collect, listener=listener)
+                hears.note("collected", **asdict(report))
+                for item in report.rejected:
+                    hears.note("rejected", **asdict(item))
+            if resume:
+                name = config.name or _unfinished(opened, hears)
+                run = resume_run(opened.model(name), _tokens_of(opened, name), config)
+            else:
+                prepare_documents(
+                    opened, config=prepare, held_out=held_out, collect=collect, listener=listener
+                )
+                run = _new_run(opened, config)
+                _say_what_was_reduced(run, config, hears)
+            return _run_training(run, hears)
 
 
 def _new_run(workspace: Workspace, config: TrainConfig) -> TrainingRun:
