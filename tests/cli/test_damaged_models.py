@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -25,9 +26,13 @@ DAMAGES = [
 
 
 @pytest.fixture
-def damage(memlm, trained, fast):
+def damage(trained):
     """Return what damages the record of the newer of two models."""
-    assert memlm("train", trained, *fast, "--name", "newer").code == 0
+    models = trained / "models"
+    shutil.copytree(models / "lstm-1", models / "newer")
+    sound = json.loads((models / "newer" / "run.json").read_text(encoding="utf-8"))
+    sound["started"] = "2999-01-01"
+    (models / "newer" / "run.json").write_text(json.dumps(sound), encoding="utf-8")
 
     def write(content: object) -> Path:
         path = trained / "models" / "newer" / "run.json"

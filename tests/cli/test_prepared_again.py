@@ -97,3 +97,41 @@ def test_training_with_another_tokenizer_keeps_the_split(memlm, prepare, collect
     prepare("--sealed", "0.1")
     assert memlm("train", collected, *fast, "--tokenizer", "word").code == 0
     assert prepare()["sealed"] == 0.1
+
+
+# -- what cannot be done as it was said ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "kept", "said"),
+    [
+        pytest.param(("--tokenizer", "bpe"), 259, "259", id="bpe"),  # and two labels
+        pytest.param(("--tokenizer", "word"), 100, None, id="word"),
+        pytest.param(("--tokenizer", "byte"), None, "byte", id="byte"),
+    ],
+)
+def test_a_size_of_the_vocabulary_that_is_not_kept_to_is_said(prepare, words, kept, said):
+    found = prepare(*words, "--vocabulary-size", "100")
+    assert found["vocabulary_size"] == kept
+    assert ("--vocabulary-size 100" in found["notes"]) is (said is not None)
+    assert said is None or said in found["notes"]
+    again = prepare()
+    assert "--vocabulary-size" not in again["notes"]
+    assert "Preparing" not in again["notes"]
+
+
+def test_a_tokenizer_is_named_by_the_size_that_it_has(prepare, collected):
+    prepare("--tokenizer", "bpe", "--vocabulary-size", "100")
+    store = collected / "prepared" / "bpe-259" / "store.json"
+    assert json.loads(store.read_text(encoding="utf-8"))["counts"]["vocabulary_size"] == 259
+
+
+@pytest.mark.parametrize(
+    "option", [("--batch-size", "640"), ("--sequence-length", "64000")], ids=lambda words: words[0]
+)
+def test_a_batch_that_the_text_is_too_small_for_is_said(memlm, collected, option):
+    words = ("--steps", "1", "--hidden-width", "8", "--device", "cpu", "--threads", "1")
+    done = memlm("train", collected, *words, *option)
+    assert done.code == 0, done.err
+    assert " ".join(option) in done.err
+    assert " ".join(option) not in memlm("train", collected, *words).err

@@ -42,6 +42,8 @@ _SURELY_BOTH = 30  # documents to be expected on the smaller side
 _LARGE_CHARACTERS = 20_000_000
 _SOME_HAN, _MOSTLY_HAN = 0.02, 0.5
 _SEEDS_TRIED = 100
+_FEWEST_BPE_TOKENS = 256 + 1  # every byte, and the end
+_FEWEST_TOKENS = 3  # a symbol, the unknown one, and the end
 _SHARES = 1 << 16
 
 
@@ -86,18 +88,43 @@ def settle_config(
     """
     config = config.over(DEFAULTS)
     config.check()
-    if config.tokenizer != "auto":
-        return config
+    kind = config.tokenizer
+    if kind == "auto":
+        kind = _suitable_tokenizer(survey, note)
+    assert kind is not None  # it has a default
+    size = _possible_size(kind, config.vocabulary_size, len(survey.labels), note)
+    return replace(config, tokenizer=kind, vocabulary_size=size)
+
+
+def _suitable_tokenizer(survey: Survey, note: Callable[[str, Mapping[str, object]], None]) -> str:
     if not is_installed("tokenizers"):
         note("auto_tokenizer_light", {})
-        return replace(config, tokenizer="char")
+        return "char"
     kind = "char"  # what learns best from a few megabytes of one script, see benchmarks/LOG.md
     if _SOME_HAN < survey.han_share < _MOSTLY_HAN:
         kind = "byte"  # thousands of hanzi would take the time that the letters need
     elif survey.characters > _LARGE_CHARACTERS and survey.han_share <= _SOME_HAN:
         kind = "bpe"
     note("auto_tokenizer", {"kind": kind, "characters": survey.characters})
-    return replace(config, tokenizer=kind)
+    return kind
+
+
+def _possible_size(
+    kind: str,
+    wish: int | None,
+    labels: int,
+    note: Callable[[str, Mapping[str, object]], None],
+) -> int | None:
+    """Return the size that a vocabulary can have which is nearest to the one wished for."""
+    if wish is None:
+        return None
+    if kind == "byte" or kind.endswith(".json"):
+        note("vocabulary_size_ignored", {"asked": wish, "tokenizer": kind})
+        return None
+    least = labels + (_FEWEST_BPE_TOKENS if kind == "bpe" else _FEWEST_TOKENS)
+    if wish < least:
+        note("vocabulary_size_raised", {"asked": wish, "tokenizer": kind, "least": least})
+    return max(wish, least)
 
 
 @dataclass(frozen=True, kw_only=True)

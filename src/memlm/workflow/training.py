@@ -69,6 +69,7 @@ def train_model(
                     opened, config=prepare, held_out=held_out, collect=collect, listener=listener
                 )
                 run = _new_run(opened, config)
+                _say_what_was_reduced(run, config, hears)
             return _run_training(run, hears)
 
 
@@ -81,6 +82,20 @@ def _new_run(workspace: Workspace, config: TrainConfig) -> TrainingRun:
     name = config.name or _new_name(workspace, config)
     made_from = {"documents": documents, "tokenizer": tokenizer}
     return start_run(workspace.model(name), store, config, made_from=made_from)
+
+
+def _say_what_was_reduced(run: TrainingRun, config: TrainConfig, listener: Listener) -> None:
+    """Note each option of the batch that the text is too small for."""
+    for name in ("batch_size", "sequence_length"):
+        asked, used = getattr(config, name), getattr(run.plan, name)
+        if asked is not None and used < asked:
+            listener.note(
+                "option_reduced",
+                option="--" + name.replace("_", "-"),
+                asked=asked,
+                used=used,
+                tokens=run.facts.train_tokens,
+            )
 
 
 def _run_training(run: TrainingRun, listener: Listener) -> TrainReport:
