@@ -187,3 +187,16 @@ def test_data_set_as_the_library_saves_it_is_read(tmp_path: Path) -> None:
     datasets.Dataset.from_list(ROWS[:9]).save_to_disk(tmp_path / "set")
     files = [file.path for file in list_files(tmp_path / "set") if file.problem is None]
     assert [item.text for path in files for item in read(path)] == [f"text {n}" for n in range(9)]
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.feather"])
+def test_value_that_is_written_once_and_repeated_without_end_stops_the_reading(
+    tmp_path: Path, name: str
+) -> None:
+    places = pa.array([0] * 256, pa.int32())
+    column = pa.DictionaryArray.from_arrays(places, pa.array(["x" * 10**6]))
+    path = write(tmp_path / name, pa.table({"text": column}))
+    assert path.stat().st_size < 10**6
+    with pytest.raises(InputError) as caught:
+        read(path)
+    assert caught.value.code == "unpacks_too_far"

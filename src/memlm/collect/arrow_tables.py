@@ -3,6 +3,9 @@
 Rows come in small batches, so that memory holds a batch and not the file. A data set folder needs
 nothing of its own: its tables are files like others, with the names of their labels in them, and
 the JSON beside them, which describes them, is left alone by `sources.py`.
+
+These formats write a value once however often it comes, and compress besides: what rows unpack to
+is counted against the size of their file, as it is for archives.
 """
 
 from __future__ import annotations
@@ -20,13 +23,15 @@ from memlm.collect.columns import rows_to_texts
 from memlm.collect.config import Reading
 from memlm.collect.files import Item
 from memlm.collect.json_rows import Rows
+from memlm.collect.unpacking import Allowance
 from memlm.errors import InputError
 from memlm.records import SourceNote
 from memlm.runtime import require_package
 
 JSON_MARK = {b"memlm": b"json"}
 """What an exported column says of itself where its cells are JSON."""
-_BATCH_ROWS = 256
+_BATCH_ROWS, _BATCH_BYTES = 256, 1 << 28
+_ROW_BYTES = 8  # that a row of nothing costs
 _FORMAT_MAGIC = b"ARROW1"
 
 
@@ -38,8 +43,10 @@ def read_parquet(path: Path, reading: Reading) -> Iterator[Item]:
     with _damage_said(path), pyarrow.parquet.ParquetFile(path, buffer_size=1 << 20) as file:
         columns, notes = _kept_columns(path, file.schema_arrow)
         yield from notes
-        batches = file.iter_batches(batch_size=_BATCH_ROWS, columns=columns, use_threads=False)
-        yield from rows_to_texts(path, reading, _rows(batches, file.schema_arrow))
+        allowance = Allowance(reading.limits, packed_bytes=path.stat().st_size)
+        rows = _rows_of_batch(_largest_part(file.metadata, allowance))
+        batches = file.iter_batches(batch_size=rows, columns=columns, use_threads=False)
+        yield from rows_to_texts(path, reading, _rows(batches, file.schema_arrow, allowance))
 
 
 def read_arrow(path: Path, reading: Reading) -> Iterator[Item]:
@@ -57,11 +64,13 @@ def read_arrow(path: Path, reading: Reading) -> Iterator[Item]:
             (opened.get_batch(n) for n in range(opened.num_record_batches)) if is_file else opened
         )
         small = (
-            batch.slice(start, _BATCH_ROWS).select(columns)
+            batch.slice(start, rows).select(columns)
             for batch in map(_validated, batches)
-            for start in range(0, batch.num_rows, _BATCH_ROWS)
+            for rows in [_rows_of_batch(batch.nbytes)]
+            for start in range(0, batch.num_rows, rows)
         )
-        yield from rows_to_texts(path, reading, _rows(small, opened.schema))
+        allowance = Allowance(reading.limits, packed_bytes=path.stat().st_size)
+        yield from rows_to_texts(path, reading, _rows(small, opened.schema, allowance))
 
 
 @contextmanager
@@ -95,13 +104,33 @@ def _holds_bytes(kind: Any) -> bool:  # Any: a type of pyarrow
     return any(_holds_bytes(kind.field(number).type) for number in range(kind.num_fields))
 
 
+def _rows_of_batch(size_bytes: int) -> int:
+    """Return how many rows to read at once where each may hold all of so many bytes."""
+    return max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, size_bytes)))
+
+
+def _largest_part(metadata: Any, allowance: Allowance) -> int:  # Any: the metadata of pyarrow
+    """Return the most bytes of one column in one group of rows; InputError where it is too much."""
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    sizes = [
+        group.column(number).total_uncompressed_size
+        for group in groups
+        for number in range(group.num_columns)
+    ]
+    largest = max(sizes, default=0)
+    allowance.require(largest)
+    return largest
+
+
 def _validated(batch: Any) -> Any:  # Any: a batch of pyarrow
     # The format trusts its own offsets: a damaged one leads out of the file and ends the process.
     batch.validate(full=True)
     return batch
 
 
-def _rows(batches: Any, schema: Any) -> Rows:  # Any: batches and a schema of pyarrow
+def _rows(
+    batches: Any, schema: Any, allowance: Allowance
+) -> Rows:  # Any: batches and a schema of pyarrow
     read_cell = dict.fromkeys(schema.names, plain_cell)
     read_cell |= {column.name: _from_json for column in schema if _is_marked(column)}
     read_cell |= {name: partial(_label_name, names) for name, names in _label_names(schema).items()}
@@ -109,7 +138,14 @@ def _rows(batches: Any, schema: Any) -> Rows:  # Any: batches and a schema of py
     for batch in batches:
         for row in batch.to_pylist():
             number += 1
+            allowance.take(_ROW_BYTES + sum(map(_characters, row.values())))
             yield number, {name: read_cell[name](value) for name, value in row.items()}
+
+
+def _characters(cell: object) -> int:
+    if isinstance(cell, list | tuple | dict):
+        return sum(map(_characters, cell.values() if isinstance(cell, dict) else cell))
+    return len(cell) if isinstance(cell, str) else 0
 
 
 def _is_marked(column: Any) -> bool:  # Any: a column of pyarrow

@@ -85,6 +85,11 @@ class Allowance:
         if self.is_spent:
             raise InputError("unpacks_too_far", most_mb=self.most_bytes / 1e6)
 
+    def require(self, size_bytes: int) -> None:
+        """Raise InputError where so many bytes are more than may still be had."""
+        if self.taken_bytes + size_bytes > self.most_bytes:
+            raise InputError("unpacks_too_far", most_mb=self.most_bytes / 1e6)
+
     def share(self, piece: bytes) -> Iterator[bytes]:
         """Yield a piece, or what of it may still be had before InputError."""
         left = max(0, self.most_bytes - self.taken_bytes)
