@@ -67,6 +67,9 @@ class SourceProblem:
     """Line, from 1; None for a whole file."""
     member: str = ""
     """Path inside the archive, where the file is one."""
+    hides: Literal["here", "file"] | None = None
+    """Where texts that were read before may still be, behind it: in its member (in the file if it
+    has none), or anywhere in the file. Their documents stay."""
 
 
 @dataclass(frozen=True, kw_only=True)

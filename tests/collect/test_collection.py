@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import io
+import json
 import os
 import shutil
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -600,3 +603,84 @@ def test_table_in_an_archive_is_a_table(collect: Collect, tmp_path: Path, name: 
     report = collect(tmp_path / name, tmp_path / "other.csv", text_column="words")
     assert report.documents_added == 1
     assert codes(report) == ["other.csv"]
+
+
+# -- damaged files ------------------------------------------------------------------------------
+
+
+def kept(notes: list[SourceNote]) -> list[object]:
+    return [note.values["count"] for note in notes if note.code == "documents_kept"]
+
+
+def whole_file(path: Path) -> Path:
+    """A file with twenty texts, in the format of its ending."""
+    texts = {f"{n}.txt": f"text {n} " + "lamp " * 50 for n in range(20)}
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+            for name, text in texts.items():
+                archive.writestr(name, text)
+    elif path.suffix == ".tar":
+        with tarfile.open(path, "w") as archive:
+            for name, text in texts.items():
+                entry = tarfile.TarInfo(name)
+                entry.size = len(text)
+                archive.addfile(entry, io.BytesIO(text.encode()))
+    elif path.suffix == ".json":
+        path.write_text(json.dumps(list(texts.values())))
+    elif path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(text) + "\n" for text in texts.values()))
+    return path
+
+
+@pytest.mark.parametrize("ending", [".zip", ".tar", ".json", ".jsonl"])
+def test_a_file_cut_short_removes_no_document(
+    collect: Collect, store: DocumentStore, notes: list[SourceNote], tmp_path: Path, ending: str
+) -> None:
+    path = whole_file(tmp_path / f"a{ending}")
+    assert collect(path).documents_added == 20
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 3])
+    report = collect(path)
+    assert report.documents_removed == 0
+    assert store.count() == 20
+    assert kept(notes) == [20 - report.documents_unchanged]
+    path.write_bytes(data)
+    assert changes(collect(path)) == (0, 20, 0, 0)
+
+
+def test_the_documents_of_a_rejected_member_stay_and_others_go(
+    collect: Collect, store: DocumentStore, notes: list[SourceNote], tmp_path: Path
+) -> None:
+    table = "id,text\n1,one\n2,two\n"
+    path = zipped(tmp_path / "a.zip", {"a.csv": table, "b.csv": "text\nthree\n", "c.txt": "four"})
+    assert collect(path).documents_added == 4
+    zipped(path, {"a.csv": 'id,text\n1,one\n2,"two\n', "b.csv": "text\nfive\n"})
+    assert changes(collect(path)) == (0, 0, 1, 1)
+    assert kept(notes) == [2]
+    assert sorted(document.text for document in store) == ["five", "one", "two"]
+
+
+def test_the_documents_of_an_archive_in_a_damaged_archive_stay(
+    collect: Collect, store: DocumentStore, notes: list[SourceNote], tmp_path: Path
+) -> None:
+    inner = zipped(tmp_path / "inner.zip", {"a.txt": "one", "b.txt": "two"}).read_bytes()
+    outer = tmp_path / "outer" / "a.zip"
+    outer.parent.mkdir()
+    for data in (inner, inner[:40]):
+        with zipfile.ZipFile(outer, "w") as archive:
+            archive.writestr("inner.zip", data)
+            archive.writestr("c.txt", "three")
+        collect(outer)
+    assert kept(notes) == [1]
+    assert store.count() == 3
+
+
+def test_a_row_that_is_bad_now_is_still_removed(
+    collect: Collect, notes: list[SourceNote], tmp_path: Path
+) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('"one"\n"two"\n')
+    collect(path)
+    path.write_text('"one"\n{two\n')
+    assert changes(collect(path)) == (0, 1, 0, 1)
+    assert kept(notes) == []

@@ -23,6 +23,8 @@ from memlm.storage import scratch_file, scratch_folder
 
 Item = SourceText | SourceProblem | SourceNote
 _LEAST_COMMON = 0.6
+# After these nothing more of an archive can be read.
+_LAST_OF_ALL = ("member_cut_short", "compressed_cut_short", "compressed_damaged", "unpacks_too_far")
 _DRIVE = re.compile(r"[A-Za-z]:")
 # Characters that break a line, or turn the rest of it around, and so could forge what is said.
 _UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -171,13 +173,13 @@ def _numbered(
             number += isinstance(member, Member)
             if number > most:
                 values = {"path": path.name, "most": most}
-                yield SourceProblem(code="too_many_members", values=values)
+                yield SourceProblem(code="too_many_members", values=values, hides="here")
                 return
             yield member
     except InputError as error:
         if number == 0:
             raise
-        yield SourceProblem(code=error.code, values=error.values)
+        yield SourceProblem(code=error.code, values=error.values, hides="here")
 
 
 def _read_member(member: Member, inside: _Inside, table: Table) -> Iterator[Item]:
@@ -193,7 +195,13 @@ def _read_member(member: Member, inside: _Inside, table: Table) -> Iterator[Item
                 raise InputError(error.code, **_renamed(error.values, place, name)) from error
     except InputError as error:
         line = error.values.get("line")
-        yield SourceProblem(code=error.code, values=error.values, position=line, member=name)
+        yield SourceProblem(
+            code=error.code,
+            values=error.values,
+            position=line,
+            member=name,
+            hides="file" if error.code in _LAST_OF_ALL else "here",
+        )
 
 
 def _check_name(member: Member) -> None:

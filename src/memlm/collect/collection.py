@@ -330,6 +330,11 @@ class Collection:
                     self._note(item)
         for name, value in asdict(merge.counts).items():
             setattr(self._totals, name, getattr(self._totals, name) + value)
+        if merge.kept:
+            place = place_name(root.name, root.is_folder, path, None)
+            self._note(
+                SourceNote(code="documents_kept", values={"source": place, "count": merge.kept})
+            )
         self._rejected += self._store.rejected_in_file(root, path)
 
     def _reject(self, root: Root, path: str, problem: SourceProblem) -> None:

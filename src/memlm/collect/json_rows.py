@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
@@ -86,7 +87,9 @@ def _line_rows(file: TextIO, reading: Reading) -> Rows:
             try:
                 yield number, _as_row(_DECODER.decode(line.strip(_WHITE)), number)
             except (ValueError, RecursionError) as error:
-                yield number, _problem(error, number, reading.limits.row_characters)
+                problem = _problem(error, number, reading.limits.row_characters)
+                is_cut = not line.endswith("\n")  # the last, and perhaps not all of it
+                yield number, replace(problem, hides="here") if is_cut else problem
 
 
 def array_rows(stream: JsonStream) -> Rows:
@@ -101,12 +104,16 @@ def array_rows(stream: JsonStream) -> Rows:
             if (following := stream.peek()) not in (",", "]"):
                 raise json.JSONDecodeError("", "", 0)
         except json.JSONDecodeError:
-            yield number, SourceProblem(code="json_broken", values={}, position=number)
+            yield number, _broken(number)
             return
         stream.take()
         is_closed = following == "]"
     if number == 0:
         stream.take()
+
+
+def _broken(number: int) -> SourceProblem:
+    return SourceProblem(code="json_broken", values={}, position=number, hides="here")
 
 
 def _next_row(stream: JsonStream, number: int) -> Row:

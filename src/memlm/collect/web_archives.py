@@ -11,6 +11,7 @@ import codecs
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
 from memlm.collect.config import Reading
 from memlm.collect.encoding import find_encoding
@@ -31,6 +32,8 @@ _MEANT = dict.fromkeys(("iso-8859-1", "latin1", "us-ascii", "ascii"), "cp1252") 
     ("gb2312", "gbk", "x-gbk"), "gb18030"
 )
 _NAMED_KINDS = 8
+# What is wrong with the page itself, and not with the archive or the machine.
+_OF_PAGES = ("page_without_text", "no_main_text")
 
 
 def read_warc(path: Path, reading: Reading) -> Iterator[Item]:
@@ -181,4 +184,5 @@ def _decode(data: bytes, charset: str | None) -> str | None:
 
 
 def _problem(error: InputError, number: int) -> SourceProblem:
-    return SourceProblem(code=error.code, values=error.values, position=number)
+    hides: Literal["here"] | None = None if error.code in _OF_PAGES else "here"
+    return SourceProblem(code=error.code, values=error.values, position=number, hides=hides)
