@@ -158,7 +158,8 @@ def row_to_text(row: _Row, columns: Columns, number: int) -> SourceText | Source
 
 
 def shorten_name(name: str) -> str:
-    """Return the name of a column, cut where it is too long to be one."""
+    """Return the name of a column, cut where it is too long, lone surrogates spelt out."""
+    name = name.encode("utf-8", "backslashreplace").decode("utf-8")
     return name if len(name) <= _LISTED_CHARACTERS else f"{name[:_LISTED_CHARACTERS]}…"
 
 
