@@ -104,7 +104,7 @@ def test_only_column_is_the_text(tmp_path: Path) -> None:
 
 def test_longest_column_is_the_text(tmp_path: Path) -> None:
     rows = "x,y\n" + "1,quite a long text stands here\n" * 3
-    note, *found = read(tmp_path, rows)
+    _, note, *found = read(tmp_path, rows)
     assert len(texts(found)) == 3
     assert note == SourceNote(code="text_guessed", values={"path": "rows.csv", "text": "y"})
 
@@ -198,6 +198,29 @@ def test_header_with_a_number_in_it_is_a_header(
 ) -> None:
     options = {} if column is None else {"text_column": column}
     assert len(texts(read(tmp_path, data, **options))) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ("Emma went home\nOlivia stayed\nAva left\n", ["header_taken"]),
+        ("words,mood\nsome words here,x\nsome more,y\n", ["header_taken", "text_guessed"]),
+        ("text\nEmma went home\n", []),
+        ("id,words\n1,Emma went home\n", ["text_guessed"]),
+    ],
+    ids=["one column", "two columns", "known text", "known id"],
+)
+def test_row_that_is_taken_for_the_header_is_said(
+    tmp_path: Path, data: str, expected: list[str]
+) -> None:
+    found = read(tmp_path, data)
+    assert [item.code for item in found if isinstance(item, SourceNote)] == expected
+
+
+@pytest.mark.parametrize("option", [{"no_header": True}, {"text_column": "EMMA WENT HOME"}])
+def test_header_that_people_know_of_is_not_said(tmp_path: Path, option: dict[str, Any]) -> None:
+    found = read(tmp_path, "Emma went home\nOlivia stayed\n", **option)
+    assert not any(isinstance(item, SourceNote) for item in found)
 
 
 def test_columns_without_end_are_refused(tmp_path: Path) -> None:

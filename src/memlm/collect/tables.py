@@ -18,6 +18,7 @@ from memlm.collect.columns import (
     SAMPLE_ROWS,
     choose_columns,
     note_columns,
+    note_header,
     refuse_data_as_header,
     row_to_text,
     shorten_name,
@@ -53,6 +54,7 @@ def _read_separated(path: Path, reading: Reading, *, has_quotes: bool) -> Iterat
         whole = [row for _, row in sample if not isinstance(row, SourceProblem)]
         named = [dict(zip(header, row, strict=False)) for row in whole]
         columns = choose_columns(path, reading, header, named)
+        yield from note_header(path, reading, header)
         yield from note_columns(path, columns)
         for line, row in chain(sample, rows):
             if isinstance(row, SourceProblem):
