@@ -72,7 +72,7 @@ def read_archive(
     problem of the member that it hits, and what came before stays.
     """
     with ExitStack() as stack:
-        inside = _enter(path, reading, stack)
+        inside = _enter(path, replace(reading, is_named=False), stack)
         members = _numbered(path, inside, find_members)
         stack.callback(members.close)  # and the archive with them
         hidden, is_empty = 0, True

@@ -87,7 +87,8 @@ class Collection:
                 unreadable = SourceProblem(code="not_readable", values={"path": file.relative})
                 self._reject(*place, problem or unreadable)
             else:
-                self._read_file(file.path, *place, bytes_hash)
+                is_named = file.path == source
+                self._read_file(file.path, *place, bytes_hash, is_named=is_named)
                 self._note_if_empty(*place)
             self._progress(number, len(files))
         if source.is_dir():
@@ -272,14 +273,17 @@ class Collection:
         self._note(SourceNote(code="root_moved", values={"old": moved.name, "new": root.name}))
         return root
 
-    def _read_file(self, path: Path, root: Root, relative: str, bytes_hash: str) -> None:
+    def _read_file(
+        self, path: Path, root: Root, relative: str, bytes_hash: str, *, is_named: bool
+    ) -> None:
         if self._is_current(root, relative, bytes_hash):
             self._totals.unchanged += self._store.count_in_file(root, relative)
             self._rejected += self._store.rejected_in_file(root, relative)
             self._has_read_a_table |= is_table(path.name)
             return
         try:
-            self._merge(root, relative, read_file(path, self._reading), bytes_hash=bytes_hash)
+            reading = replace(self._reading, is_named=is_named)
+            self._merge(root, relative, read_file(path, reading), bytes_hash=bytes_hash)
             self._has_read_a_table |= is_table(path.name)
         except InputError as error:
             if error.code in ("column_missing", "column_misspelt"):

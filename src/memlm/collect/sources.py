@@ -73,6 +73,7 @@ READERS: dict[str, Reader] = {
     ".epub": read_epub,
 }
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".feather")
+_OF_CHARACTERS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".html", ".htm", ".xhtml")
 _DATASET_NOTES = ("dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json")
 
 
@@ -118,6 +119,8 @@ def read_file(path: Path, reading: Reading) -> Iterator[Item]:
     except InputError:
         if not reading.config.has_lines:
             raise
+        ending = ""
+    if ending in _OF_CHARACTERS and reading.config.lines and reading.is_named:
         ending = ""
     reader = READERS[ending]
     if reading.config.labels is not None and reader not in (read_plain_text, _read_compressed):
