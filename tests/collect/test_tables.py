@@ -320,6 +320,23 @@ def test_formula_is_text(tmp_path: Path) -> None:
 def test_quotes_in_tsv_are_ordinary_characters(tmp_path: Path) -> None:
     found = read(tmp_path, 'text\tlabel\n"so he said\tx\n5" pipe\ty\n', "rows.tsv")
     assert texts(found) == ['"so he said', '5" pipe']
+    assert [item.code for item in found if isinstance(item, SourceNote)] == ["quotes_kept"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["LF", "CRLF"])
+def test_quoted_cells_of_a_spreadsheets_tsv_are_read(tmp_path: Path, end: str) -> None:
+    rows = ["text\tlabel", '"one""s\tcell', 'on two lines"\tx', "plain\ty", ""]
+    found = read(tmp_path, end.join(rows), "rows.tsv")
+    assert texts(found) == ['one"s\tcell\non two lines', "plain"]
+    assert [item.position for item in found if isinstance(item, SourceText)] == [2, 4]
+
+
+@pytest.mark.parametrize("first", ["sep=;", '"sep=;"', "\ufeffSEP=;", "sep=\t"])
+def test_line_that_says_the_delimiter_is_no_row(tmp_path: Path, first: str) -> None:
+    cells = first.strip('"')[-1]
+    found = read(tmp_path, f"{first}\r\ntext{cells}label\r\n1, 2, 3, 4{cells}x\r\n")
+    assert texts(found) == ["1, 2, 3, 4"]
+    assert [item.position for item in found if isinstance(item, SourceText)] == [3]
 
 
 def test_encoding_that_people_do_not_expect_is_noted(tmp_path: Path) -> None:

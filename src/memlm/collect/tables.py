@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
@@ -26,10 +27,12 @@ from memlm.collect.columns import (
 from memlm.collect.config import Reading
 from memlm.collect.files import Item, bounded_lines, normalise_text, open_text
 from memlm.errors import InputError
-from memlm.records import SourceProblem
+from memlm.records import SourceNote, SourceProblem
 
 _DELIMITERS = ",\t;|"
 _SNIFFED_CHARACTERS, _SNIFFED_ROWS = 1 << 16, 20
+_SAID_DELIMITER = re.compile(r'\ufeff?"?sep=([^\w"\r\n])"?[\r\n]', re.IGNORECASE)
+_QUOTED_CELL = re.compile(r'(?:^\ufeff?|\t)"')
 _Row = tuple[int, list[str] | SourceProblem]
 _Rows = Iterator[_Row]
 
@@ -40,7 +43,11 @@ def read_csv(path: Path, reading: Reading) -> Iterator[Item]:
 
 
 def read_tsv(path: Path, reading: Reading) -> Iterator[Item]:
-    """Yield the rows of a tab-separated file; quotes in it are ordinary characters."""
+    """Yield the rows of a tab-separated file.
+
+    Spreadsheets quote cells in it, other programs never do: quotes are ordinary characters unless
+    every cell that begins with one ends with one.
+    """
     yield from _read_separated(path, reading, has_quotes=False)
 
 
@@ -48,7 +55,15 @@ def _read_separated(path: Path, reading: Reading, *, has_quotes: bool) -> Iterat
     file, notes = open_text(path, reading, newline="")
     with file:
         yield from notes
-        rows = _quoted_rows(path, file, reading) if has_quotes else _tabbed_rows(file, reading)
+        if has_quotes:
+            rows = _quoted_rows(path, file, reading, *_find_delimiter(file))
+        elif not _has_quoted_cells(file, reading):
+            rows = _tabbed_rows(file, reading)
+        elif _closes_its_quotes(path, file, reading):
+            rows = _quoted_rows(path, file, reading, "\t")
+        else:
+            yield SourceNote(code="quotes_kept", values={"path": path.name})
+            rows = _tabbed_rows(file, reading)
         sample = list(islice(rows, SAMPLE_ROWS))
         header, sample = _take_header(path, reading, sample)
         whole = [row for _, row in sample if not isinstance(row, SourceProblem)]
@@ -103,9 +118,32 @@ def _tabbed_rows(file: TextIO, reading: Reading) -> _Rows:
             yield number, stripped.split("\t")
 
 
-def _quoted_rows(path: Path, file: TextIO, reading: Reading) -> _Rows:
-    """Yield (line where it begins, fields) of each row that is not blank."""
-    delimiter = _find_delimiter(file)
+def _has_quoted_cells(file: TextIO, reading: Reading) -> bool:
+    lines = bounded_lines(file, reading.limits.row_characters)
+    found = any(line is not None and _QUOTED_CELL.search(line) for _, line in lines)
+    file.seek(0)
+    return found
+
+
+def _closes_its_quotes(path: Path, file: TextIO, reading: Reading) -> bool:
+    """Say whether all of a file can be read as a table of tabs with quoted cells."""
+    try:
+        for _ in _quoted_rows(path, file, reading, "\t"):
+            pass
+    except InputError:
+        return False
+    finally:
+        file.seek(0)
+    return True
+
+
+def _quoted_rows(
+    path: Path, file: TextIO, reading: Reading, delimiter: str, is_said: bool = False
+) -> _Rows:
+    """Yield (line where it begins, fields) of each row that is not blank.
+
+    Where the delimiter `is_said`, the first line, which says it, is no row.
+    """
     lines = _QuotedLines(path, file, delimiter, reading)
     csv.field_size_limit(reading.limits.field_characters)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
@@ -121,7 +159,7 @@ def _quoted_rows(path: Path, file: TextIO, reading: Reading) -> _Rows:
             raise InputError("quote_unbalanced", path=path.name, line=start + opened) from error
         if row is None:
             return
-        if row:
+        if row and not (is_said and start == 1):
             yield start, row
 
 
@@ -194,14 +232,20 @@ def _open_quote(lines: Sequence[str], delimiter: str) -> tuple[int, int]:
     return opened, size if state == "quoted" else 0
 
 
-def _find_delimiter(file: TextIO) -> str:
-    """Return the delimiter with which the first rows have the same number of fields, above one."""
+def _find_delimiter(file: TextIO) -> tuple[str, bool]:
+    """Return the delimiter, and whether the first line says it, as spreadsheets write: `sep=;`.
+
+    Else it is that with which the first rows have the same number of fields, above one.
+    """
     text = file.read(_SNIFFED_CHARACTERS)
     file.seek(0)
+    said = _SAID_DELIMITER.match(text)
+    if said is not None:
+        return said[1], True
     lines = list(io.StringIO(text.removeprefix("\ufeff"), newline=""))
     if len(text) == _SNIFFED_CHARACTERS:
         lines = lines[:-1] or lines  # the last may be cut
-    return max(_DELIMITERS, key=lambda delimiter: _regularity(lines, delimiter))
+    return max(_DELIMITERS, key=lambda delimiter: _regularity(lines, delimiter)), False
 
 
 def _regularity(lines: Sequence[str], delimiter: str) -> tuple[float, int]:
