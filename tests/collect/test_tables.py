@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import tracemalloc
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -226,6 +227,29 @@ def test_header_that_people_know_of_is_not_said(tmp_path: Path, option: dict[str
 def test_columns_without_end_are_refused(tmp_path: Path) -> None:
     error = refusal(tmp_path, "text," + ",".join(map(str, range(10**6))) + "\na\n")
     assert (error.code, error.values["found"]) == ("too_many_columns", 10**6 + 1)
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+def test_row_of_cells_without_end_costs_no_other(tmp_path: Path, ending: str) -> None:
+    delimiter = "," if ending == "csv" else "\t"
+    wide, long = delimiter * 20_000, f'"{delimiter * 20_000}end"'
+    rows = [f"text{delimiter}n", f"one{delimiter}1", wide, f"{long}{delimiter}2", ""]
+    found = read(tmp_path, "\n".join(rows), f"rows.{ending}")
+    assert [text[-3:] for text in texts(found)] == ["one", "end"]
+    assert problems(found) == [("too_many_columns", 3)]
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+def test_row_of_cells_without_end_is_not_split(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"rows.{ending}"
+    delimiter = "," if ending == "csv" else "\t"
+    path.write_text(f"text{delimiter}n\none{delimiter}1\n" + delimiter * (1 << 22) + "\n")
+    tracemalloc.start()
+    found = list(read_file(path, Reading(config=CollectConfig())))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert problems(found) == [("too_many_columns", 3)]
+    assert peak < 1 << 26
 
 
 def test_list_of_columns_is_cut(tmp_path: Path) -> None:

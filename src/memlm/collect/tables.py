@@ -32,6 +32,7 @@ from memlm.records import SourceNote, SourceProblem
 _DELIMITERS = ",\t;|"
 _SNIFFED_CHARACTERS, _SNIFFED_ROWS = 1 << 16, 20
 _SAID_DELIMITER = re.compile(r'\ufeff?"?sep=([^\w"\r\n])"?[\r\n]', re.IGNORECASE)
+_QUOTED = re.compile(r'"[^"]*(?:"|\Z)')
 _QUOTED_CELL = re.compile(r'(?:^\ufeff?|\t)"')
 _Row = tuple[int, list[str] | SourceProblem]
 _Rows = Iterator[_Row]
@@ -58,12 +59,12 @@ def _read_separated(path: Path, reading: Reading, *, has_quotes: bool) -> Iterat
         if has_quotes:
             rows = _quoted_rows(path, file, reading, *_find_delimiter(file))
         elif not _has_quoted_cells(file, reading):
-            rows = _tabbed_rows(file, reading)
+            rows = _tabbed_rows(path, file, reading)
         elif _closes_its_quotes(path, file, reading):
             rows = _quoted_rows(path, file, reading, "\t")
         else:
             yield SourceNote(code="quotes_kept", values={"path": path.name})
-            rows = _tabbed_rows(file, reading)
+            rows = _tabbed_rows(path, file, reading)
         sample = list(islice(rows, SAMPLE_ROWS))
         header, sample = _take_header(path, reading, sample)
         whole = [row for _, row in sample if not isinstance(row, SourceProblem)]
@@ -109,11 +110,13 @@ def _header(
     return header
 
 
-def _tabbed_rows(file: TextIO, reading: Reading) -> _Rows:
+def _tabbed_rows(path: Path, file: TextIO, reading: Reading) -> _Rows:
     """Yield (line, fields) of each row that is not blank."""
     for number, line in bounded_lines(file, reading.limits.row_characters):
         if line is None:
             yield number, _too_long(number, reading)
+        elif line.count("\t") >= reading.limits.columns:
+            yield number, _too_wide(path, number, line.count("\t") + 1, reading)
         elif stripped := line.removeprefix("\ufeff").rstrip("\r\n"):
             yield number, stripped.split("\t")
 
@@ -159,7 +162,10 @@ def _quoted_rows(
             raise InputError("quote_unbalanced", path=path.name, line=start + opened) from error
         if row is None:
             return
-        if row and not (is_said and start == 1):
+        if lines.width:
+            yield start, _too_wide(path, start, lines.width, reading)
+            lines.width = 0
+        elif row and not (is_said and start == 1):
             yield start, row
 
 
@@ -168,6 +174,8 @@ class _QuotedLines:
 
     def __init__(self, path: Path, file: TextIO, delimiter: str, reading: Reading) -> None:
         self.of_row: list[str] = []
+        self.width = 0
+        """Cells of a row that has too many and comes out empty; splitting it would take memory."""
         self._path, self._file, self._delimiter = path, file, delimiter
         self._limits = reading.limits
 
@@ -179,7 +187,7 @@ class _QuotedLines:
             if not self.of_row:
                 characters, checked = 0, 1
             # A byte order mark that the named encoding did not take away would hide a quote.
-            self.of_row.append(line.removeprefix("\ufeff"))
+            self.of_row.append(self._if_not_too_wide(line.removeprefix("\ufeff")))
             characters += len(line)
             lines = len(self.of_row)
             if (
@@ -192,6 +200,17 @@ class _QuotedLines:
                 checked *= 2
                 self._refuse_endless(number - lines + 1)
             yield self.of_row[-1]
+
+    def _if_not_too_wide(self, line: str) -> str:
+        most = self._limits.columns
+        # Behind the first line of a row it is unknown whether a quote is open.
+        if self.of_row or line.count(self._delimiter) < most:
+            return line
+        width = _QUOTED.sub("", line).count(self._delimiter) + 1
+        if width <= most:
+            return line
+        self.width = width
+        return "\n"
 
     def too_long(self, line: int) -> InputError:
         """Return what to say of a field that is longer than a field may be."""
@@ -259,6 +278,14 @@ def _regularity(lines: Sequence[str], delimiter: str) -> tuple[float, int]:
     if width < 2:
         return 0.0, 0
     return sum(len(row) == width for row in rows) / len(rows), width
+
+
+def _too_wide(path: Path, number: int, found: int, reading: Reading) -> SourceProblem:
+    """Return what to say of a row with more cells than a table has; InputError of the first."""
+    values = {"path": path.name, "found": found, "most": reading.limits.columns}
+    if number == 1:
+        raise InputError("too_many_columns", **values)
+    return SourceProblem(code="too_many_columns", values=values, position=number)
 
 
 def _too_long(number: int, reading: Reading) -> SourceProblem:
