@@ -141,6 +141,7 @@ class CollectReport:
     documents_removed: int
     documents_rejected: int
     rejected: tuple[Rejected, ...]
+    """The first thousand of them; `rejected.jsonl` in the workspace has all."""
     characters: int
     """Code points of all documents that the workspace holds now."""
     vanished: tuple[Vanished, ...] = ()

@@ -684,3 +684,15 @@ def test_a_row_that_is_bad_now_is_still_removed(
     path.write_text('"one"\n{two\n')
     assert changes(collect(path)) == (0, 1, 0, 1)
     assert kept(notes) == []
+
+
+def test_the_report_counts_all_that_is_rejected_and_lists_the_first(
+    collect: Collect, store: DocumentStore, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,n\none,1\n" + "two\n" * 2500)
+    for _ in range(2):
+        report = collect(path)
+        assert report.documents_rejected == store.num_rejected() == 2500
+        assert [item.position for item in report.rejected] == list(range(3, 1003))
+    assert sum(1 for _ in store.rejected()) == 2500

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from memlm.collect.config import CollectConfig, Reading
@@ -23,6 +24,9 @@ from memlm.records import (
     Vanished,
 )
 from memlm.storage import hash_file, hash_json
+
+LISTED_REJECTED = 1000
+"""Rejected rows and files that a report lists; `rejected.jsonl` has all."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class Collection:
         self._manner = hash_json([asdict(replace(config, password=None)), labels, None])
         self._totals = MergeCounts()
         self._rejected: list[Rejected] = []
+        self._num_rejected = 0
         self._roots_in_use: set[int] = set()
         self._missing_column: list[tuple[Root, str, InputError]] = []
         self._has_read_a_table = False
@@ -168,7 +173,7 @@ class Collection:
             documents_unchanged=self._totals.unchanged,
             documents_changed=self._totals.changed,
             documents_removed=self._totals.removed,
-            documents_rejected=len(self._rejected),
+            documents_rejected=self._num_rejected,
             rejected=tuple(self._rejected),
             characters=self._store.characters(),
             vanished=tuple(self._vanished),
@@ -202,7 +207,7 @@ class Collection:
         bytes_hash = hashlib.sha256(content).hexdigest()
         if visit.outcome == "unchanged" or self._is_current(root, path, bytes_hash):
             self._totals.unchanged += self._store.count_in_file(root, path)
-            self._rejected += self._store.rejected_in_file(root, path)
+            self._list_rejected(root, path)
         else:
             try:
                 self._merge(root, path, read_visit(visit, self._reading), bytes_hash=bytes_hash)
@@ -278,7 +283,7 @@ class Collection:
     ) -> None:
         if self._is_current(root, relative, bytes_hash):
             self._totals.unchanged += self._store.count_in_file(root, relative)
-            self._rejected += self._store.rejected_in_file(root, relative)
+            self._list_rejected(root, relative)
             self._has_read_a_table |= is_table(path.name)
             return
         try:
@@ -300,7 +305,7 @@ class Collection:
         waits = any(place[:2] == (root, path) for place in self._missing_column)
         if waits or self._store.count_in_file(root, path):
             return
-        if not self._store.rejected_in_file(root, path):
+        if not self._store.num_rejected_in_file(root, path):
             place = place_name(root.name, root.is_folder, path, None)
             self._note(SourceNote(code="nothing_found", values={"source": place}))
 
@@ -339,11 +344,17 @@ class Collection:
             self._note(
                 SourceNote(code="documents_kept", values={"source": place, "count": merge.kept})
             )
-        self._rejected += self._store.rejected_in_file(root, path)
+        self._list_rejected(root, path)
+
+    def _list_rejected(self, root: Root, path: str) -> None:
+        """Count what was rejected of a file, and list it up to what the report lists."""
+        self._num_rejected += self._store.num_rejected_in_file(root, path)
+        room = LISTED_REJECTED - len(self._rejected)
+        self._rejected += islice(self._store.rejected_in_file(root, path), room)
 
     def _reject(self, root: Root, path: str, problem: SourceProblem) -> None:
         self._store.reject_file(root, path, problem)
-        self._rejected += self._store.rejected_in_file(root, path)
+        self._list_rejected(root, path)
         count = self._store.count_in_file(root, path)
         if count:
             place = place_name(root.name, root.is_folder, path, None)
