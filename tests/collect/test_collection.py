@@ -592,6 +592,16 @@ def test_what_is_wrong_in_an_archive_is_listed_by_its_place(
     ]
 
 
+def test_documents_of_an_archive_have_one_reading_order(
+    collect: Collect, store: DocumentStore, tmp_path: Path
+) -> None:
+    tables = {name: f"text\n{name} one\n{name} two\n" for name in ("b.csv", "a.csv")}
+    collect(zipped(tmp_path / "a.zip", tables))
+    order = [document.id for document in store]
+    assert [identity for identity, _, _ in store.sizes()] == order
+    assert [identity for _, identity, _, _ in store.contents()] == order
+
+
 @pytest.mark.parametrize("name", ["a.zip", "a.csv.gz"])
 def test_table_in_an_archive_is_a_table(collect: Collect, tmp_path: Path, name: str) -> None:
     (tmp_path / "other.csv").write_text("text,label\none,x\n")

@@ -236,7 +236,7 @@ class DocumentStore:
         """
         yield from self._rows(
             "SELECT number, id, content, characters FROM documents"
-            " ORDER BY root, path, position, number"
+            " ORDER BY root, path, member, position, number"
         )
 
     def read_numbers(self, numbers: Iterable[int]) -> Iterator[tuple[int, Document]]:
