@@ -125,7 +125,7 @@ def _read_record(
             if media_type in _HTML:
                 yield from _page(record, data, charset, reading)
             else:
-                yield _plain(record, data, charset, reading)
+                yield from _plain(record, data, charset, reading)
     except InputError as error:
         yield _problem(error, record.number)
 
@@ -142,7 +142,7 @@ def _page(record: WebRecord, data: bytes, charset: str | None, reading: Reading)
     yield _as_text(record, page.text, page.fields)
 
 
-def _plain(record: WebRecord, data: bytes, charset: str | None, reading: Reading) -> SourceText:
+def _plain(record: WebRecord, data: bytes, charset: str | None, reading: Reading) -> Iterator[Item]:
     text = _decode(data, charset)
     if text is None:
         with (
@@ -150,13 +150,18 @@ def _plain(record: WebRecord, data: bytes, charset: str | None, reading: Reading
             scratch_file(reading.scratch or own, [data], ending="") as place,
         ):
             try:
-                text = data.decode(find_encoding(place, wish=reading.config.encoding).name)
+                found = find_encoding(place, wish=reading.config.encoding)
             except InputError as error:
                 values = {**error.values, "path": record.address}
                 raise InputError(error.code, **values) from error
+        text = data.decode(found.name, "ignore" if found.is_cut else "strict")
+        if found.is_cut or found.is_doubtful:
+            code = "character_cut" if found.is_cut else "encoding_doubtful"
+            values = {"path": record.address, "encoding": found.name}
+            yield SourceNote(code=code, values=values)
     if not text.strip():
         raise InputError("page_without_text", address=record.address)
-    return _as_text(record, text, {})
+    yield _as_text(record, text, {})
 
 
 def _as_text(record: WebRecord, text: str, known: Mapping[str, str | None]) -> SourceText:
