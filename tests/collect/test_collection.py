@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from memlm.collect import CollectConfig, Collection, list_files
 from memlm.documents import DocumentStore
 from memlm.errors import ConfigError
 from memlm.records import CollectReport, SourceNote, Split
+from memlm.workflow import collect_documents
 
 Collect = Callable[..., CollectReport]
 
@@ -706,3 +708,33 @@ def test_the_report_counts_all_that_is_rejected_and_lists_the_first(
         assert report.documents_rejected == store.num_rejected() == 2500
         assert [item.position for item in report.rejected] == list(range(3, 1003))
     assert sum(1 for _ in store.rejected()) == 2500
+
+
+@pytest.mark.skipif(
+    os.name != "posix" or sys.platform == "darwin", reason="names are Unicode there"
+)
+@pytest.mark.parametrize(
+    ("ending", "data"),
+    [
+        (".txt", b""),
+        (".txt", "Кот спит.".encode("cp1251")),
+        (".csv", b"a,a\nx,y\n"),
+        (".json", b"words"),
+        (".png", b"x"),
+        (".zip", b"x"),
+        (".gz", b"x"),
+        (".html", b"<p>"),
+    ],
+)
+def test_file_whose_name_is_not_utf8_is_rejected_by_a_name_that_can_be_written(
+    tmp_path: Path, ending: str, data: bytes
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    path = os.fsencode(folder) + b"/\xff" + ending.encode()
+    with open(path, "wb") as file:  # noqa: PTH123  # a name of bytes
+        file.write(data)
+    report = collect_documents(tmp_path / "ws", folder)
+    assert [item.source for item in report.rejected] == [f"folder/\\xff{ending}"]
+    listed = (tmp_path / "ws" / "rejected.jsonl").read_text("utf-8")
+    assert json.loads(listed)["reason"] == report.rejected[0].reason

@@ -18,6 +18,7 @@ from pathlib import Path
 from memlm.collect.config import Reading
 from memlm.collect.files import Item, normalise_text
 from memlm.errors import InputError
+from memlm.messages import spell_out
 from memlm.records import SourceNote, SourceProblem, SourceText
 
 SAMPLE_ROWS = 50
@@ -162,7 +163,7 @@ def row_to_text(row: _Row, columns: Columns, number: int) -> SourceText | Source
 
 def shorten_name(name: str) -> str:
     """Return the name of a column, cut where it is too long, lone surrogates spelt out."""
-    name = name.encode("utf-8", "backslashreplace").decode("utf-8")
+    name = spell_out(name)
     return name if len(name) <= _LISTED_CHARACTERS else f"{name[:_LISTED_CHARACTERS]}…"
 
 

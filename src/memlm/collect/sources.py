@@ -23,6 +23,7 @@ from memlm.collect.tar_members import members_of_tar
 from memlm.collect.web_archives import read_arc, read_warc
 from memlm.collect.zip_members import members_of_zip
 from memlm.errors import InputError, NotFoundError
+from memlm.messages import spell_out
 from memlm.records import SourceNote, SourceProblem, SourceText
 
 Item = SourceText | SourceProblem | SourceNote
@@ -162,8 +163,7 @@ def is_table(name: str) -> bool:
 
 def relative_name(path: Path, root: Path) -> str:
     """Return a path inside its source; bytes in it that are not UTF-8 are spelt out."""
-    relative = path.relative_to(root).as_posix()
-    return relative.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return spell_out(path.relative_to(root).as_posix())
 
 
 def _walk(folder: Path, root: Path) -> Iterator[SourceFile]:
