@@ -155,6 +155,45 @@ def test_misspelt_column_of_parquet_gets_a_suggestion(tmp_path: Path) -> None:
     assert (caught.value.code, caught.value.values["known"]) == ("column_misspelt", "text")
 
 
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [
+        (pa.timestamp("us"), 2**62, 2**62),
+        (pa.timestamp("us", tz="Mars/Olympus"), 5, 5),
+        (pa.date32(), 2**30, 2**30),
+        (pa.duration("s"), 2**62, 2**62),
+        (pa.list_(pa.timestamp("us")), [2**62, None], [2**62, None]),
+        (pa.struct({"at": pa.date32()}), {"at": 2**30}, {"at": 2**30}),
+        (pa.timestamp("us"), 0, "1970-01-01T00:00:00"),
+    ],
+    ids=["timestamp", "time zone", "day", "duration", "list", "struct", "ordinary"],
+)
+def test_moment_that_python_cannot_hold_is_its_number(
+    tmp_path: Path, kind: pa.DataType, value: object, expected: object
+) -> None:
+    table = pa.table({"text": ["a", "b"], "when": pa.array([value, None], kind)})
+    first, second = read(write(tmp_path / "a.parquet", table))
+    assert isinstance(first, SourceText)
+    assert isinstance(second, SourceText)
+    assert (first.fields, second.fields) == ({"when": expected}, {"when": None})
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [("{bad", "{bad"), ("[1]", [1]), ("[" * 5000, "[" * 5000), (7, 7)],
+    ids=["no JSON", "JSON", "deep", "number"],
+)
+def test_cell_that_is_marked_as_json_and_is_none_is_itself(
+    tmp_path: Path, cell: object, expected: object
+) -> None:
+    marked = pa.field("m", pa.array([cell]).type, metadata={b"memlm": b"json"})
+    schema = pa.schema([pa.field("text", pa.string()), marked])
+    table = pa.table({"text": ["a"], "m": [cell]}, schema=schema)
+    (item,) = read(write(tmp_path / "a.parquet", table))
+    assert isinstance(item, SourceText)
+    assert item.fields == {"m": expected}
+
+
 def test_folder_of_a_data_set_is_its_tables(tmp_path: Path) -> None:
     for split in ("train", "test"):
         folder = tmp_path / split

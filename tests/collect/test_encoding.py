@@ -226,6 +226,12 @@ def test_named_encoding_is_taken(tmp_path: Path, encoding: str) -> None:
     assert path.read_text(find_encoding(path, wish=encoding).name) == FRENCH
 
 
+def test_utf16_without_its_mark_is_refused_where_it_was_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        find_encoding(write(tmp_path, b"abcd\n"), wish="utf-16")
+    assert caught.value.code == "not_in_encoding"
+
+
 def test_named_encoding_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         find_encoding(write(tmp_path, b"abc\xff"), wish="utf-8")
@@ -233,7 +239,10 @@ def test_named_encoding_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     assert caught.value.values["offset"] == 3
 
 
-@pytest.mark.parametrize("wish", ["klingon", "", "rot13", "hex"])
+@pytest.mark.parametrize(
+    "wish",
+    ["klingon", "", "rot13", "hex", "undefined", "punycode", "idna", "unicode_escape", "a\0"],
+)
 def test_encoding_that_does_not_exist_is_a_wrong_option(tmp_path: Path, wish: str) -> None:
     with pytest.raises(ConfigError) as caught:
         find_encoding(write(tmp_path, b"abc"), wish=wish)

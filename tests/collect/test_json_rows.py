@@ -156,6 +156,22 @@ def test_broken_end_of_an_array_does_not_cost_the_others(tmp_path: Path, tail: s
     assert [code for code, _ in problems(found)] == ["json_broken"]
 
 
+@pytest.mark.parametrize("depth", [101, 900, 970, 990, 1000])
+@pytest.mark.parametrize("key", ["text", "words"], ids=["known text", "guessed text"])
+def test_field_that_is_nested_too_deep_costs_no_other_row(
+    tmp_path: Path, depth: int, key: str
+) -> None:
+    deep = f'{{"{key}": "a", "more": {"[" * depth}{"]" * depth}}}'
+    found = read(tmp_path, f'{deep}\n{{"{key}": "b"}}\n')
+    assert texts(found) == ["b"]
+    assert {code for code, _ in problems(found)} <= {"field_too_deep", "json_line_bad"}
+
+
+def test_field_that_is_nested_is_kept(tmp_path: Path) -> None:
+    (item,) = read(tmp_path, '{"text": "a", "more": ' + "[" * 99 + "]" * 99 + "}")
+    assert isinstance(item, SourceText)
+
+
 def test_value_that_is_too_long_is_a_problem_of_its_own(tmp_path: Path) -> None:
     rows = ["a", "x" * 300_000, "b"]
     found = read(tmp_path, json.dumps(rows), most=1000)

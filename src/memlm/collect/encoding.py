@@ -39,6 +39,8 @@ _LEAST_EVIDENCE = 8
 # Bytes beyond ASCII of a line that is UTF-8 by no accident: eight hanzi of two bytes each are so
 # once in a million, and two Western letters that lie side by side hardly ever.
 _LEAST_OF_UTF8 = {"gb18030": 24, "big5": 24, "big5hkscs": 24, "cp1252": 4}
+# Codecs of Python that are for names or source text, and fail in other ways than by bad bytes.
+_NO_FILES = ("undefined", "punycode", "idna", "unicode-escape", "raw-unicode-escape")
 _LATIN_OF_WINDOWS = ("cp1250", "cp1252", "cp1254")
 _MOST_CONTROLS = 0.01
 _MOST_REPLACED = 0.01
@@ -105,9 +107,9 @@ def find_encoding(path: Path, *, wish: str | None = None) -> FoundEncoding:
 def _known(name: str) -> str:
     try:
         info = codecs.lookup(name)
-    except LookupError as error:
+    except (LookupError, ValueError) as error:  # a ValueError for a NUL in the name
         raise ConfigError("encoding_unknown", encoding=name) from error
-    if not info._is_text_encoding:
+    if not info._is_text_encoding or info.name.replace("_", "-") in _NO_FILES:
         raise ConfigError("encoding_unknown", encoding=name)
     return info.name
 
@@ -130,6 +132,8 @@ def _first_bad_byte(path: Path, encoding: str) -> int | None:
                 decoder.decode(block, final=not block)
             except UnicodeDecodeError as error:
                 return max(0, position - pending + error.start)
+            except UnicodeError:  # UTF-16 without the mark that says which
+                return 0
             if not block:
                 return None
             position += len(block)
