@@ -354,6 +354,22 @@ def test_bad_sitemap_is_rejected_and_leads_nowhere(server, store, collect, body:
     assert server.paths() == ["/sitemap.xml"]
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["http:// /", "http://[::1", "http://a b:port/", "ftp://example.org/x", "file:///etc/passwd",
+     "javascript:alert(1)", "http://user:secret@example.org/"],
+)  # fmt: skip
+def test_malformed_address_in_a_list_is_rejected_and_the_others_are_read(
+    server, store, collect, address: str
+) -> None:
+    server.sitemap("/sitemap.xml", address, f"{server.home}/a")
+    server.text("/a", "a text")
+    report = collect(f"{server.home}/sitemap.xml")
+    assert texts(store) == ["a text"]
+    assert report.documents_rejected == 1
+    assert "secret" not in reasons(report)
+
+
 def test_sitemap_that_lists_itself_ends(server, collect) -> None:
     home = f"{server.home}/index.xml"
     server.sitemap("/index.xml", home, home, kind="sitemapindex")

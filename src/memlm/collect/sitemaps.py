@@ -17,6 +17,8 @@ class ListReader:
     def __init__(self, address: str) -> None:
         self.pages: list[str] = []
         self.lists: list[str] = []
+        self.refused: list[InputError] = []
+        """What is said of entries that are no address that can be asked for."""
         self.root = ""
         self._address, self._names = address, [""]
         self._words: list[str] | None = None
@@ -69,8 +71,13 @@ class ListReader:
             self._words = None
 
     def _add(self, found: list[str], words: str | list[str]) -> None:
-        address = urljoin(self._address, "".join(words).strip())
         try:
-            found.append(clean_address(address))
-        except InputError:
-            found.append(address)  # it will be refused by name when its turn comes
+            found.append(clean_address(self._whole("".join(words).strip())))
+        except InputError as error:
+            self.refused.append(error)
+
+    def _whole(self, address: str) -> str:
+        try:
+            return urljoin(self._address, address)
+        except ValueError:  # a bracket that never closes
+            return address

@@ -163,6 +163,9 @@ class Site:
             problem = SourceProblem(code=error.code, values=error.values)
             yield Visit(address=address, outcome="failed", problem=problem)
             return
+        for refused in reader.refused:
+            problem = SourceProblem(code=refused.code, values=refused.values)
+            yield Visit(address=str(refused.values["address"]), outcome="failed", problem=problem)
         for page in reader.pages:
             if urlsplit(page).netloc == urlsplit(self.address).netloc:
                 listed[page] = None
