@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from memlm.collect import CollectConfig, Collection, list_files
+from memlm.collect import CollectConfig, Collection, collection, list_files
 from memlm.documents import DocumentStore
 from memlm.errors import ConfigError
 from memlm.records import CollectReport, SourceNote, Split
@@ -480,6 +480,38 @@ def test_disk_that_fails_while_reading_rejects_the_file(
     report = collect(corpus)
     assert changes(report) == (4, 0, 0, 0)
     assert len(report.rejected) == 3
+
+
+def test_file_whose_reader_fails_costs_no_other_file(
+    store: DocumentStore, collect: Collect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_file(path: Path, reading):
+        if path.name == "b.txt":
+            raise ZeroDivisionError("words of the file")
+        return real(path, reading)
+
+    real = collection.read_file
+    monkeypatch.setattr(collection, "read_file", read_file)
+    (tmp_path / "a").mkdir()
+    for name in ("a.txt", "b.txt", "c.txt"):
+        (tmp_path / "a" / name).write_text(name)
+    report = collect(tmp_path / "a")
+    assert sorted(document.text for document in store) == ["a.txt", "c.txt"]
+    assert codes(report) == ["a/b.txt"]
+    assert "ZeroDivisionError" in report.rejected[0].reason
+    assert "words" not in report.rejected[0].reason
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, BrokenPipeError])
+def test_interruption_is_no_failed_reader(
+    collect: Collect, corpus: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    def read_file(path: Path, reading):
+        raise error
+
+    monkeypatch.setattr(collection, "read_file", read_file)
+    with pytest.raises(error):
+        collect(corpus)
 
 
 def test_only_source_that_cannot_be_read_is_rejected_and_listed(

@@ -17,7 +17,15 @@ import pytest
 
 from memlm import collect_documents
 from memlm.cli.app import run
-from memlm.collect import CollectConfig, Collection, Limits, Site, WebConfig, list_files
+from memlm.collect import (
+    CollectConfig,
+    Collection,
+    Limits,
+    Site,
+    WebConfig,
+    collection,
+    list_files,
+)
 from memlm.collect.fetching import _is_public, clean_address
 from memlm.documents import DocumentStore
 from memlm.errors import InputError, NotFoundError
@@ -189,6 +197,48 @@ def test_charset_of_a_plain_text_is_honoured(server, store, collect) -> None:
     )
     collect(f"{server.home}/t")
     assert texts(store) == ["né"]
+
+
+@pytest.mark.parametrize(
+    "charset", ["undefined", "idna", "punycode", "unicode_escape", "base64", "klingon", "a\u00e9"]
+)
+def test_charset_that_is_none_costs_one_page_only(server, store, collect, charset: str) -> None:
+    server.pages["/odd"] = 200, {"Content-Type": f"text/plain; charset={charset}"}, b"caf\xe9."
+    server.text("/good", "a text")
+    server.sitemap("/sitemap.xml", f"{server.home}/odd", f"{server.home}/good")
+    report = collect(f"{server.home}/sitemap.xml")
+    assert texts(store) == ["a text"]
+    assert "which is no known encoding" in reasons(report)
+
+
+def test_page_whose_reader_fails_costs_one_page_only(server, store, collect, monkeypatch) -> None:
+    def read_visit(visit, reading):
+        if visit.address.endswith("/odd"):
+            raise ZeroDivisionError("words of the page")
+        return real(visit, reading)
+
+    real = collection.read_visit
+    monkeypatch.setattr(collection, "read_visit", read_visit)
+    server.text("/odd", "an odd text")
+    server.text("/good", "a text")
+    server.sitemap("/sitemap.xml", f"{server.home}/odd", f"{server.home}/good")
+    report = collect(f"{server.home}/sitemap.xml")
+    assert texts(store) == ["a text"]
+    assert [item.source for item in report.rejected] == [f"{server.home}/odd"]
+    assert "ZeroDivisionError" in reasons(report)
+    assert "words" not in reasons(report)
+
+
+def test_mark_that_cannot_be_sent_back_costs_one_page_only(server, store, collect) -> None:
+    server.text("/odd", "an odd text", ETag='"1"')
+    server.text("/good", "a text")
+    server.sitemap("/sitemap.xml", f"{server.home}/odd", f"{server.home}/good")
+    collect(f"{server.home}/sitemap.xml")
+    root = store.find_address(f"{server.home}/sitemap.xml")
+    store.mark_page(root, f"{server.home}/odd", etag='"1"\n', last_modified="")
+    report = collect(f"{server.home}/sitemap.xml")
+    assert (report.documents_unchanged, report.documents_rejected) == (1, 1)
+    assert "ValueError" in reasons(report)
 
 
 def test_text_that_is_not_in_the_charset_of_its_header_is_rejected(server, collect) -> None:

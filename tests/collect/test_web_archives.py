@@ -239,6 +239,14 @@ def test_utf8_is_utf8_whatever_the_server_says(warc: Path) -> None:
     assert texts(read(warc, plain("灯火".encode(), charset="; charset=gbk"))) == ["灯火"]
 
 
+@pytest.mark.parametrize("charset", ["undefined", "idna", "punycode", "base64", "klingon"])
+def test_charset_that_is_none_is_as_good_as_unsaid(warc: Path, charset: str) -> None:
+    words = "夜里没有人来，灯还亮着，远处的山上下起了雨。" * 5
+    found = read(warc, [plain(words.encode("gb18030"), charset=f"; charset={charset}"), page()])
+    assert texts(found)[0] == words
+    assert len(texts(found)) == 2
+
+
 def test_text_in_no_known_encoding_is_a_problem_with_its_address(warc: Path) -> None:
     found = read(warc, [plain(b"caf\xe9 \x81\x8d"), page()])
     assert problems(found) == [(1, "undecodable")]

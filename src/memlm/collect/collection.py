@@ -205,10 +205,15 @@ class Collection:
         else:
             try:
                 self._merge(root, path, read_visit(visit, self._reading), bytes_hash=bytes_hash)
-            except InputError as error:
+            except (InputError, MissingExtraError) as error:
                 if error.code == "workspace_busy":
                     raise
                 self._reject(root, path, page_problem(error, path))
+                return
+            except (MemlmError, OSError, MemoryError):
+                raise
+            except Exception as error:  # one odd page must not cost the others
+                self._reject(root, path, _failed(path, error))
                 return
         if visit.outcome == "read":
             self._store.mark_page(root, path, etag=visit.etag, last_modified=visit.last_modified)
@@ -290,6 +295,10 @@ class Collection:
                 self._reject(root, relative, _problem_of(error))
         except MissingExtraError as error:  # the other files can be read without it
             self._reject(root, relative, _problem_of(error))
+        except (MemlmError, OSError, MemoryError):  # of the machine, not of this file
+            raise
+        except Exception as error:  # one odd file must not cost the others
+            self._reject(root, relative, _failed(relative or root.name, error))
 
     def _note_if_empty(self, root: Root, path: str) -> None:
         """Say so where a file that can be read has neither texts nor anything that is rejected."""
@@ -363,6 +372,11 @@ def _is_below(path: str, inside: str) -> bool:
 
 def _problem_of(error: MemlmError) -> SourceProblem:
     return SourceProblem(code=error.code, values=error.values, position=error.values.get("line"))
+
+
+def _failed(path: str, error: Exception) -> SourceProblem:
+    """Return that a reader failed; what the error says may be text of the file."""
+    return SourceProblem(code="reader_failed", values={"path": path, "kind": type(error).__name__})
 
 
 def _hash_readable(file: SourceFile) -> str | None:

@@ -21,9 +21,10 @@ from memlm.collect.config import Limits, Reading, WebConfig
 from memlm.collect.fetching import Answer, Fetcher, clean_address, is_address, unpack_gzip
 from memlm.collect.files import normalise_text
 from memlm.collect.markup import extract_page_apart
+from memlm.collect.page_encoding import codec_of
 from memlm.collect.sitemaps import ListReader
 from memlm.collect.sources import READERS, Item, find_ending, read_file
-from memlm.errors import InputError, NotFoundError
+from memlm.errors import InputError, MemlmError, NotFoundError
 from memlm.records import SourceNote, SourceProblem, SourceText
 from memlm.storage import scratch_file, scratch_folder
 
@@ -45,8 +46,6 @@ _ENDINGS = {
     "application/zip": ".zip",
 }
 _SAYS_NOTHING = ("", "application/octet-stream", "binary/octet-stream")
-# What web servers call these is, to every browser, the larger set (encoding.spec.whatwg.org).
-_LARGER_SETS = {"gb2312": "gb18030", "gbk": "gb18030", "iso-8859-1": "cp1252", "us-ascii": "cp1252"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,9 +132,17 @@ class Site:
             conditions["If-Modified-Since"] = before.last_modified
         try:
             answer = self._fetcher.get(page, headers=conditions)
+            return self._outcome(page, answer, before)
         except InputError as error:
             problem = SourceProblem(code=error.code, values=error.values)
-            return Visit(address=page, outcome="failed", problem=problem)
+        except (MemlmError, MemoryError):
+            raise
+        except Exception as error:  # what one server says must not cost the other pages
+            values = {"path": page, "kind": type(error).__name__}
+            problem = SourceProblem(code="reader_failed", values=values)
+        return Visit(address=page, outcome="failed", problem=problem)
+
+    def _outcome(self, page: str, answer: Answer, before: KnownPage | None) -> Visit:
         if answer.status == 304 and before is not None:
             return Visit(address=page, outcome="unchanged")
         if answer.status in (404, 410):
@@ -259,7 +266,7 @@ def read_visit(visit: Visit, reading: Reading) -> Iterator[Item]:
                 yield replace(item, values=_renamed(item.values, visit.address))
 
 
-def page_problem(error: InputError, address: str) -> SourceProblem:
+def page_problem(error: MemlmError, address: str) -> SourceProblem:
     """Return what is wrong with a page, named by its address and not by a scratch file's name."""
     return SourceProblem(
         code=error.code,
@@ -285,14 +292,15 @@ def _read_html(visit: Visit, reading: Reading) -> Iterator[Item]:
 
 
 def _decode(visit: Visit, charset: str) -> str:
-    name = charset.lower()
+    codec = codec_of(charset)
+    if not codec:
+        raise InputError("charset_unknown", address=visit.address, charset=charset)
     try:
-        return visit.body.decode(_LARGER_SETS.get(name, name))
-    except LookupError as error:
-        raise InputError("charset_unknown", address=visit.address, charset=charset) from error
-    except UnicodeDecodeError as error:
+        return visit.body.decode(codec)
+    except UnicodeError as error:
+        offset = error.start if isinstance(error, UnicodeDecodeError) else 0
         raise InputError(
-            "not_in_encoding", path=visit.address, offset=error.start, encoding=charset
+            "not_in_encoding", path=visit.address, offset=offset, encoding=charset
         ) from error
 
 
