@@ -26,7 +26,7 @@ from memlm.collect import (
     collection,
     list_files,
 )
-from memlm.collect.fetching import _is_public, clean_address
+from memlm.collect.fetching import Fetcher, _is_public, clean_address
 from memlm.documents import DocumentStore
 from memlm.errors import InputError, NotFoundError
 from memlm.records import CollectReport, SourceNote
@@ -583,6 +583,45 @@ def test_redirect_to_another_port_of_this_machine_is_not_followed(server, collec
         assert other.asked == []
     finally:
         other.close()
+
+
+def _resolve_to(monkeypatch, *addresses: str) -> list[str]:
+    """Let every host have the first address, then the second and so on; return the connected."""
+    waiting, connected = list(addresses), []
+
+    def getaddrinfo(host, port, **options):
+        address = waiting.pop(0) if len(waiting) > 1 else waiting[0]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    def create_connection(place, timeout):
+        connected.append(place[0])
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "create_connection", create_connection)
+    return connected
+
+
+def _ask_twice() -> list[str]:
+    fetcher = Fetcher("http://example.org/", limits=QUICK, agent="memlm")
+    found = []
+    for _ in range(2):
+        with pytest.raises(InputError) as caught:
+            fetcher.get("http://example.org/")
+        found.append(caught.value.code)
+    return found
+
+
+def test_name_that_was_public_cannot_turn_inwards(monkeypatch) -> None:
+    connected = _resolve_to(monkeypatch, "93.184.216.34", "169.254.169.254")
+    assert _ask_twice()[1] == "address_not_public"
+    assert connected == ["93.184.216.34"]
+
+
+def test_private_host_that_was_named_keeps_the_address_it_had(monkeypatch) -> None:
+    connected = _resolve_to(monkeypatch, "192.168.1.7", "169.254.169.254")
+    assert "address_not_public" not in _ask_twice()
+    assert connected == ["192.168.1.7", "192.168.1.7"]
 
 
 def test_redirect_to_a_page_that_robots_forbid_is_not_followed(server, collect) -> None:
