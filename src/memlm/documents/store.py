@@ -205,10 +205,15 @@ class DocumentStore:
         sql = "SELECT COUNT(*) FROM documents WHERE root=? AND path=?"
         return int(self._value(sql, root.number, path) or 0)
 
-    def count_below(self, root: Root, prefix: str) -> int:
-        """Return the number of documents of a root whose paths begin with `prefix`."""
-        sql = "SELECT COUNT(*) FROM documents WHERE root=? AND substr(path, 1, ?) = ?"
-        return int(self._value(sql, root.number, len(prefix), prefix) or 0)
+    def count_below(self, root: Root, place: str) -> int:
+        """Return the number of documents of a file or folder in a root; of all of it if empty."""
+        inside = place.rstrip("/")
+        if not inside:
+            return int(self._value("SELECT COUNT(*) FROM documents WHERE root=?", root.number) or 0)
+        # Not of a neighbour whose name begins the same way.
+        sql = "SELECT COUNT(*) FROM documents WHERE root=? AND (path=? OR substr(path, 1, ?)=?)"
+        below = f"{inside}/"
+        return int(self._value(sql, root.number, inside, len(below), below) or 0)
 
     def ids(self) -> Iterator[str]:
         """Yield the id of every document."""
