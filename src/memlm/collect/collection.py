@@ -100,7 +100,7 @@ class Collection:
 
     def read_vanished(self, source: Path) -> bool:
         """Note that all of a source that was collected is gone; False if it never was."""
-        place = find_place(self._store, source)
+        place = find_place(self._store, source, may_be_empty=True)
         if place is None:
             return False
         root, inside = place
@@ -135,12 +135,20 @@ class Collection:
         if root is not None:
             self._add_vanished(_Gone(root, "", site.address, [p for p in gone if p in known]))
 
-    def remove_vanished(self, may_remove: Callable[[str, int, int], bool]) -> int:
+    def remove_vanished(
+        self,
+        may_remove: Callable[[str, int, int], bool],
+        *,
+        before: Callable[[], None] = lambda: None,
+    ) -> int:
         """Remove what has vanished; return how many documents that were.
 
         Where that is more than half of a source, `may_remove(source, documents, of all)` is asked.
+        `before` is called when all has been asked, if anything is to go.
         """
         agreed = [gone for gone in self._gone if self._may_go(gone, may_remove)]  # asked first
+        if agreed:
+            before()
         total = 0
         for gone in agreed:
             removed = self._store.remove_files(gone.root, gone.paths)
@@ -351,8 +359,13 @@ class Collection:
             self._note(SourceNote(code="earlier_text_stays", values=values))
 
 
-def find_place(store: DocumentStore, source: Path) -> tuple[Root, str] | None:
-    """Return the root, and the path in it, of a source that was collected and is gone."""
+def find_place(
+    store: DocumentStore, source: Path, *, may_be_empty: bool = False
+) -> tuple[Root, str] | None:
+    """Return the root, and the path in it, of a source that was collected and is gone.
+
+    None where nothing of it is left, unless it `may_be_empty`.
+    """
     resolved = source.resolve()
     for place in (resolved, *resolved.parents):
         root = store.find_root(place, is_folder=True)
@@ -361,7 +374,7 @@ def find_place(store: DocumentStore, source: Path) -> tuple[Root, str] | None:
         if root is not None:
             inside = "" if place == resolved else relative_name(resolved, place)
             known = store.paths_of(root) | store.rejected_paths_of(root)
-            has_any = any(_is_below(path, inside) for path in known)
+            has_any = may_be_empty or any(_is_below(path, inside) for path in known)
             return (root, inside) if has_any else None
     return None
 

@@ -58,7 +58,12 @@ def collect_documents(
     sites = [Site(str(one), web or WebConfig()) for one in sources if is_address(one)]
     paths = [Path(source).expanduser() for source in sources if not is_address(source)]
     _check_labels(paths, config)
-    gone = [path for path in paths if _was_collected(workspace, path)]
+    # Here, since erasing prepares anew and preparing collects.
+    from memlm.workflow.erasing import erase_removed, finish_erasing
+
+    # What a run removed before it was killed is known by its root only.
+    is_again = finish_erasing(workspace, listener=listener) and prune
+    gone = [path for path in paths if _was_collected(workspace, path, is_again=is_again)]
     if gone and not prune:
         raise NotFoundError("source_vanished", path=gone[0])
     has_lines = config is not None and config.has_lines
@@ -94,13 +99,12 @@ def collect_documents(
         ):
             f.writelines(json.dumps(asdict(r), ensure_ascii=False) + "\n" for r in store.rejected())
         if prune:
-            removed = collection.remove_vanished(may_remove or _refuse_to_remove)
+            removed = collection.remove_vanished(
+                may_remove or _refuse_to_remove, before=lambda: opened.remember(erasing=True)
+            )
             removed += report.documents_removed
             report = replace(report, documents_removed=removed, characters=store.characters())
     if prune:
-        # Here, since erasing prepares anew and preparing collects.
-        from memlm.workflow.erasing import erase_removed
-
         erase_removed(opened, listener=listener)
     return report
 
@@ -115,8 +119,11 @@ def _check_labels(sources: list[Path], config: CollectConfig | None) -> None:
         raise ConfigError("labels_need_one_file")
 
 
-def _was_collected(workspace: AnyWorkspace, source: Path) -> bool:
-    """Say whether a source that is not there now was collected when it was."""
+def _was_collected(workspace: AnyWorkspace, source: Path, *, is_again: bool) -> bool:
+    """Say whether a source that is not there now was collected when it was.
+
+    With `is_again` it may be that nothing of it is left.
+    """
     if source.exists() or source.is_symlink():
         return False
     try:
@@ -126,7 +133,7 @@ def _was_collected(workspace: AnyWorkspace, source: Path) -> bool:
     if not opened.documents_file.exists():
         return False
     with documents_of(opened) as store:
-        return find_place(store, source) is not None
+        return find_place(store, source, may_be_empty=is_again) is not None
 
 
 def _refuse_to_remove(source: str, documents: int, total: int) -> bool:

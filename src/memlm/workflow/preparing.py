@@ -48,14 +48,27 @@ def prepare_documents(
     and never learned from. The result does not depend on `processes` (None: one a core where there
     is much to do). Raises NotFoundError if there are no documents.
     """
-    hears = listener or Listener()
+    from memlm.workflow.erasing import finish_erasing  # here, since erasing prepares anew
+
     opened = as_workspace(workspace)
+    finish_erasing(opened, listener=listener)
     held_out_files = list(held_out)
     if held_out_files:
         reading = replace(collect, labels=None, lines=collect.has_lines) if collect else None
         collect_documents(
             opened, *held_out_files, config=reading, split="held_out", listener=listener
         )
+    return prepare_collected(opened, config, cleaning, processes, listener or Listener())
+
+
+def prepare_collected(
+    opened: Workspace,
+    config: PrepareConfig | None,
+    cleaning: CleanConfig | None,
+    processes: int | None,
+    hears: Listener,
+) -> PrepareReport:
+    """Do what `prepare_documents` does, with the documents as they are."""
     wish = config if config is not None and config != PrepareConfig() else None
     wish = wish or _last_prepare_config(opened) or PrepareConfig()
     wish.check()
