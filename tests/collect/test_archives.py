@@ -20,8 +20,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memlm.collect import CollectConfig, Limits, Reading, read_file
-from memlm.errors import InputError
+from memlm.collect import CollectConfig, Limits, Reading, read_file, sources
+from memlm.errors import InputError, MissingExtraError
 from memlm.records import SourceNote, SourceProblem, SourceText
 
 Files = Mapping[str, bytes]
@@ -194,6 +194,26 @@ def test_sentence_about_a_compressed_file_names_it_as_people_do(tmp_path: Path) 
     with pytest.raises(InputError) as caught:
         read(tmp_path / "b.csv.gz")
     assert caught.value.values["path"] == "b.csv.gz"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (MissingExtraError("extra_missing", package="trafilatura", extra="documents"), "extra_m"),
+        (ZeroDivisionError("words of the member"), "reader_failed"),
+    ],
+    ids=["package missing", "reader fails"],
+)
+def test_member_whose_reader_cannot_work_costs_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, code: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setitem(sources.READERS, ".html", fail)
+    path = pack_zip(tmp_path / "a.zip", {"a.html": b"<p>one", "b.txt": b"two"})
+    assert texts(path) == {"b.txt": "two"}
+    assert problems(path)["a.html"].startswith(code)
 
 
 @pytest.mark.parametrize("ending", [".zip", ".tar"])

@@ -11,7 +11,7 @@ import pytest
 
 from memlm.collect import CollectConfig, Limits, Reading, read_file
 from memlm.collect.apart import Parsed
-from memlm.errors import InputError
+from memlm.errors import InputError, MissingExtraError
 from memlm.records import SourceNote, SourceProblem, SourceText
 
 HTML = "text/html; charset=utf-8"
@@ -135,6 +135,18 @@ def test_file_without_pages_is_rejected(warc: Path) -> None:
     with pytest.raises(InputError) as caught:
         read(warc, record(b"", kind="metadata"))
     assert caught.value.code == "no_pages"
+
+
+def test_plain_text_is_read_without_the_package_for_pages(
+    warc: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MissingExtraError("extra_missing", package="trafilatura", extra="documents")
+
+    monkeypatch.setattr("memlm.collect.web_archives.extract_page_apart", fail)
+    found = read(warc, [page(), plain(b"a text")])
+    assert texts(found) == ["a text"]
+    assert problems(found) == [(1, "extra_missing")]
 
 
 def test_page_without_text_is_a_problem_of_its_record(warc: Path) -> None:

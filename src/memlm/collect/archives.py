@@ -17,7 +17,7 @@ from typing import Any
 
 from memlm.collect.config import Reading
 from memlm.collect.unpacking import Allowance, Unpacked
-from memlm.errors import InputError
+from memlm.errors import InputError, MemlmError, MissingExtraError
 from memlm.records import SourceNote, SourceProblem, SourceText
 from memlm.storage import scratch_file, scratch_folder
 
@@ -191,9 +191,14 @@ def _read_member(member: Member, inside: _Inside, table: Table) -> Iterator[Item
                     yield _as_of(item, place, name, member=name)
             except InputError as error:
                 raise InputError(error.code, **_renamed(error.values, place, name)) from error
-    except InputError as error:
+    except (InputError, MissingExtraError) as error:  # the other members can be read without it
         line = error.values.get("line")
         yield SourceProblem(code=error.code, values=error.values, position=line, member=name)
+    except (MemlmError, OSError, MemoryError):  # of the machine, not of this member
+        raise
+    except Exception as error:  # one odd member must not cost the others
+        values = {"path": name, "kind": type(error).__name__}
+        yield SourceProblem(code="reader_failed", values=values, member=name)
 
 
 def _check_name(member: Member) -> None:

@@ -18,7 +18,7 @@ from memlm.collect.markup import extract_page_apart
 from memlm.collect.page_encoding import codec_of
 from memlm.collect.unpacking import Allowance, ByteStream, Unpacked, blocks_of
 from memlm.collect.web_records import WebRecord, arc_records, media_type_of, warc_records
-from memlm.errors import InputError
+from memlm.errors import InputError, MemlmError, MissingExtraError
 from memlm.records import SourceNote, SourceProblem, SourceText
 from memlm.storage import scratch_file, scratch_folder
 
@@ -119,8 +119,13 @@ def _read_record(
                 yield from _page(record, data, charset, reading)
             else:
                 yield _plain(record, data, charset, reading)
-    except InputError as error:
+    except (InputError, MissingExtraError) as error:  # plain text can be read without it
         yield _problem(error, record.number)
+    except (MemlmError, OSError, MemoryError):  # of the machine, not of this record
+        raise
+    except Exception as error:  # one odd record must not cost the others
+        values = {"path": record.address, "kind": type(error).__name__}
+        yield SourceProblem(code="reader_failed", values=values, position=record.number)
 
 
 def _page(record: WebRecord, data: bytes, charset: str | None, reading: Reading) -> Iterator[Item]:
@@ -176,5 +181,5 @@ def _decode(data: bytes, charset: str | None) -> str | None:
     return None
 
 
-def _problem(error: InputError, number: int) -> SourceProblem:
+def _problem(error: MemlmError, number: int) -> SourceProblem:
     return SourceProblem(code=error.code, values=error.values, position=number)
