@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from memlm.collect import CollectConfig, Collection, collection, list_files
+from memlm import collect_documents
+from memlm.collect import CollectConfig, Collection, collection, list_files, sources
 from memlm.documents import DocumentStore
-from memlm.errors import ConfigError
+from memlm.errors import ConfigError, MissingExtraError
 from memlm.records import CollectReport, SourceNote, Split
 
 Collect = Callable[..., CollectReport]
@@ -632,3 +633,63 @@ def test_table_in_an_archive_is_a_table(collect: Collect, tmp_path: Path, name: 
     report = collect(tmp_path / name, tmp_path / "other.csv", text_column="words")
     assert report.documents_added == 1
     assert codes(report) == ["other.csv"]
+
+
+def test_member_that_may_be_read_now_is_tried_again(
+    collect: Collect, tmp_path: Path, make_pdf: Callable[..., bytes]
+) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.pdf", make_pdf("The lamp.", password="swordfish"))
+        archive.writestr("b.txt", "two")
+    assert codes(collect(tmp_path / "a.zip")) == ["a.zip/a.pdf"]
+    assert changes(collect(tmp_path / "a.zip", password="swordfish")) == (1, 1, 0, 0)
+    again = collect(tmp_path / "a.zip")
+    assert (changes(again), again.rejected) == ((0, 2, 0, 0), ())
+
+
+def test_member_without_its_package_is_read_once_that_is_there(
+    collect: Collect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise MissingExtraError("extra_missing", package="trafilatura", extra="documents")
+
+    path = zipped(tmp_path / "a.zip", {"a.md": "one", "b.txt": "two"})
+    with monkeypatch.context() as without:
+        without.setitem(sources.READERS, ".md", fail)
+        assert codes(collect(path)) == ["a.zip/a.md"]
+    assert changes(collect(path)) == (1, 1, 0, 0)
+
+
+def test_text_of_a_member_that_can_be_read_no_more_stays_and_that_is_said(
+    store: DocumentStore, collect: Collect, notes: list[SourceNote], tmp_path: Path
+) -> None:
+    path = zipped(tmp_path / "a.zip", {"a.txt": "one", "b.txt": "two", "c.txt": "three"})
+    collect(path)
+    before = ids(store)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.txt", b"\x81\xe9 \x81")
+        archive.writestr("b.txt", "TWO")
+    notes.clear()
+    assert changes(collect(path)) == (0, 0, 1, 1)
+    assert {text: ids(store)[text] for text in ("one", "TWO")} == {
+        "one": before["one"],
+        "TWO": before["two"],
+    }
+    assert [(n.code, n.values["source"]) for n in notes] == [("earlier_text_stays", "a.zip/a.txt")]
+
+
+def test_column_is_known_to_be_in_an_archive_that_has_not_changed(
+    collect: Collect, tmp_path: Path
+) -> None:
+    path = zipped(tmp_path / "a.zip", {"b.csv": "words,label\none,x\n"})
+    (tmp_path / "other.csv").write_text("text,label\none,x\n")
+    for _ in range(2):
+        assert codes(collect(path, tmp_path / "other.csv", text_column="words")) == ["other.csv"]
+
+
+def test_what_is_rejected_is_listed_though_an_option_is_wrong(corpus: Path, tmp_path: Path) -> None:
+    collect_documents(tmp_path / "ws", corpus)
+    (corpus / "new.psd").write_bytes(b"x")
+    with pytest.raises(ConfigError):
+        collect_documents(tmp_path / "ws", corpus, config=CollectConfig(text_column="nowhere"))
+    assert "new.psd" in (tmp_path / "ws" / "rejected.jsonl").read_text("utf-8")

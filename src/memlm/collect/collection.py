@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from memlm.collect.config import CollectConfig, Reading
 from memlm.collect.in_memory import TextFromMemory, texts_from_memory
 from memlm.collect.sources import SourceFile, is_table, read_file, relative_name
+from memlm.collect.vanished import find_place, is_below
 from memlm.collect.web import KnownPage, Site, Visit, page_problem, read_visit
 from memlm.documents import DocumentStore, MergeCounts, Root, find_moved_root, place_name
 from memlm.errors import ConfigError, InputError, MemlmError, MissingExtraError
@@ -23,6 +24,10 @@ from memlm.records import (
     Vanished,
 )
 from memlm.storage import hash_file, hash_json
+
+# Of members of archives: next time there may be more memory, the package, or a repaired reader.
+_RETRIED = {"parser_slow", "parser_memory", "parser_crashed", "extra_missing", "reader_failed"}
+_LOCKED = {"pdf_encrypted", "pdf_password_wrong"}
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,7 @@ class Collection:
             return False
         root, inside = place
         known = self._store.paths_of(root) | self._store.rejected_paths_of(root)
-        paths = [path for path in known if _is_below(path, inside)]
+        paths = [path for path in known if is_below(path, inside)]
         self._add_vanished(_Gone(root, inside, source.name, sorted(paths)))
         return True
 
@@ -115,7 +120,7 @@ class Collection:
         marks = self._store.page_marks(root, reading=self._manner) if root is not None else {}
         known = {
             path: KnownPage(etag=etag, last_modified=modified)
-            if self._is_on_its_side(root, path)
+            if self._may_stay(root, path)
             else KnownPage(etag="", last_modified="")
             for path, (etag, modified) in marks.items()
             if root is not None
@@ -289,7 +294,8 @@ class Collection:
         if self._is_current(root, relative, bytes_hash):
             self._totals.unchanged += self._store.count_in_file(root, relative)
             self._rejected += self._store.rejected_in_file(root, relative)
-            self._has_read_a_table |= is_table(path.name)
+            members = self._store.members_of(root, relative)
+            self._has_read_a_table |= is_table(path.name) or any(map(is_table, members))
             return
         try:
             self._merge(root, relative, read_file(path, self._reading), bytes_hash=bytes_hash)
@@ -318,9 +324,16 @@ class Collection:
             self._note(SourceNote(code="nothing_found", values={"source": place}))
 
     def _is_current(self, root: Root, path: str, bytes_hash: str) -> bool:
-        return self._is_on_its_side(root, path) and self._store.file_is_current(
+        return self._may_stay(root, path) and self._store.file_is_current(
             root, path, bytes_hash=bytes_hash, reading=self._manner
         )
+
+    def _may_stay(self, root: Root, path: str) -> bool:
+        """Say whether a file need not be read again unless it has changed."""
+        has_key = self._reading.config.password is not None
+        worth_a_try = _RETRIED | _LOCKED if has_key else _RETRIED
+        is_final = not worth_a_try & self._store.rejected_codes(root, path)
+        return is_final and self._is_on_its_side(root, path)
 
     def _is_on_its_side(self, root: Root, path: str) -> bool:
         return self._split is None or self._store.split_of_file(root, path) == self._split
@@ -342,7 +355,8 @@ class Collection:
                     self._has_read_a_table |= is_table(item.member)
                     merge.add(item, split=self._split)
                 elif isinstance(item, SourceProblem):
-                    merge.reject(item)
+                    kept = merge.reject(item)
+                    self._note_what_stays(root, path, kept, member=item.member)
                 else:
                     self._note(item)
         for name, value in asdict(merge.counts).items():
@@ -352,35 +366,13 @@ class Collection:
     def _reject(self, root: Root, path: str, problem: SourceProblem) -> None:
         self._store.reject_file(root, path, problem)
         self._rejected += self._store.rejected_in_file(root, path)
-        count = self._store.count_in_file(root, path)
+        self._note_what_stays(root, path, self._store.count_in_file(root, path))
+
+    def _note_what_stays(self, root: Root, path: str, count: int, *, member: str = "") -> None:
         if count:
-            place = place_name(root.name, root.is_folder, path, None)
+            place = place_name(root.name, root.is_folder, path, None, member)
             values = {"source": place, "count": count}
             self._note(SourceNote(code="earlier_text_stays", values=values))
-
-
-def find_place(
-    store: DocumentStore, source: Path, *, may_be_empty: bool = False
-) -> tuple[Root, str] | None:
-    """Return the root, and the path in it, of a source that was collected and is gone.
-
-    None where nothing of it is left, unless it `may_be_empty`.
-    """
-    resolved = source.resolve()
-    for place in (resolved, *resolved.parents):
-        root = store.find_root(place, is_folder=True)
-        if root is None and place == resolved:
-            root = store.find_root(place, is_folder=False)
-        if root is not None:
-            inside = "" if place == resolved else relative_name(resolved, place)
-            known = store.paths_of(root) | store.rejected_paths_of(root)
-            has_any = may_be_empty or any(_is_below(path, inside) for path in known)
-            return (root, inside) if has_any else None
-    return None
-
-
-def _is_below(path: str, inside: str) -> bool:
-    return not inside or path == inside or path.startswith(f"{inside}/")
 
 
 def _problem_of(error: MemlmError) -> SourceProblem:

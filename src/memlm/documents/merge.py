@@ -92,9 +92,25 @@ class FileMerge:
             raise InputError("not_readable", path=self._path)
         return identity
 
-    def reject(self, problem: SourceProblem) -> None:
-        """Note a row that could not be read, so that it can be listed now and later."""
+    def reject(self, problem: SourceProblem) -> int:
+        """Note what could not be read, so that it can be listed now and later.
+
+        As with whole files, what a member of an archive gave earlier stays; return how many that
+        are. A problem with a position is one of a row.
+        """
         self._store._reject(self._root, self._path, problem)
+        if not problem.member or problem.position is not None:
+            return 0
+        inside = f"{problem.member}/"  # an archive in the archive
+        return self._store._run(
+            "INSERT OR IGNORE INTO temp.seen SELECT id FROM documents"
+            " WHERE root=? AND path=? AND (member=? OR substr(member, 1, ?)=?)",
+            self._root.number,
+            self._path,
+            problem.member,
+            len(inside),
+            inside,
+        ).rowcount
 
     def finish(self, *, keeps_others: bool) -> None:
         """Remove what the file no longer holds, and bring the digest up to date."""

@@ -205,6 +205,11 @@ class DocumentStore:
         sql = "SELECT COUNT(*) FROM documents WHERE root=? AND path=?"
         return int(self._value(sql, root.number, path) or 0)
 
+    def members_of(self, root: Root, path: str) -> Iterator[str]:
+        """Yield the members of one archive that gave documents; an empty name for other files."""
+        sql = "SELECT DISTINCT member FROM documents WHERE root=? AND path=?"
+        yield from (member for (member,) in self._rows(sql, root.number, path))
+
     def count_below(self, root: Root, place: str) -> int:
         """Return the number of documents of a file or folder in a root; of all of it if empty."""
         inside = place.rstrip("/")
@@ -332,6 +337,11 @@ class DocumentStore:
         """Return what could not be read of one file when it was last read."""
         found = self._rejected("WHERE x.root=? AND x.path=?", root.number, path)
         return [rejected for _, rejected in found]
+
+    def rejected_codes(self, root: Root, path: str) -> set[str]:
+        """Return the codes of what could not be read of one file when it was last read."""
+        sql = "SELECT DISTINCT code FROM rejected WHERE root=? AND path=?"
+        return {code for (code,) in self._rows(sql, root.number, path)}
 
     # -- the connection -------------------------------------------------------------------------
 

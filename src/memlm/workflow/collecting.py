@@ -23,6 +23,7 @@ from memlm.records import CollectReport, Split
 from memlm.storage import new_file, scratch_folder
 from memlm.workflow.listener import Listener
 from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of, workspace_to_fill
+from memlm.workspace import Workspace
 
 
 def collect_documents(
@@ -92,12 +93,10 @@ def collect_documents(
             collection.read_vanished(source)
         if texts is not None:
             collection.read_texts(texts)
+        if opened.rejected_file.exists():  # what follows may end by an error
+            _list_rejected(opened, store)
         report = collection.finish()
-        with (
-            new_file(opened.rejected_file) as temporary,
-            temporary.open("w", encoding="utf-8") as f,
-        ):
-            f.writelines(json.dumps(asdict(r), ensure_ascii=False) + "\n" for r in store.rejected())
+        _list_rejected(opened, store)
         if prune:
             removed = collection.remove_vanished(
                 may_remove or _refuse_to_remove, before=lambda: opened.remember(erasing=True)
@@ -107,6 +106,14 @@ def collect_documents(
     if prune:
         erase_removed(opened, listener=listener)
     return report
+
+
+def _list_rejected(workspace: Workspace, store: DocumentStore) -> None:
+    with (
+        new_file(workspace.rejected_file) as temporary,
+        temporary.open("w", encoding="utf-8") as file,
+    ):
+        file.writelines(json.dumps(asdict(r), ensure_ascii=False) + "\n" for r in store.rejected())
 
 
 def _check_labels(sources: list[Path], config: CollectConfig | None) -> None:
