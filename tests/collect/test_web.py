@@ -642,6 +642,41 @@ def test_redirect_is_followed_but_not_for_ever(server, store, collect) -> None:
     assert server.paths().count("/c") == 6
 
 
+def test_page_is_attributed_to_where_it_came_from_in_the_end(server, store, collect) -> None:
+    server.pages["/a"] = 301, {"Location": "/deep/b"}, b""
+    server.text("/deep/b", "here")
+    collect(f"{server.home}/a")
+    (document,) = store
+    assert document.source == f"{server.home}/a"
+    assert document.fields["url"] == f"{server.home}/deep/b"
+    assert collect(f"{server.home}/a").documents_unchanged == 1
+
+
+def test_links_of_a_list_begin_where_it_came_from_in_the_end(server, store, collect) -> None:
+    server.pages["/feed"] = 301, {"Location": "/deep/feed"}, b""
+    body = b"<rss><channel><item><link>a</link></item></channel></rss>"
+    server.pages["/deep/feed"] = 200, {"Content-Type": "text/xml"}, body
+    server.text("/deep/a", "an entry")
+    collect(f"{server.home}/feed")
+    assert texts(store) == ["an entry"]
+
+
+def test_list_may_name_pages_of_the_host_that_it_was_moved_to(
+    server, store, collect, monkeypatch
+) -> None:
+    monkeypatch.setattr("memlm.collect.fetching._is_public", lambda address: True)
+    other = Served()
+    try:
+        server.pages["/sitemap.xml"] = 301, {"Location": f"{other.home}/sitemap.xml"}, b""
+        other.sitemap("/sitemap.xml", f"{other.home}/a", "https://example.org/elsewhere")
+        other.text("/a", "a text")
+        report = collect(f"{server.home}/sitemap.xml")
+    finally:
+        other.close()
+    assert texts(store) == ["a text"]
+    assert [item.source for item in report.rejected] == ["https://example.org/elsewhere"]
+
+
 @pytest.mark.parametrize(
     "address",
     [

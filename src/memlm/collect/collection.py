@@ -210,7 +210,8 @@ class Collection:
         if visit.problem is not None:
             self._reject(root, path, visit.problem)
             return
-        content = f"{visit.content_type} {visit.charset} ".encode() + visit.body
+        origin = "" if visit.location in ("", path) else f"{visit.location} "
+        content = f"{visit.content_type} {visit.charset} {origin}".encode() + visit.body
         bytes_hash = hashlib.sha256(content).hexdigest()
         if visit.outcome == "unchanged" or self._is_current(root, path, bytes_hash):
             self._totals.unchanged += self._store.count_in_file(root, path)

@@ -57,6 +57,8 @@ class Visit:
     body: bytes = b""
     content_type: str = ""
     charset: str | None = None
+    location: str = ""
+    """Where it came from in the end, redirects followed."""
     etag: str = ""
     last_modified: str = ""
     problem: SourceProblem | None = None
@@ -106,12 +108,14 @@ class Site:
             clock=self._clock,
         )
         listed: dict[str, None] = {}
+        self._hosts = {urlsplit(self.address).netloc}
         first = self._visit(self.address, known.get(self.address))
         if first.outcome == "gone" and not known:
             raise NotFoundError("address_missing", address=self.address)
         body = _unpacked_list(first, self._limits)
         if body is not None:
-            yield from self._read_list(self.address, body, listed, depth=1)
+            self._hosts.add(urlsplit(first.location).netloc)  # example.org is www.example.org
+            yield from self._read_list(first, body, listed, depth=1)
         elif first.outcome != "gone" or self.address in known:
             yield first
         waiting = [page for page in {**listed, **dict.fromkeys(known)} if page != self.address]
@@ -160,10 +164,10 @@ class Site:
         return Visit(address=page, outcome="failed", problem=problem)
 
     def _read_list(
-        self, address: str, body: bytes, listed: dict[str, None], *, depth: int
+        self, found: Visit, body: bytes, listed: dict[str, None], *, depth: int
     ) -> Iterator[Visit | SourceNote]:
         """Add the pages of a sitemap, and of those it lists, to `listed`."""
-        reader = ListReader(address)
+        address, reader = found.address, ListReader(found.location)
         try:
             reader.read(body)
         except InputError as error:
@@ -174,7 +178,7 @@ class Site:
             problem = SourceProblem(code=refused.code, values=refused.values)
             yield Visit(address=str(refused.values["address"]), outcome="failed", problem=problem)
         for page in reader.pages:
-            if urlsplit(page).netloc == urlsplit(self.address).netloc:
+            if urlsplit(page).netloc in self._hosts:
                 listed[page] = None
             else:  # a sitemap speaks for its own host only
                 problem = SourceProblem(code="page_elsewhere", values={"address": page})
@@ -185,13 +189,13 @@ class Site:
                 values = {"count": len(reader.lists) - number, "source": address}
                 yield SourceNote(code="sitemaps_left", values=values)
                 return
-            found = self._visit(inner, None)
+            visit = self._visit(inner, None)
             self._visited -= 1  # a list is no page
-            unpacked = _unpacked_list(found, self._limits)
+            unpacked = _unpacked_list(visit, self._limits)
             if unpacked is not None:
-                yield from self._read_list(inner, unpacked, listed, depth=depth + 1)
-            elif found.outcome == "failed":
-                yield found
+                yield from self._read_list(visit, unpacked, listed, depth=depth + 1)
+            elif visit.outcome == "failed":
+                yield visit
             else:
                 problem = SourceProblem(code="sitemap_bad", values={"address": inner})
                 yield Visit(address=inner, outcome="failed", problem=problem)
@@ -261,7 +265,7 @@ def read_visit(visit: Visit, reading: Reading) -> Iterator[Item]:
     ):
         for item in read_file(path, reading):
             if isinstance(item, SourceText):
-                yield replace(item, fields={"url": visit.address, **item.fields})
+                yield replace(item, fields={"url": visit.location, **item.fields})
             else:  # it knows the page by the name of the scratch file
                 yield replace(item, values=_renamed(item.values, visit.address))
 
@@ -284,11 +288,11 @@ def _read_html(visit: Visit, reading: Reading) -> Iterator[Item]:
         visit.body,
         reading,
         name=visit.address,
-        address=visit.address,
+        address=visit.location,
         charset=visit.charset or None,
     )
     yield from page.notes
-    yield SourceText(text=normalise_text(page.text), fields={"url": visit.address, **page.fields})
+    yield SourceText(text=normalise_text(page.text), fields={"url": visit.location, **page.fields})
 
 
 def _decode(visit: Visit, charset: str) -> str:
@@ -305,7 +309,7 @@ def _decode(visit: Visit, charset: str) -> str:
 
 
 def _is_html(visit: Visit) -> bool:
-    path = urlsplit(visit.address).path.lower()
+    path = urlsplit(visit.location).path.lower()
     says_nothing = visit.content_type in _SAYS_NOTHING
     return visit.content_type in _HTML or (says_nothing and path.endswith(_HTML_ENDINGS))
 
@@ -314,7 +318,7 @@ def _ending_of(visit: Visit) -> str:
     ending = _ENDINGS.get(visit.content_type)
     if ending is None and visit.content_type in (*_SAYS_NOTHING, "application/gzip"):
         try:
-            ending = find_ending(urlsplit(visit.address).path.rpartition("/")[2])
+            ending = find_ending(urlsplit(visit.location).path.rpartition("/")[2])
         except InputError:
             ending = None
     if ending not in READERS:
@@ -334,6 +338,7 @@ def _visit_of(page: str, answer: Answer) -> Visit:
         body=answer.body,
         content_type=said.get_content_type() if has_type else "",
         charset=charset.strip() or None if isinstance(charset, str) else None,
+        location=answer.address,
         etag=answer.headers.get("etag", ""),
         last_modified=answer.headers.get("last-modified", ""),
     )
@@ -342,7 +347,7 @@ def _visit_of(page: str, answer: Answer) -> Visit:
 def _unpacked_list(visit: Visit, limits: Limits) -> bytes | None:
     """Return a sitemap or feed, unpacked; None if this is something else."""
     body = visit.body
-    is_packed = urlsplit(visit.address).path.lower().endswith(".xml.gz")
+    is_packed = urlsplit(visit.location).path.lower().endswith(".xml.gz")
     if visit.outcome != "read" or visit.content_type in _HTML:
         return None
     if is_packed and body.startswith(b"\x1f\x8b"):
