@@ -10,6 +10,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from http.client import BadStatusLine, RemoteDisconnected
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -709,7 +710,63 @@ def test_address_is_written_in_ascii_without_its_fragment() -> None:
 def test_host_that_is_not_there_is_rejected(collect) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    assert collect(f"http://127.0.0.1:{port}/").documents_rejected == 1
+    report = collect(f"http://127.0.0.1:{port}/")
+    assert report.documents_rejected == 1
+    assert "refuses the connection" in reasons(report)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConnectionRefusedError(), "host_refuses"),
+        (ConnectionResetError(), "host_breaks_off"),
+        (BrokenPipeError(), "host_breaks_off"),
+        (RemoteDisconnected(), "host_breaks_off"),
+        (BadStatusLine("SSH-2.0"), "answer_bad"),
+        (OSError(113, "No route to host"), "host_unreachable"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_failure_has_a_sentence_of_its_own(monkeypatch, error: Exception, code: str) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Fetcher, "_ask", fail)
+    with pytest.raises(InputError) as caught:
+        Fetcher("http://example.org/", limits=QUICK, agent="memlm").get("http://example.org/")
+    assert caught.value.code == code
+    assert type(error).__name__ not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--delay", "-1"), ("--delay", "nan"), ("--delay", "inf"), ("--max-minutes", "nan"),
+        ("--max-minutes", "-0.5"), ("--max-pages", "0"), ("--max-pages", "-5"),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_impossible_manner_of_visiting_is_refused(server, tmp_path, capsys, words) -> None:
+    server.text("/t", "a text")
+    command = ["collect", str(tmp_path / "ws"), f"{server.home}/t", f"{words[0]}={words[1]}"]
+    assert run([*command, "--json"]) == 2
+    assert words[0] in json.loads(capsys.readouterr().out)["error"]["message"]
+    assert server.asked == []
+    assert not (tmp_path / "ws").exists()
+
+
+def test_address_with_nothing_at_it_costs_no_other_source(server, tmp_path) -> None:
+    server.text("/t", "a text")
+    quick, sources = WebConfig(delay=0), (f"{server.home}/gone", f"{server.home}/t")
+    for _ in range(2):
+        report = collect_documents(tmp_path / "ws", *sources, web=quick)
+        assert [item.source for item in report.rejected] == [f"{server.home}/gone"]
+        assert report.documents_added + report.documents_unchanged == 1
+    server.text("/gone", "now there")
+    report = collect_documents(tmp_path / "ws", *sources, web=quick)
+    assert (report.documents_added, report.rejected) == (1, ())
+    with pytest.raises(NotFoundError):
+        collect_documents(tmp_path / "other", f"{server.home}/nothing", web=quick)
 
 
 def test_address_survives_the_command_line(server, tmp_path, capsys) -> None:

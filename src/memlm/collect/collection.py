@@ -13,7 +13,7 @@ from memlm.collect.sources import SourceFile, is_table, read_file, relative_name
 from memlm.collect.vanished import find_place, is_below
 from memlm.collect.web import KnownPage, Site, Visit, page_problem, read_visit
 from memlm.documents import DocumentStore, MergeCounts, Root, find_moved_root, place_name
-from memlm.errors import ConfigError, InputError, MemlmError, MissingExtraError
+from memlm.errors import ConfigError, InputError, MemlmError, MissingExtraError, NotFoundError
 from memlm.records import (
     CollectReport,
     Rejected,
@@ -114,8 +114,21 @@ class Collection:
         self._add_vanished(_Gone(root, inside, source.name, sorted(paths)))
         return True
 
-    def read_site(self, site: Site) -> None:
-        """Visit the pages of one web address."""
+    def read_site(self, site: Site, *, is_only: bool = True) -> None:
+        """Visit the pages of one web address.
+
+        Where there is nothing at it and never was, it is rejected like a file; NotFoundError is
+        raised if it `is_only`, with no other source beside it.
+        """
+        try:
+            self._read_site(site)
+        except NotFoundError as error:
+            if is_only:
+                raise
+            root = self._store.find_address(site.address) or self._store.add_address(site.address)
+            self._reject(root, site.address, _problem_of(error))
+
+    def _read_site(self, site: Site) -> None:
         root = self._store.find_address(site.address)
         marks = self._store.page_marks(root, reading=self._manner) if root is not None else {}
         known = {

@@ -331,4 +331,10 @@ def _failure(error: Exception, address: str) -> InputError:
         return InputError("certificate_bad", address=address)
     if isinstance(error, socket.gaierror):
         return InputError("host_unknown", address=address)
-    return InputError("host_unreachable", address=address, reason=type(error).__name__)
+    if isinstance(error, ConnectionRefusedError):
+        return InputError("host_refuses", address=address)
+    if isinstance(error, ConnectionError):
+        return InputError("host_breaks_off", address=address)
+    if isinstance(error, http.client.HTTPException):
+        return InputError("answer_bad", address=address)
+    return InputError("host_unreachable", address=address)

@@ -43,10 +43,11 @@ def collect_documents(
     stays, however it is collected later, until another side is named.
     `prune` removes documents whose file or page is gone, and their text from everything prepared;
     where that is more than half of a source, `may_remove(source, documents, of all)` is asked.
-    Raises NotFoundError for a source that does not exist, before anything is written, and
-    ConfigError for a column that no table has; whatever else cannot be read is in `rejected`. A
-    call that ends by an error leaves no new workspace behind; in one that was there before, the
-    files that it had read whole stay, as after an interruption, and none is half read.
+    Raises NotFoundError for a path that does not exist, before anything is written, and for an
+    address with nothing at it if it is the only source; ConfigError for a column that no table has.
+    Whatever else cannot be read is in `rejected`. A call that ends by an error leaves no new
+    workspace behind; in one that was there before, the files that it had read whole stay, as after
+    an interruption, and none is half read.
 
     >>> import tempfile
     >>> report = collect_documents(tempfile.mkdtemp(), texts=["one text", "and another"])
@@ -56,7 +57,7 @@ def collect_documents(
     hears = listener or Listener()
     if not sources and texts is None:
         raise ConfigError("no_sources")
-    sites = [Site(str(one), web or WebConfig()) for one in sources if is_address(one)]
+    sites = _sites_of(sources, web or WebConfig())
     paths = [Path(source).expanduser() for source in sources if not is_address(source)]
     _check_labels(paths, config)
     # Here, since erasing prepares anew and preparing collects.
@@ -86,7 +87,7 @@ def collect_documents(
             progress=lambda done, total: hears.progress("collect", done, total),
         )
         for site in sites:
-            collection.read_site(site)
+            collection.read_site(site, is_only=len(sources) == 1 and texts is None)
         for source, files in listed:
             collection.read_source(source, files)
         for source in gone:
@@ -106,6 +107,11 @@ def collect_documents(
     if prune:
         erase_removed(opened, listener=listener)
     return report
+
+
+def _sites_of(sources: Iterable[Path | str], web: WebConfig) -> list[Site]:
+    web.check()
+    return [Site(str(one), web) for one in sources if is_address(one)]
 
 
 def _list_rejected(workspace: Workspace, store: DocumentStore) -> None:
