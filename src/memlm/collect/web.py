@@ -15,19 +15,20 @@ from email.message import Message
 from importlib.metadata import version
 from typing import Literal
 from urllib.parse import urlsplit
-from urllib.robotparser import RobotFileParser
 
 from memlm.collect.config import Limits, Reading, WebConfig
 from memlm.collect.fetching import Answer, Fetcher, clean_address, is_address, unpack_gzip
 from memlm.collect.files import normalise_text
 from memlm.collect.markup import extract_page_apart
 from memlm.collect.page_encoding import codec_of
+from memlm.collect.robots import FORBIDS_ALL, Robots, read_robots
 from memlm.collect.sitemaps import ListReader
 from memlm.collect.sources import READERS, Item, find_ending, read_file
 from memlm.errors import InputError, MemlmError, NotFoundError
 from memlm.records import SourceNote, SourceProblem, SourceText
 from memlm.storage import scratch_file, scratch_folder
 
+_NAME = "memlm"
 _DEEPEST_LIST = 3
 _HTML = ("text/html", "application/xhtml+xml")
 _HTML_ENDINGS = (".html", ".htm", ".xhtml")
@@ -88,7 +89,7 @@ class Site:
         self.address = clean_address(address)
         self._config, self._limits = config, limits
         self._clock, self._sleep = clock, sleep
-        self._robots: dict[str, RobotFileParser] = {}
+        self._robots: dict[str, Robots] = {}
         self._last_request: float | None = None
         self._crawl_delay = 0.0
         self._visited = 0
@@ -216,8 +217,8 @@ class Site:
         """Ask robots.txt, and wait until it is time for the next request."""
         if is_page:
             robots = self._robots_of(address)
-            self._crawl_delay = float(robots.crawl_delay(_agent()) or 0)
-            if not robots.can_fetch(_agent(), address):
+            self._crawl_delay = robots.crawl_delay
+            if not robots.allows(address):
                 raise InputError("robots_forbid", address=address)
         pause = self._pause()
         if pause > 0:
@@ -232,18 +233,16 @@ class Site:
         delay = max(self._config.delay, self._crawl_delay)
         return self._last_request + delay - self._clock()
 
-    def _robots_of(self, address: str) -> RobotFileParser:
+    def _robots_of(self, address: str) -> Robots:
         parts = urlsplit(address)
         origin = f"{parts.scheme}://{parts.netloc}"
         if origin not in self._robots:
-            robots = RobotFileParser()
+            robots = FORBIDS_ALL  # RFC 9309, 2.3.1.4: not reached means not allowed
             answer = self._fetcher.get(f"{origin}/robots.txt", is_page=False)
             if answer.status == 200:
-                robots.parse(answer.body.decode("utf-8", "replace").splitlines())
+                robots = read_robots(answer.body, _NAME)
             elif 400 <= answer.status < 500:  # none is there: all is allowed
-                robots.parse([])
-            else:  # RFC 9309, 2.3.1.4: not reached means not allowed
-                robots.parse(["User-agent: *", "Disallow: /"])
+                robots = Robots()
             self._robots[origin] = robots
         return self._robots[origin]
 
@@ -359,7 +358,7 @@ def _unpacked_list(visit: Visit, limits: Limits) -> bytes | None:
 
 
 def _agent() -> str:
-    return f"memlm/{version('memlm')}"
+    return f"{_NAME}/{version('memlm')}"
 
 
 __all__ = ["KnownPage", "Site", "Visit", "is_address", "page_problem", "read_visit"]
