@@ -22,7 +22,6 @@ from memlm.records import SourceNote, SourceProblem, SourceText
 from memlm.storage import scratch_file, scratch_folder
 
 Item = SourceText | SourceProblem | SourceNote
-_LEAST_COMMON = 0.6
 _DRIVE = re.compile(r"[A-Za-z]:")
 # Characters that break a line, or turn the rest of it around, and so could forge what is said.
 _UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -117,36 +116,10 @@ def clean_name(name: str) -> str:
     return ("/" if name.startswith("/") else "") + "/".join(parts)
 
 
-def decode_name(name: bytes) -> str:
-    """Return a name that does not say its encoding.
-
-    macOS writes UTF-8 and does not say so, Windows in China GBK, and the format's own is CP437.
-    """
-    try:
-        return name.decode("utf-8")
-    except UnicodeDecodeError:
-        pass
-    try:
-        found = name.decode("gb18030")
-    except UnicodeDecodeError:
-        return name.decode("cp437")
-    foreign = [character for character in found if character > "\x7f"]
-    common = sum(_is_common_hanzi(character) for character in foreign)
-    return found if common >= _LEAST_COMMON * len(foreign) else name.decode("cp437")
-
-
 def is_hidden(name: str) -> bool:
     """Say whether a member is hidden, or one of those that macOS adds to what was packed."""
     parts = PurePosixPath(name).parts
     return any(part == "__MACOSX" or re.match(r"\.[^.]", part) for part in parts)
-
-
-def _is_common_hanzi(character: str) -> bool:
-    """Say whether a character is of GB 2312's first level, or its punctuation."""
-    try:
-        return character.encode("gb2312")[0] in (*range(0xB0, 0xD8), 0xA1, 0xA3)
-    except UnicodeEncodeError:
-        return False
 
 
 def _enter(path: Path, reading: Reading, stack: ExitStack) -> _Inside:

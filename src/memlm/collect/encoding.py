@@ -204,6 +204,11 @@ def _share_of_common(judged: list[str], *, has_words: bool) -> float:
     return found / len(judged)
 
 
+def is_common_hanzi(character: str) -> bool:
+    """Say whether a character is one of the commonest hanzi, simplified or traditional."""
+    return character in _common_hanzi()
+
+
 @cache
 def _common_hanzi() -> frozenset[str]:
     table = files(__package__).joinpath("common_hanzi.txt").read_text(encoding="utf-8")
