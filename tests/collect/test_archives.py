@@ -10,6 +10,7 @@ import random
 import stat
 import struct
 import tarfile
+import time
 import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -597,6 +598,19 @@ def test_archive_of_too_many_members_is_refused_before_it_is_listed(tmp_path: Pa
     path = pack_zip(tmp_path / "a.zip", {f"{number}.txt": b"x" for number in range(30)})
     assert code_of(path, members=29) == "too_many_members"
     assert len(texts(path, members=30)) == 30
+
+
+def test_zip_of_more_than_a_million_members_is_refused_in_bounded_time(tmp_path: Path) -> None:
+    data = pack_zip(tmp_path / "a.zip", {"a": b""}).read_bytes()
+    at, end = data.index(b"PK\1\2"), data.index(b"PK\5\6")
+    entries = data[at:end] * (10**6 + 1)
+    size = struct.pack("<HHL", 0xFFFF, 0xFFFF, len(entries))
+    path = tmp_path / "a.zip"
+    path.write_bytes(data[:at] + entries + data[end : end + 8] + size + data[end + 16 :])
+    started = time.monotonic()
+    assert code_of(path) == "too_many_members"
+    assert time.monotonic() - started < 20
+    path.unlink()
 
 
 def test_number_of_members_that_a_zip_claims_is_not_believed(tmp_path: Path) -> None:

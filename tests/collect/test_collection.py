@@ -15,6 +15,7 @@ from memlm import collect_documents
 from memlm.collect import CollectConfig, Collection, collection, list_files, sources
 from memlm.documents import DocumentStore
 from memlm.errors import ConfigError, MissingExtraError
+from memlm.messages import LANGUAGES, Language, in_language
 from memlm.records import CollectReport, SourceNote, Split
 
 Collect = Callable[..., CollectReport]
@@ -584,6 +585,44 @@ def test_a_real_book_is_collected_whole(
     report = collect(book)
     assert changes(report) == (1, 0, 0, 0)
     assert next(iter(store)).text == book.read_text("utf-8")
+
+
+@pytest.fixture
+def without_pypdf(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Have no package that reads PDF; `undo` brings it back."""
+
+    def refuse(package: str, *, extra: str) -> None:
+        raise MissingExtraError("extra_missing", package=package, extra=extra)
+
+    monkeypatch.setattr("memlm.collect.pdf.require_package", refuse)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("is_packed", [False, True], ids=["folder", "archive"])
+def test_file_whose_package_is_missing_is_listed_with_the_command_that_installs_it(
+    collect: Collect,
+    without_pypdf: pytest.MonkeyPatch,
+    make_pdf: Callable[..., bytes],
+    tmp_path: Path,
+    language: Language,
+    is_packed: bool,
+) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    (source / "a.pdf").write_bytes(make_pdf("The lamp."))
+    (source / "b.txt").write_text("The moon.")
+    if is_packed:
+        source = Path(shutil.make_archive(str(tmp_path / "in"), "zip", source))
+    with in_language(language):
+        report = collect(source)
+    assert changes(report) == (1, 0, 0, 0)
+    (item,) = report.rejected
+    assert item.source.endswith("/a.pdf")
+    assert "pypdf" in item.reason
+    assert "pip install 'memlm[documents]'" in item.reason
+    without_pypdf.undo()
+    assert changes(collect(source)) == (1, 1, 0, 0)
 
 
 # -- archives -----------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ CHINESE = "昔我往矣，杨柳依依。今我来思，雨雪霏霏。行道迟
 MODERN = "今天早上，我在火车站等了一个小时，可是他没有来。后来我才知道，他已经走了。\n"
 FRENCH = "Où êtes-vous allés l'été dernier ? Nous étions à l'hôtel, près de la forêt.\n"
 GERMAN = "Die Bäume grünen, und die Vögel üben für das große Fest über den Dächern.\n"
+KOREAN = "오늘은 날씨가 좋아서 친구와 함께 공원에 갔다. 점심으로 비빔밥을 먹고 커피를 마셨다.\n"
 RUSSIAN = "Все счастливые семьи похожи друг на друга, каждая несчастливая семья по-своему.\n"
 BIG5 = "床前明月光，疑是地上霜。舉頭望明月，低頭思故鄉。這裡是臺灣，我們說國語。\n"
 
@@ -71,6 +72,8 @@ def test_gb18030_is_recognised(tmp_path: Path, text: str) -> None:
         (RUSSIAN, "koi8-r"),
         ("これは日本語の文章です。猫が好きです。\n", "euc-jp"),
         ("これは日本語の文章です。猫が好きです。\n", "shift-jis"),
+        (KOREAN, "euc-kr"),
+        (KOREAN * 50, "cp949"),
     ],
     ids=lambda value: value if value.isascii() else "text",
 )

@@ -75,8 +75,9 @@ def _forget_statistics(workspace: Workspace, digest: str) -> None:
 def _prepare_what_is_left(workspace: Workspace, tokenizer: str, listener: Listener) -> None:
     """Make tokens anew that held removed documents; where nothing is left, they go."""
     config = prepare_config_of(workspace, tokenizer)
-    try:
-        prepare_collected(workspace, config, None, None, listener)
+    cleaning = settle_cleaning(workspace, None, listener)
+    try:  # as these tokens were made, whatever was prepared last
+        prepare_collected(workspace, config, cleaning, None, listener, fresh=True)
     except (InputError, NotFoundError) as error:
         if error.code not in ("nothing_to_prepare", "no_documents"):
             raise
