@@ -176,6 +176,27 @@ def test_folder_of_a_data_set_is_its_tables(tmp_path: Path) -> None:
     }
 
 
+def test_copies_beside_the_tables_of_a_data_set_are_left_alone(tmp_path: Path) -> None:
+    for name in ("data-00000-of-00001.arrow", "cache-0123456789abcdef.arrow"):
+        write(tmp_path / name, pa.Table.from_pylist(ROWS[:5]))
+    state = {"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}
+    (tmp_path / "state.json").write_text(json.dumps(state))
+    found = {file.relative: file.problem.code if file.problem else None
+             for file in list_files(tmp_path)}  # fmt: skip
+    assert found == {
+        "cache-0123456789abcdef.arrow": "dataset_copy",
+        "data-00000-of-00001.arrow": None,
+        "state.json": "dataset_notes",
+    }
+
+
+@pytest.mark.parametrize("state", ["[]", "{", '{"_data_files": [{"filename": "gone.arrow"}]}'])
+def test_tables_are_read_where_a_state_does_not_name_them(tmp_path: Path, state: str) -> None:
+    write(tmp_path / "a.arrow", pa.Table.from_pylist(ROWS[:5]))
+    (tmp_path / "state.json").write_text(state)
+    assert {file.relative for file in list_files(tmp_path) if not file.problem} == {"a.arrow"}
+
+
 def test_state_of_another_program_is_read(tmp_path: Path) -> None:
     (tmp_path / "state.json").write_text('["a text"]')
     assert [file.problem for file in list_files(tmp_path)] == [None]

@@ -345,3 +345,24 @@ def test_files_of_others_are_read(
     reading = Reading(config=CollectConfig())
     found = list(read_file(shared_data / "documents" / "warc" / name, reading))
     assert (len(texts(found)), problems(found)) == (pages, said)
+
+
+@pytest.mark.parametrize(
+    ("data", "text", "note"),
+    [
+        ("Das ist ein Wörterbuch für Anfänger €".encode()[:-1],
+         "Das ist ein Wörterbuch für Anfänger ", "character_cut"),
+        ("Le café\n".encode("cp1252"), "Le café\n", "encoding_doubtful"),
+    ],
+    ids=["cut", "doubtful"],
+)  # fmt: skip
+def test_plain_record_says_what_its_encoding_leaves_open(
+    tmp_path: Path, data: bytes, text: str, note: str
+) -> None:
+    path = tmp_path / "a.warc"
+    path.write_bytes(record(http(data, "Content-Type: text/plain")))
+    said, item = read_file(path, Reading(config=CollectConfig()))
+    assert isinstance(said, SourceNote)
+    assert (said.code, said.values["path"]) == (note, "http://a.org/")
+    assert isinstance(item, SourceText)
+    assert item.text == text

@@ -22,6 +22,8 @@ from memlm.records import SourceNote, SourceProblem, SourceText
 from memlm.storage import scratch_file, scratch_folder
 
 Item = SourceText | SourceProblem | SourceNote
+# After these nothing more of an archive can be read.
+_LAST_OF_ALL = ("member_cut_short", "compressed_cut_short", "compressed_damaged", "unpacks_too_far")
 _DRIVE = re.compile(r"[A-Za-z]:")
 # Characters that break a line, or turn the rest of it around, and so could forge what is said.
 _UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -69,7 +71,7 @@ def read_archive(
     problem of the member that it hits, and what came before stays.
     """
     with ExitStack() as stack:
-        inside = _enter(path, reading, stack)
+        inside = _enter(path, replace(reading, is_named=False), stack)
         members = _numbered(path, inside, find_members)
         stack.callback(members.close)  # and the archive with them
         hidden, is_empty = 0, True
@@ -144,13 +146,13 @@ def _numbered(
             number += isinstance(member, Member)
             if number > most:
                 values = {"path": path.name, "most": most}
-                yield SourceProblem(code="too_many_members", values=values)
+                yield SourceProblem(code="too_many_members", values=values, hides="here")
                 return
             yield member
     except InputError as error:
         if number == 0:
             raise
-        yield SourceProblem(code=error.code, values=error.values)
+        yield SourceProblem(code=error.code, values=error.values, hides="here")
 
 
 def _read_member(member: Member, inside: _Inside, table: Table) -> Iterator[Item]:
@@ -166,12 +168,18 @@ def _read_member(member: Member, inside: _Inside, table: Table) -> Iterator[Item
                 raise InputError(error.code, **_renamed(error.values, place, name)) from error
     except (InputError, MissingExtraError) as error:  # the other members can be read without it
         line = error.values.get("line")
-        yield SourceProblem(code=error.code, values=error.values, position=line, member=name)
+        yield SourceProblem(
+            code=error.code,
+            values=error.values,
+            position=line,
+            member=name,
+            hides="file" if error.code in _LAST_OF_ALL else "here",
+        )
     except (MemlmError, OSError, MemoryError):  # of the machine, not of this member
         raise
     except Exception as error:  # one odd member must not cost the others
         values = {"path": name, "kind": type(error).__name__}
-        yield SourceProblem(code="reader_failed", values=values, member=name)
+        yield SourceProblem(code="reader_failed", values=values, member=name, hides="here")
 
 
 def _check_name(member: Member) -> None:

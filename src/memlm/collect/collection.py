@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from memlm.collect.config import CollectConfig, Reading
@@ -28,6 +29,8 @@ from memlm.storage import hash_file, hash_json
 # Of members of archives: next time there may be more memory, the package, or a repaired reader.
 _RETRIED = {"parser_slow", "parser_memory", "parser_crashed", "extra_missing", "reader_failed"}
 _LOCKED = {"pdf_encrypted", "pdf_password_wrong"}
+LISTED_REJECTED = 1000
+"""Rejected rows and files that a report lists; `rejected.jsonl` has all."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Collection:
         self._manner = hash_json([asdict(replace(config, password=None)), labels, None])
         self._totals = MergeCounts()
         self._rejected: list[Rejected] = []
+        self._num_rejected = 0
         self._roots_in_use: set[int] = set()
         self._missing_column: list[tuple[Root, str, InputError]] = []
         self._has_read_a_table = False
@@ -92,7 +96,8 @@ class Collection:
                 unreadable = SourceProblem(code="not_readable", values={"path": file.relative})
                 self._reject(*place, problem or unreadable)
             else:
-                self._read_file(file.path, *place, bytes_hash)
+                is_named = file.path == source
+                self._read_file(file.path, *place, bytes_hash, is_named=is_named)
                 self._note_if_empty(*place)
             self._progress(number, len(files))
         if source.is_dir():
@@ -193,7 +198,7 @@ class Collection:
             documents_unchanged=self._totals.unchanged,
             documents_changed=self._totals.changed,
             documents_removed=self._totals.removed,
-            documents_rejected=len(self._rejected),
+            documents_rejected=self._num_rejected,
             rejected=tuple(self._rejected),
             characters=self._store.characters(),
             vanished=tuple(self._vanished),
@@ -228,7 +233,7 @@ class Collection:
         bytes_hash = hashlib.sha256(content).hexdigest()
         if visit.outcome == "unchanged" or self._is_current(root, path, bytes_hash):
             self._totals.unchanged += self._store.count_in_file(root, path)
-            self._rejected += self._store.rejected_in_file(root, path)
+            self._list_rejected(root, path)
         else:
             try:
                 self._merge(root, path, read_visit(visit, self._reading), bytes_hash=bytes_hash)
@@ -304,15 +309,18 @@ class Collection:
         self._note(SourceNote(code="root_moved", values={"old": moved.name, "new": root.name}))
         return root
 
-    def _read_file(self, path: Path, root: Root, relative: str, bytes_hash: str) -> None:
+    def _read_file(
+        self, path: Path, root: Root, relative: str, bytes_hash: str, *, is_named: bool
+    ) -> None:
         if self._is_current(root, relative, bytes_hash):
             self._totals.unchanged += self._store.count_in_file(root, relative)
-            self._rejected += self._store.rejected_in_file(root, relative)
+            self._list_rejected(root, relative)
             members = self._store.members_of(root, relative)
             self._has_read_a_table |= is_table(path.name) or any(map(is_table, members))
             return
         try:
-            self._merge(root, relative, read_file(path, self._reading), bytes_hash=bytes_hash)
+            reading = replace(self._reading, is_named=is_named)
+            self._merge(root, relative, read_file(path, reading), bytes_hash=bytes_hash)
             self._has_read_a_table |= is_table(path.name)
         except InputError as error:
             if error.code in ("column_missing", "column_misspelt"):
@@ -333,7 +341,7 @@ class Collection:
         waits = any(place[:2] == (root, path) for place in self._missing_column)
         if waits or self._store.count_in_file(root, path):
             return
-        if not self._store.rejected_in_file(root, path):
+        if not self._store.num_rejected_in_file(root, path):
             place = place_name(root.name, root.is_folder, path, None)
             self._note(SourceNote(code="nothing_found", values={"source": place}))
 
@@ -369,22 +377,30 @@ class Collection:
                     self._has_read_a_table |= is_table(item.member)
                     merge.add(item, split=self._split)
                 elif isinstance(item, SourceProblem):
-                    kept = merge.reject(item)
-                    self._note_what_stays(root, path, kept, member=item.member)
+                    merge.reject(item)
                 else:
                     self._note(item)
         for name, value in asdict(merge.counts).items():
             setattr(self._totals, name, getattr(self._totals, name) + value)
-        self._rejected += self._store.rejected_in_file(root, path)
+        if merge.kept:
+            place = place_name(root.name, root.is_folder, path, None)
+            self._note(
+                SourceNote(code="documents_kept", values={"source": place, "count": merge.kept})
+            )
+        self._list_rejected(root, path)
+
+    def _list_rejected(self, root: Root, path: str) -> None:
+        """Count what was rejected of a file, and list it up to what the report lists."""
+        self._num_rejected += self._store.num_rejected_in_file(root, path)
+        room = LISTED_REJECTED - len(self._rejected)
+        self._rejected += islice(self._store.rejected_in_file(root, path), room)
 
     def _reject(self, root: Root, path: str, problem: SourceProblem) -> None:
         self._store.reject_file(root, path, problem)
-        self._rejected += self._store.rejected_in_file(root, path)
-        self._note_what_stays(root, path, self._store.count_in_file(root, path))
-
-    def _note_what_stays(self, root: Root, path: str, count: int, *, member: str = "") -> None:
+        self._list_rejected(root, path)
+        count = self._store.count_in_file(root, path)
         if count:
-            place = place_name(root.name, root.is_folder, path, None, member)
+            place = place_name(root.name, root.is_folder, path, None)
             values = {"source": place, "count": count}
             self._note(SourceNote(code="earlier_text_stays", values=values))
 

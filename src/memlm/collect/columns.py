@@ -18,6 +18,7 @@ from pathlib import Path
 from memlm.collect.config import Reading
 from memlm.collect.files import Item, normalise_text
 from memlm.errors import InputError
+from memlm.messages import spell_out
 from memlm.records import SourceNote, SourceProblem, SourceText
 
 SAMPLE_ROWS = 50
@@ -106,15 +107,18 @@ def note_columns(path: Path, columns: Columns) -> Iterator[SourceNote]:
             yield SourceNote(code="columns_guessed", values=values)
 
 
+def note_header(path: Path, reading: Reading, header: Sequence[str]) -> Iterator[SourceNote]:
+    """Yield a note where nothing but its place tells that a row names the columns."""
+    if not reading.config.no_header and not _has_known_name(reading, header):
+        values = {"path": path.name, "row": _list_names(header)}
+        yield SourceNote(code="header_taken", values=values)
+
+
 def refuse_data_as_header(
     path: Path, reading: Reading, header: Sequence[str], rows: Sequence[Sequence[str]]
 ) -> None:
     """Raise InputError where the first row is no header, so that no row is lost as one."""
-    config = reading.config
-    wishes = (config.text_column, config.label_column, config.id_column)
-    if any(name in header for name in wishes if name is not None):
-        return
-    if _by_name(header, _TEXT_NAMES + _LABEL_NAMES) is not None:
+    if _has_known_name(reading, header):
         return
     for number, name in enumerate(header):
         column = [row[number] for row in rows if len(row) == len(header)]
@@ -158,8 +162,17 @@ def row_to_text(row: _Row, columns: Columns, number: int) -> SourceText | Source
 
 
 def shorten_name(name: str) -> str:
-    """Return the name of a column, cut where it is too long to be one."""
+    """Return the name of a column, cut where it is too long, lone surrogates spelt out."""
+    name = spell_out(name)
     return name if len(name) <= _LISTED_CHARACTERS else f"{name[:_LISTED_CHARACTERS]}…"
+
+
+def _has_known_name(reading: Reading, header: Sequence[str]) -> bool:
+    """Say whether a row has the name of a column in it that people or memlm know."""
+    config = reading.config
+    wishes = (config.text_column, config.label_column, config.id_column)
+    names = tuple(wish.lower() for wish in wishes if wish is not None)
+    return _by_name(header, (*names, *_TEXT_NAMES, *_LABEL_NAMES, "id")) is not None
 
 
 def _refuse_surrogates(value: object) -> None:

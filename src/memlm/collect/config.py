@@ -111,5 +111,7 @@ class Reading:
     """Folder for what must be unpacked, emptied by its owner; the system's own if None."""
     depth: int = 0
     """Archives around this file."""
+    is_named: bool = False
+    """The user named this file itself, not a folder or an archive that it is in."""
     allowance: Allowance | None = None
     """What the outermost of them may still unpack to; None where there is none."""

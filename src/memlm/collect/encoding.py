@@ -39,6 +39,7 @@ _LEAST_EVIDENCE = 8
 # Bytes beyond ASCII of a line that is UTF-8 by no accident: eight hanzi of two bytes each are so
 # once in a million, and two Western letters that lie side by side hardly ever.
 _LEAST_OF_UTF8 = {"gb18030": 24, "big5": 24, "big5hkscs": 24, "cp1252": 4}
+_LATIN_OF_WINDOWS = ("cp1250", "cp1252", "cp1254")
 _MOST_CONTROLS = 0.01
 _MOST_REPLACED = 0.01
 _JUDGED_CHARACTERS = 20_000
@@ -278,8 +279,8 @@ def _guess(sample: bytes) -> str:
     best = from_bytes(sample).best()
     if best is None:
         return "cp1252"
-    # The code pages of Windows differ in few letters; the western one is by far the commonest.
-    is_western = best.encoding.startswith("cp125") and _decodes(sample, "cp1252")
+    # Those of Latin letters differ in few of them; the western one is by far the commonest.
+    is_western = best.encoding in _LATIN_OF_WINDOWS and _decodes(sample, "cp1252")
     return "cp1252" if is_western else best.encoding
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
 from memlm.collect.config import Reading
 from memlm.collect.encoding import find_encoding
@@ -27,6 +28,8 @@ _HTML = ("text/html", "application/xhtml+xml")
 _PLAIN = "text/plain"
 _WITH_TEXT = ("response", "resource", "conversion")
 _NAMED_KINDS = 8
+# What is wrong with the page itself, and not with the archive or the machine.
+_OF_PAGES = ("page_without_text", "no_main_text")
 
 
 def read_warc(path: Path, reading: Reading) -> Iterator[Item]:
@@ -118,14 +121,15 @@ def _read_record(
             if media_type in _HTML:
                 yield from _page(record, data, charset, reading)
             else:
-                yield _plain(record, data, charset, reading)
+                yield from _plain(record, data, charset, reading)
     except (InputError, MissingExtraError) as error:  # plain text can be read without it
         yield _problem(error, record.number)
     except (MemlmError, OSError, MemoryError):  # of the machine, not of this record
         raise
     except Exception as error:  # one odd record must not cost the others
         values = {"path": record.address, "kind": type(error).__name__}
-        yield SourceProblem(code="reader_failed", values=values, position=record.number)
+        number = record.number
+        yield SourceProblem(code="reader_failed", values=values, position=number, hides="here")
 
 
 def _page(record: WebRecord, data: bytes, charset: str | None, reading: Reading) -> Iterator[Item]:
@@ -140,7 +144,7 @@ def _page(record: WebRecord, data: bytes, charset: str | None, reading: Reading)
     yield _as_text(record, page.text, page.fields)
 
 
-def _plain(record: WebRecord, data: bytes, charset: str | None, reading: Reading) -> SourceText:
+def _plain(record: WebRecord, data: bytes, charset: str | None, reading: Reading) -> Iterator[Item]:
     text = _decode(data, charset)
     if text is None:
         with (
@@ -148,13 +152,18 @@ def _plain(record: WebRecord, data: bytes, charset: str | None, reading: Reading
             scratch_file(reading.scratch or own, [data], ending="") as place,
         ):
             try:
-                text = data.decode(find_encoding(place, wish=reading.config.encoding).name)
+                found = find_encoding(place, wish=reading.config.encoding)
             except InputError as error:
                 values = {**error.values, "path": record.address}
                 raise InputError(error.code, **values) from error
+        text = data.decode(found.name, "ignore" if found.is_cut else "strict")
+        if found.is_cut or found.is_doubtful:
+            code = "character_cut" if found.is_cut else "encoding_doubtful"
+            values = {"path": record.address, "encoding": found.name}
+            yield SourceNote(code=code, values=values)
     if not text.strip():
         raise InputError("page_without_text", address=record.address)
-    return _as_text(record, text, {})
+    yield _as_text(record, text, {})
 
 
 def _as_text(record: WebRecord, text: str, known: Mapping[str, str | None]) -> SourceText:
@@ -182,4 +191,5 @@ def _decode(data: bytes, charset: str | None) -> str | None:
 
 
 def _problem(error: MemlmError, number: int) -> SourceProblem:
-    return SourceProblem(code=error.code, values=error.values, position=number)
+    hides: Literal["here"] | None = None if error.code in _OF_PAGES else "here"
+    return SourceProblem(code=error.code, values=error.values, position=number, hides=hides)

@@ -246,7 +246,7 @@ class DocumentStore:
         """
         yield from self._rows(
             "SELECT number, id, content, characters FROM documents"
-            " ORDER BY root, path, position, number"
+            " ORDER BY root, path, member, position, number"
         )
 
     def read_numbers(self, numbers: Iterable[int]) -> Iterator[tuple[int, Document]]:
@@ -333,10 +333,19 @@ class DocumentStore:
         sql = "SELECT DISTINCT path FROM rejected WHERE root=?"
         return {path for (path,) in self._rows(sql, root.number)}
 
-    def rejected_in_file(self, root: Root, path: str) -> list[Rejected]:
-        """Return what could not be read of one file when it was last read."""
+    def rejected_in_file(self, root: Root, path: str) -> Iterator[Rejected]:
+        """Yield what could not be read of one file when it was last read."""
         found = self._rejected("WHERE x.root=? AND x.path=?", root.number, path)
-        return [rejected for _, rejected in found]
+        yield from (rejected for _, rejected in found)
+
+    def num_rejected_in_file(self, root: Root, path: str) -> int:
+        """Return how much could not be read of one file when it was last read."""
+        sql = "SELECT COUNT(*) FROM rejected WHERE root=? AND path=?"
+        return int(self._value(sql, root.number, path))
+
+    def num_rejected(self) -> int:
+        """Return how much could not be read of all sources when they were last collected."""
+        return int(self._value("SELECT COUNT(*) FROM rejected"))
 
     def rejected_codes(self, root: Root, path: str) -> set[str]:
         """Return the codes of what could not be read of one file when it was last read."""
