@@ -241,3 +241,11 @@ def test_encoding_that_does_not_exist_is_a_wrong_option(tmp_path: Path, wish: st
     with pytest.raises(ConfigError) as caught:
         find_encoding(write(tmp_path, b"abc"), wish=wish)
     assert caught.value.code == "encoding_unknown"
+
+
+@pytest.mark.parametrize("name", ["undefined", "idna", "punycode", "base64", "klingon"])
+def test_encoding_that_no_file_is_in_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.txt").write_bytes(b"caf\xe9")
+    with pytest.raises(ConfigError) as caught:
+        find_encoding(tmp_path / "a.txt", wish=name)
+    assert caught.value.code == "encoding_unknown"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from http.client import BadStatusLine, RemoteDisconnected
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -419,6 +420,25 @@ def test_malformed_address_in_a_list_is_rejected_and_the_others_are_read(
     assert texts(store) == ["a text"]
     assert report.documents_rejected == 1
     assert "secret" not in reasons(report)
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "GB2312", "big5", "shift_jis", "iso-8859-1"])
+def test_sitemap_in_any_encoding_is_read(server, store, collect, encoding: str) -> None:
+    address = f"{server.home}/{'é' if encoding.startswith('iso') else '山'}"
+    xml = f'<?xml version="1.0" encoding="{encoding}"?><urlset><url><loc>{address}</loc></url>'
+    body = f"{xml}</urlset>".encode(encoding)
+    server.pages["/sitemap.xml"] = 200, {"Content-Type": "text/xml"}, body
+    server.text(urlsplit(clean_address(address)).path, "a text")
+    assert collect(f"{server.home}/sitemap.xml").rejected == ()
+    assert texts(store) == ["a text"]
+
+
+@pytest.mark.parametrize("encoding", ["klingon", "undefined", "idna", "base64", "a\u00e9"])
+def test_sitemap_in_no_encoding_is_rejected(server, collect, encoding: str) -> None:
+    xml = f'<?xml version="1.0" encoding="{encoding}"?><urlset><url><loc>/a</loc></url></urlset>'
+    server.pages["/sitemap.xml"] = 200, {"Content-Type": "text/xml"}, xml.encode()
+    assert collect(f"{server.home}/sitemap.xml").documents_rejected == 1
+    assert server.paths() == ["/sitemap.xml"]
 
 
 def test_sitemap_that_lists_itself_ends(server, collect) -> None:

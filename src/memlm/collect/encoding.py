@@ -19,6 +19,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+from memlm.collect.page_encoding import OF_NO_FILE
 from memlm.errors import ConfigError, InputError
 
 _SAMPLE_BYTES = 1 << 18
@@ -107,7 +108,7 @@ def _known(name: str) -> str:
         info = codecs.lookup(name)
     except LookupError as error:
         raise ConfigError("encoding_unknown", encoding=name) from error
-    if not info._is_text_encoding:
+    if not info._is_text_encoding or info.name in OF_NO_FILE:
         raise ConfigError("encoding_unknown", encoding=name)
     return info.name
 

@@ -30,10 +30,10 @@ _AS_BROWSERS_DO = {
     "tis_620": "cp874",
 }  # fmt: skip
 _OF_SEVEN_BITS = ("iso2022", "hz")
-# Python calls these encodings of text; no server means them, and they raise errors of their own.
-_NO_PAGE_HAS = (
+OF_NO_FILE = (
     "undefined", "idna", "punycode", "unicode-escape", "raw-unicode-escape", "mbcs", "oem",
 )  # fmt: skip
+"""What Python calls encodings of text and no file is in; some raise errors of their own."""
 _SAMPLE_BYTES = 20_000
 _MOST_NULLS = 0.01
 _MOST_BAD = 0.001
@@ -75,7 +75,7 @@ def codec_of(charset: str) -> str:
             info = codecs.lookup(name)
         except (LookupError, ValueError):  # a ValueError for a name with a NUL in it
             continue
-        if not info._is_text_encoding or info.name in _NO_PAGE_HAS:
+        if not info._is_text_encoding or info.name in OF_NO_FILE:
             return ""
         return _AS_BROWSERS_DO.get(info.name, info.name)
     return ""
