@@ -1,5 +1,6 @@
 """What the pages say is true: their commands exist, and the Chinese page shows the same ones."""
 
+import ast
 import csv
 import re
 import subprocess
@@ -42,6 +43,47 @@ def test_every_public_name_is_in_the_docs():
     pages = "".join(path.read_text("utf-8") for path in (ROOT / "docs").glob("*.md"))
     missing = [name for name in memlm.__all__ if f"`{name}" not in pages]
     assert missing == []
+
+
+def fault_groups():
+    """Return the cases of docs/faults.md by group, each with the tests it names."""
+    groups = {}
+    for section in (ROOT / "docs" / "faults.md").read_text("utf-8").split("\n## ")[1:]:
+        title, _, body = section.partition("\n")
+        rows = [line.strip("| ").split(" | ") for line in body.splitlines() if line[:2] == "| "]
+        groups[title] = rows[1:]  # without the names of the columns
+    return groups
+
+
+def names_of_tests(name):
+    tree = ast.parse((ROOT / name).read_text("utf-8"))
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def test_every_test_that_the_faults_name_exists():
+    named = set(
+        re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs/faults.md").read_text("utf-8"))
+    )
+    found = {file: names_of_tests(file) for file in {file for file, _ in named}}
+    assert sorted(pair for pair in named if pair[1] not in found[pair[0]]) == []
+
+
+def test_every_fault_has_a_promise_and_a_test():
+    groups = fault_groups()
+    groups.pop("Count")
+    rows = [row for rows in groups.values() for row in rows]
+    assert [row for row in rows if len(row) != 3 or "`tests/" not in row[2]] == []
+
+
+def test_faults_are_counted_as_they_stand():
+    groups = fault_groups()
+    counted = [(name, int(tested), int(cases)) for name, tested, cases in groups["Count"]]
+    sizes = [(name, len(groups[name]), len(groups[name])) for name, *_ in counted[:-1]]
+    total = sum(size for _, size, _ in sizes)
+    assert counted == [*sizes, ("all", total, total)]
+    assert [size for _, size, _ in sizes] == [26, 14, 25, 8]  # as many as were promised
+    page = (ROOT / "docs" / "faults.md").read_text("utf-8")
+    assert page.endswith(f"\n{total} of {total}.\n")
 
 
 def test_the_articles_example_runs(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 
 from memlm.errors import CorruptArtefactError, InputError, NotFoundError, ResourceError
 from memlm.storage import write_json
-from memlm.workspace import SCHEMA_VERSION, Workspace, open_workspace
+from memlm.workspace import SCHEMA_VERSION, Workspace, open_workspace, read_run
 
 HEX = "0123456789abcdef" * 2
 
@@ -186,7 +186,16 @@ def test_models_are_named_oldest_first(workspace: Workspace) -> None:
 def test_damaged_record_of_a_run_is_named(workspace: Workspace, content: object) -> None:
     write_json(workspace.model("one") / "run.json", content)
     with pytest.raises(CorruptArtefactError, match="one"):
-        workspace.model_names()
+        read_run(workspace.model("one"))
+
+
+@pytest.mark.parametrize("content", [{}, [], {"started": 1}], ids=json.dumps)
+def test_model_with_a_damaged_record_counts_as_the_oldest(
+    workspace: Workspace, content: object
+) -> None:
+    write_json(workspace.model("sound") / "run.json", {"started": "2024-01-01"})
+    write_json(workspace.model("torn") / "run.json", content)
+    assert workspace.model_names() == ["torn", "sound"]
 
 
 @pytest.mark.parametrize("name", ["lstm-1", "我的模型", "a.b_c-d", "v1.tmp-2"])

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from memlm.documents import DocumentStore
+from memlm.errors import CorruptArtefactError
 from memlm.storage import read_json, read_manifest, size_on_disk
-from memlm.workspace import Workspace, open_workspace
+from memlm.workspace import Workspace, open_workspace, read_run
 
 
 def describe_workspace(
@@ -92,7 +93,10 @@ def _describe_model(
     workspace: Workspace, name: str, digest: str | None
 ) -> dict[str, Any]:  # Any: JSON
     folder = workspace.model(name)
-    run = read_json(folder / "run.json")
+    try:
+        run = read_run(folder)
+    except CorruptArtefactError:
+        return {"model": name, "status": "damaged", "bytes": size_on_disk(folder)}
     return {
         "model": name,
         "status": run["status"],

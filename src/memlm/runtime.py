@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import signal
 import threading
@@ -18,6 +19,9 @@ from memlm.errors import ConfigError, MissingExtraError, ResourceError
 
 if TYPE_CHECKING:
     import torch
+
+# torch has more: `meta` computes nothing, and there is one cpu whatever its number.
+_DEVICES = re.compile(r"auto|cpu|cuda(:\d{1,3})?|mps")
 
 
 def available_cores() -> int:
@@ -49,8 +53,15 @@ def ready_torch() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 
+def check_device(wish: str) -> None:
+    """Raise ConfigError unless networks can be trained on a device of this kind; needs no torch."""
+    if not _DEVICES.fullmatch(wish):
+        raise ConfigError("device_unknown", device=wish)
+
+
 def choose_device(wish: str = "auto") -> torch.device:
     """Return the torch device to use: the one wished for, else a GPU, else the CPU."""
+    check_device(wish)
     ready_torch()
     import torch
 

@@ -127,6 +127,18 @@ def seal_files(path: Path, names: Iterable[str], *, made_from: Mapping[str, obje
         _seal(path, names, made_from)
 
 
+def unseal_files(path: Path) -> None:
+    """Take the manifest away, before the files under it change: half replaced they are none."""
+    with machine_errors(path):
+        (path / MANIFEST).unlink(missing_ok=True)
+        _flush(path)
+
+
+def is_sealed(path: Path) -> bool:
+    """Say whether a folder has its manifest: somebody finished writing it."""
+    return (path / MANIFEST).exists()
+
+
 def read_manifest(path: Path) -> dict[str, Any]:  # Any: made_from differs by artefact
     """Return the manifest of the folder `path`.
 

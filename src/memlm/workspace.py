@@ -8,7 +8,7 @@ artefact was made from stands in its own manifest, so that the two can never dis
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,14 @@ from memlm.storage import (
 )
 
 SCHEMA_VERSION = 2
+RUN_STATES = ("running", "stopped", "finished", "diverged")
 _NAME = re.compile(r"[\w.-]+", re.UNICODE)
+# What every `run.json` says, and as what.
+_RUN = {
+    "started": str, "status": str, "labels": dict, "config": dict,
+    "made_from": {"documents": str, "tokenizer": str, "tokens": str},
+    "plan": {"network": {"kind": str}},
+}  # fmt: skip
 
 
 class Workspace:
@@ -81,12 +88,15 @@ class Workspace:
 
     def model(self, name: str) -> Path:
         """Folder of the model `name`; InputError if that cannot be the name of a folder."""
-        if not _NAME.fullmatch(name) or name.startswith("."):
+        if not _is_name(name):
             raise InputError("model_name", name=name)
         return self.path / "models" / name
 
     def model_names(self) -> list[str]:
-        """Return the names of all models, finished or not, oldest first."""
+        """Return the names of all models, finished or not, oldest first.
+
+        One whose record is damaged counts as the oldest: it is nobody's first choice.
+        """
         folder = self.path / "models"
         found = [run for run in folder.glob("*/run.json") if not is_leftover(run.parent.name)]
         return [run.parent.name for run in sorted(found, key=lambda run: (_started(run), run))]
@@ -98,7 +108,12 @@ class Workspace:
     def settings(self) -> dict[str, Any]:  # Any: JSON values
         """Return what `workspace.json` says; nothing where that is not ours."""
         found = read_json(self.settings_file)
-        return found if isinstance(found, dict) else {}
+        if not isinstance(found, dict):
+            return {}
+        tokenizer = found.get("tokenizer", "")
+        if "tokenizer" in found and not (isinstance(tokenizer, str) and _is_name(tokenizer)):
+            raise CorruptArtefactError("artefact_unreadable", path=self.settings_file)
+        return found
 
     def remember(self, **choices: object) -> None:
         """Store choices (the last tokenizer, ...) in `workspace.json`."""
@@ -182,8 +197,42 @@ def _check_schema(workspace: Workspace) -> None:
             workspace.remember(schema_version=SCHEMA_VERSION)
 
 
+def read_run(folder: Path) -> dict[str, Any]:  # Any: JSON values
+    """Return what `run.json` says of the training in a model's folder.
+
+    Raises NotFoundError if there is none, CorruptArtefactError if it is not as memlm writes it.
+    """
+    path = folder / "run.json"
+    found = read_json(path)
+    results = found.get("results") if isinstance(found, dict) else None
+    if (
+        not _has(found, _RUN)
+        or found["status"] not in RUN_STATES
+        or not all(type(count) is int for count in found["labels"].values())
+        or not (results is None or _has(results, {"parameters": int}))
+    ):
+        raise CorruptArtefactError("artefact_unreadable", path=path)
+    return dict(found)
+
+
+def _has(value: object, shape: Mapping[str, Any]) -> bool:  # Any: a type, or a shape again
+    """Say whether a JSON value is an object that has these keys, with such values."""
+    return isinstance(value, dict) and all(
+        _has(value.get(name), expected)
+        if isinstance(expected, Mapping)
+        else isinstance(value.get(name), expected)
+        for name, expected in shape.items()
+    )
+
+
+def _is_name(name: str) -> bool:
+    """Say whether this can be the name of a folder of ours."""
+    return _NAME.fullmatch(name) is not None and not name.startswith(".")
+
+
 def _started(run: Path) -> str:
-    found = read_json(run)
-    if not isinstance(found, dict) or not isinstance(found.get("started"), str):
-        raise CorruptArtefactError("artefact_unreadable", path=run)
-    return str(found["started"])
+    try:
+        found = read_json(run)
+    except CorruptArtefactError:
+        return ""
+    return str(found["started"]) if _has(found, {"started": str}) else ""

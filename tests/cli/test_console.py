@@ -2,9 +2,19 @@
 
 import pytest
 
-from memlm.cli.console import coloured, err, out, print_error, print_rejected, say, shorten, visible
+from memlm.cli.console import (
+    coloured,
+    err,
+    out,
+    print_error,
+    print_rejected,
+    print_trace,
+    say,
+    shorten,
+    visible,
+)
 from memlm.cli.generate import print_whole
-from memlm.records import Generation, Rejected, Trace
+from memlm.records import Generation, Rejected, Span, SpanSource, Trace
 
 ESCAPE = "a\x1b[2Jb\x07c\n"
 
@@ -62,6 +72,19 @@ def test_name_that_turns_the_direction_of_writing_is_shown_as_it_is(capsys):
     print_rejected((rejected,), count=1, path="rejected.jsonl")
     shown = capsys.readouterr().err
     assert "notes/\ufffdgnp.exe: no \ufffdreader\ufffd" in shown
+
+
+def test_source_that_turns_the_direction_of_writing_is_shown_as_it_is(capsys):
+    source = SpanSource(document_id="d", source="\u202egnp.exe", start=0, end=3)
+    span = Span(
+        start=0, end=3, text="a\u202eb", kind="recited", count=1, expected_by_chance=0.0,
+        sources=(source,),
+    )  # fmt: skip
+    shares = {"recited_share": 1.0, "recombined_share": 0.0, "new_share": 0.0}
+    print_trace(Trace(text="a\u202eb", characters=3, spans=(span,), **shares))
+    shown = capsys.readouterr().out
+    assert "\ufffdgnp.exe" in shown
+    assert "\u202e" not in shown
 
 
 def test_a_traced_text_keeps_its_length_when_drawn():

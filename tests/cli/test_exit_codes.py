@@ -81,6 +81,18 @@ def test_a_missing_file_is_noticed_before_a_model_is_trained(fails, collected, c
     assert not (collected / "models").exists()
 
 
+def test_empty_input_is_noticed_before_a_model_is_trained(fails, collected, say):
+    say("")
+    assert fails(2, "score", collected, "-")["code"] == "text_without_tokens"
+    assert not (collected / "models").exists()
+
+
+def test_a_model_that_nobody_asked_for_is_announced_with_what_to_do(memlm, collected, fast):
+    said = memlm("generate", collected, "the", "--tokens", "2", *fast).err.splitlines()[0]
+    assert "Ctrl-C" in said
+    assert f"memlm train {collected}" in said
+
+
 @pytest.mark.parametrize(
     ("words", "suggested"),
     [
@@ -132,6 +144,18 @@ def test_a_misspelt_command_is_answered_with_the_right_one(fails, tmp_path):
 def test_a_wrong_use_ends_with_2_and_its_name(fails, trained, sample, words, code):
     places = {"WS": trained, "FILE": sample}
     assert fails(2, *[places.get(word, word) for word in words])["code"] == code
+
+
+@pytest.mark.parametrize("device", ["meta", "cpu:3", "cuda:x", "CPU", "xpu", "", "cuda:99"])
+@pytest.mark.parametrize("command", ["train", "generate", "score"])
+def test_a_device_that_cannot_be_is_refused_before_any_work(
+    fails, corpus, collected, sample, command, device
+):
+    more = {"train": [corpus / "more.jsonl"], "generate": ["the"], "score": [sample]}[command]
+    before = (collected / "documents.sqlite").stat().st_mtime_ns
+    assert fails(2, command, collected, *more, "--device", device)["code"] == "device_unknown"
+    assert (collected / "documents.sqlite").stat().st_mtime_ns == before
+    assert not (collected / "models").exists()
 
 
 def test_a_missing_model_is_answered_with_those_that_exist(fails, trained, sample):
@@ -290,7 +314,8 @@ def test_too_little_memory_ends_with_4(fails, trained, monkeypatch, error):
 def test_a_training_that_diverges_ends_with_5(fails, trained, fast):
     found = fails(5, "train", trained, *fast, "--learning-rate", "1e38")
     assert found["code"] == "diverged"
-    assert list((trained / "models" / "lstm-2" / "checkpoints").iterdir())
+    run = json.loads((trained / "models" / "lstm-2" / "run.json").read_text(encoding="utf-8"))
+    assert run["status"] == "diverged"
 
 
 def test_our_own_mistake_ends_with_1_and_a_log_without_values(fails, trained, monkeypatch):

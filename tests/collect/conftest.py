@@ -103,7 +103,7 @@ class MakeDocument:
         return SMALLEST[ending]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_document() -> MakeDocument:
     return MakeDocument()
 
@@ -112,7 +112,7 @@ class MakePdf(Protocol):
     def __call__(self, *pages: str, password: str | None = None, **properties: str) -> bytes: ...
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_pdf() -> MakePdf:
     return _pdf
 

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from memlm.collect import CollectConfig, Collection, list_files
+from memlm import collect_documents
+from memlm.collect import CollectConfig, Collection, collection, list_files, sources
 from memlm.documents import DocumentStore
-from memlm.errors import ConfigError
+from memlm.errors import ConfigError, MissingExtraError
+from memlm.messages import LANGUAGES, Language, in_language
 from memlm.records import CollectReport, SourceNote, Split
-from memlm.workflow import collect_documents
 
 Collect = Callable[..., CollectReport]
 
@@ -487,6 +488,38 @@ def test_disk_that_fails_while_reading_rejects_the_file(
     assert len(report.rejected) == 3
 
 
+def test_file_whose_reader_fails_costs_no_other_file(
+    store: DocumentStore, collect: Collect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_file(path: Path, reading):
+        if path.name == "b.txt":
+            raise ZeroDivisionError("words of the file")
+        return real(path, reading)
+
+    real = collection.read_file
+    monkeypatch.setattr(collection, "read_file", read_file)
+    (tmp_path / "a").mkdir()
+    for name in ("a.txt", "b.txt", "c.txt"):
+        (tmp_path / "a" / name).write_text(name)
+    report = collect(tmp_path / "a")
+    assert sorted(document.text for document in store) == ["a.txt", "c.txt"]
+    assert codes(report) == ["a/b.txt"]
+    assert "ZeroDivisionError" in report.rejected[0].reason
+    assert "words" not in report.rejected[0].reason
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, BrokenPipeError])
+def test_interruption_is_no_failed_reader(
+    collect: Collect, corpus: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    def read_file(path: Path, reading):
+        raise error
+
+    monkeypatch.setattr(collection, "read_file", read_file)
+    with pytest.raises(error):
+        collect(corpus)
+
+
 def test_only_source_that_cannot_be_read_is_rejected_and_listed(
     collect: Collect, tmp_path: Path
 ) -> None:
@@ -558,6 +591,44 @@ def test_a_real_book_is_collected_whole(
     assert next(iter(store)).text == book.read_text("utf-8")
 
 
+@pytest.fixture
+def without_pypdf(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Have no package that reads PDF; `undo` brings it back."""
+
+    def refuse(package: str, *, extra: str) -> None:
+        raise MissingExtraError("extra_missing", package=package, extra=extra)
+
+    monkeypatch.setattr("memlm.collect.pdf.require_package", refuse)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("is_packed", [False, True], ids=["folder", "archive"])
+def test_file_whose_package_is_missing_is_listed_with_the_command_that_installs_it(
+    collect: Collect,
+    without_pypdf: pytest.MonkeyPatch,
+    make_pdf: Callable[..., bytes],
+    tmp_path: Path,
+    language: Language,
+    is_packed: bool,
+) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    (source / "a.pdf").write_bytes(make_pdf("The lamp."))
+    (source / "b.txt").write_text("The moon.")
+    if is_packed:
+        source = Path(shutil.make_archive(str(tmp_path / "in"), "zip", source))
+    with in_language(language):
+        report = collect(source)
+    assert changes(report) == (1, 0, 0, 0)
+    (item,) = report.rejected
+    assert item.source.endswith("/a.pdf")
+    assert "pypdf" in item.reason
+    assert "pip install 'memlm[documents]'" in item.reason
+    without_pypdf.undo()
+    assert changes(collect(source)) == (1, 1, 0, 0)
+
+
 # -- archives -----------------------------------------------------------------------------------
 
 
@@ -615,6 +686,48 @@ def test_table_in_an_archive_is_a_table(collect: Collect, tmp_path: Path, name: 
     report = collect(tmp_path / name, tmp_path / "other.csv", text_column="words")
     assert report.documents_added == 1
     assert codes(report) == ["other.csv"]
+
+
+def test_member_that_may_be_read_now_is_tried_again(
+    collect: Collect, tmp_path: Path, make_pdf: Callable[..., bytes]
+) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.pdf", make_pdf("The lamp.", password="swordfish"))
+        archive.writestr("b.txt", "two")
+    assert codes(collect(tmp_path / "a.zip")) == ["a.zip/a.pdf"]
+    assert changes(collect(tmp_path / "a.zip", password="swordfish")) == (1, 1, 0, 0)
+    again = collect(tmp_path / "a.zip")
+    assert (changes(again), again.rejected) == ((0, 2, 0, 0), ())
+
+
+def test_member_without_its_package_is_read_once_that_is_there(
+    collect: Collect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise MissingExtraError("extra_missing", package="trafilatura", extra="documents")
+
+    path = zipped(tmp_path / "a.zip", {"a.md": "one", "b.txt": "two"})
+    with monkeypatch.context() as without:
+        without.setitem(sources.READERS, ".md", fail)
+        assert codes(collect(path)) == ["a.zip/a.md"]
+    assert changes(collect(path)) == (1, 1, 0, 0)
+
+
+def test_column_is_known_to_be_in_an_archive_that_has_not_changed(
+    collect: Collect, tmp_path: Path
+) -> None:
+    path = zipped(tmp_path / "a.zip", {"b.csv": "words,label\none,x\n"})
+    (tmp_path / "other.csv").write_text("text,label\none,x\n")
+    for _ in range(2):
+        assert codes(collect(path, tmp_path / "other.csv", text_column="words")) == ["other.csv"]
+
+
+def test_what_is_rejected_is_listed_though_an_option_is_wrong(corpus: Path, tmp_path: Path) -> None:
+    collect_documents(tmp_path / "ws", corpus)
+    (corpus / "new.psd").write_bytes(b"x")
+    with pytest.raises(ConfigError):
+        collect_documents(tmp_path / "ws", corpus, config=CollectConfig(text_column="nowhere"))
+    assert "new.psd" in (tmp_path / "ws" / "rejected.jsonl").read_text("utf-8")
 
 
 # -- damaged files ------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ GREEK = (
     "Η γάτα κοιμάται στο παράθυρο και κοιτάζει τα πουλιά που πετούν πάνω από τη θάλασσα.\n"
     "Το βράδυ ο ψαράς γυρίζει στο σπίτι και η γάτα τον περιμένει στην πόρτα με χαρά.\n"
 )
+KOREAN = "오늘은 날씨가 좋아서 친구와 함께 공원에 갔다. 점심으로 비빔밥을 먹고 커피를 마셨다.\n"
 RUSSIAN = "Все счастливые семьи похожи друг на друга, каждая несчастливая семья по-своему.\n"
 BIG5 = "床前明月光，疑是地上霜。舉頭望明月，低頭思故鄉。這裡是臺灣，我們說國語。\n"
 
@@ -75,6 +76,8 @@ def test_gb18030_is_recognised(tmp_path: Path, text: str) -> None:
         (RUSSIAN, "koi8-r"),
         ("これは日本語の文章です。猫が好きです。\n", "euc-jp"),
         ("これは日本語の文章です。猫が好きです。\n", "shift-jis"),
+        (KOREAN, "euc-kr"),
+        (KOREAN * 50, "cp949"),
     ],
     ids=lambda value: value if value.isascii() else "text",
 )
@@ -246,4 +249,12 @@ def test_named_encoding_that_does_not_fit_is_refused(tmp_path: Path) -> None:
 def test_encoding_that_does_not_exist_is_a_wrong_option(tmp_path: Path, wish: str) -> None:
     with pytest.raises(ConfigError) as caught:
         find_encoding(write(tmp_path, b"abc"), wish=wish)
+    assert caught.value.code == "encoding_unknown"
+
+
+@pytest.mark.parametrize("name", ["undefined", "idna", "punycode", "base64", "klingon"])
+def test_encoding_that_no_file_is_in_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.txt").write_bytes(b"caf\xe9")
+    with pytest.raises(ConfigError) as caught:
+        find_encoding(tmp_path / "a.txt", wish=name)
     assert caught.value.code == "encoding_unknown"

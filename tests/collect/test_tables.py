@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
 import tracemalloc
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -465,6 +467,53 @@ def test_row_without_end_costs_no_other(tmp_path: Path, name: str) -> None:
     reading = Reading(config=CollectConfig(), limits=Limits(row_characters=1000))
     found = list(read_file(tmp_path / name, reading))
     assert (texts(found)[-2:], problems(found)) == (["a", "b"], [("row_too_long", 3)])
+
+
+def write_200_mb(path: Path, head: str, tail: str) -> None:
+    with path.open("w") as file:
+        file.write(head)
+        file.writelines("word " * 200_000 for _ in range(200))
+        file.write(tail)
+
+
+@contextmanager
+def bounded_time_and_memory() -> Iterator[None]:
+    started = time.monotonic()
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < 200_000_000
+    finally:
+        tracemalloc.stop()
+    assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "tail", "line"),
+    [
+        ("rows.tsv", "text\tlabel\n", "\tx\nafter\ty\n", 2),
+        ("rows.jsonl", '{"text": "', '"}\n{"text": "after"}\n', 1),
+        ("rows.json", '[{"text": "', '"}, {"text": "after"}]', 1),
+    ],
+    ids=["TSV", "JSON lines", "JSON"],
+)
+def test_field_of_200_mb_costs_no_other_row_and_little_memory(
+    tmp_path: Path, name: str, head: str, tail: str, line: int
+) -> None:
+    write_200_mb(tmp_path / name, head, tail)
+    with bounded_time_and_memory():
+        found = list(read_file(tmp_path / name, Reading(config=CollectConfig())))
+    (tmp_path / name).unlink()
+    assert (texts(found), problems(found)) == (["after"], [("row_too_long", line)])
+
+
+def test_quoted_field_of_200_mb_is_refused_in_little_memory(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    write_200_mb(path, 'text,label\n"', '",x\nafter,y\n')
+    with bounded_time_and_memory(), pytest.raises(InputError) as caught:
+        list(read_file(path, Reading(config=CollectConfig())))
+    path.unlink()
+    assert (caught.value.code, caught.value.values["line"]) == ("line_too_long", 2)
 
 
 def test_quote_inside_a_plain_field_is_a_character(tmp_path: Path) -> None:

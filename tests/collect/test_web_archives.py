@@ -11,7 +11,7 @@ import pytest
 
 from memlm.collect import CollectConfig, Limits, Reading, read_file
 from memlm.collect.apart import Parsed
-from memlm.errors import InputError
+from memlm.errors import InputError, MissingExtraError
 from memlm.records import SourceNote, SourceProblem, SourceText
 
 HTML = "text/html; charset=utf-8"
@@ -137,6 +137,18 @@ def test_file_without_pages_is_rejected(warc: Path) -> None:
     assert caught.value.code == "no_pages"
 
 
+def test_plain_text_is_read_without_the_package_for_pages(
+    warc: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MissingExtraError("extra_missing", package="trafilatura", extra="documents")
+
+    monkeypatch.setattr("memlm.collect.web_archives.extract_page_apart", fail)
+    found = read(warc, [page(), plain(b"a text")])
+    assert texts(found) == ["a text"]
+    assert problems(found) == [(1, "extra_missing")]
+
+
 def test_page_without_text_is_a_problem_of_its_record(warc: Path) -> None:
     found = read(warc, [page(b"<html>"), page()])
     assert problems(found) == [(1, "page_without_text")]
@@ -237,6 +249,14 @@ def test_encoding_of_a_page_is_known(warc: Path, encoding: str, charset: str) ->
 
 def test_utf8_is_utf8_whatever_the_server_says(warc: Path) -> None:
     assert texts(read(warc, plain("灯火".encode(), charset="; charset=gbk"))) == ["灯火"]
+
+
+@pytest.mark.parametrize("charset", ["undefined", "idna", "punycode", "base64", "klingon"])
+def test_charset_that_is_none_is_as_good_as_unsaid(warc: Path, charset: str) -> None:
+    words = "夜里没有人来，灯还亮着，远处的山上下起了雨。" * 5
+    found = read(warc, [plain(words.encode("gb18030"), charset=f"; charset={charset}"), page()])
+    assert texts(found)[0] == words
+    assert len(texts(found)) == 2
 
 
 def test_text_in_no_known_encoding_is_a_problem_with_its_address(warc: Path) -> None:

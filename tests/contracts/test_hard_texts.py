@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import unicodedata
 from pathlib import Path
 
@@ -45,6 +46,21 @@ def test_hard_text_goes_the_whole_way(tmp_path: Path, text: str) -> None:
     export_documents(workspace, tmp_path / "out.jsonl")
     (row,) = (tmp_path / "out.jsonl").read_text("utf-8").split("\n")[:-1]
     assert json.loads(row)["text"] == normalise_text(text)
+
+
+@pytest.mark.parametrize(
+    "size", [10**6, pytest.param(10**7, marks=pytest.mark.slow)], ids=["1 MB", "10 MB"]
+)
+@pytest.mark.parametrize("tokenizer", ["char", "byte", "bpe", "word", "whitespace"])
+def test_token_without_end_is_prepared_in_bounded_time(
+    tmp_path: Path, tokenizer: str, size: int
+) -> None:
+    (tmp_path / "a.txt").write_text("a" * size, encoding="utf-8")
+    collect_documents(tmp_path / "ws", tmp_path / "a.txt")
+    started = time.monotonic()
+    report = prepare_documents(tmp_path / "ws", config=PrepareConfig(tokenizer=tokenizer))
+    assert (report.documents, report.dropped) == (1, 0)
+    assert time.monotonic() - started < 10 * size / 10**6
 
 
 @pytest.mark.parametrize("text", EMPTY.values(), ids=EMPTY)

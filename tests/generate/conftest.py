@@ -66,6 +66,29 @@ def reciter() -> Callable[..., Reciter]:
     return Reciter
 
 
+class Measured(Uniform):
+    """The same, remembering how many values each reading would have had."""
+
+    def __init__(self, vocabulary_size: int) -> None:
+        super().__init__(vocabulary_size)
+        self.read_values: list[int] = []
+        self.read_rows: list[int] = []
+
+    def read(self, state: int, tokens: Tokens) -> tuple[LogProbabilities, int]:
+        self.read_values.append(tokens.size * self.vocabulary_size)
+        self.read_rows.append(len(tokens))
+        return super().read(state, tokens)
+
+    def advance(self, state: int, tokens: Tokens) -> tuple[LogProbabilities, int]:
+        found, _ = super().read(state, tokens[:, None])
+        return found[:, 0], state
+
+
+@pytest.fixture
+def measured() -> Callable[[int], Measured]:
+    return Measured
+
+
 @pytest.fixture
 def uniform() -> Callable[[int], Uniform]:
     return Uniform

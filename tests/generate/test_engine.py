@@ -361,3 +361,39 @@ def test_a_label_is_refused_where_there_are_none(network_model, letters):
 def test_an_impossible_option_is_refused_and_named(network_model, letters, options, option):
     with pytest.raises(ConfigError, match=option):
         _write(network_model, letters, **options)
+
+
+# -- memory -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def three_labels() -> CharTokenizer:
+    return CharTokenizer("abcdefgh .", labels=["x", "y", "z"], name="char")
+
+
+@pytest.mark.parametrize("label", [None, "x"])
+def test_a_prompt_is_read_once_for_each_label_in_blocks_of_bounded_size(
+    measured, three_labels, monkeypatch, label
+):
+    monkeypatch.setattr("memlm.generate.engine._LARGEST_BLOCK_VALUES", 2000)
+    model = measured(three_labels.vocabulary_size)
+    _write(model, three_labels, "abc " * 100, samples=64, tokens=2, seed=1, label=label)
+    assert max(model.read_values) <= 2000
+    assert max(model.read_rows) <= 4
+
+
+def test_samples_that_share_a_prompt_are_written_as_if_each_had_read_it(three_labels):
+    sizes = {"embedding_width": 6, "hidden_width": 8, "layers": 1}
+    labels = tuple(three_labels.labels.values())
+    config = NetworkConfig(
+        kind="gru", vocabulary_size=three_labels.vocabulary_size, label_tokens=labels, **sizes
+    )
+    model = NetworkModel(build_network(config, seed=1))
+    options = {"tokens": 6, "temperature": 0.0, "ignore_end": True}
+    many = _write(model, three_labels, "abc", samples=12, seed=3, **options)
+    assert len({one.label for one in many}) > 1
+    for one in many:
+        if one.label is not None:
+            assert (
+                one.text == _write(model, three_labels, "abc", label=one.label, **options)[0].text
+            )

@@ -21,6 +21,7 @@ from memlm.index import (
     refresh_index,
     store,
 )
+from memlm.index.segment import Segment
 
 ALPHABETS = {
     "two letters": "ab",
@@ -132,6 +133,25 @@ def test_maximal_spans_are_all_there_are(
         assert list(maximal_matches(index, query)) == maximal_of(texts, query)
 
     check()
+
+
+def test_an_edited_copy_is_searched_in_looks_that_do_not_grow_with_its_spans(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "".join(f"line {number}, " for number in range(4000))
+    index = build(tmp_path, [text])
+    looked = []
+    suffix = Segment._suffix
+
+    def look(segment: Segment, rank: int, length: int) -> bytes:
+        looked.append(length)
+        return suffix(segment, rank, length)
+
+    monkeypatch.setattr(Segment, "_suffix", look)
+    copy = text[:20_000] + "#" + text[20_001:40_000]
+    found = list(maximal_matches(index, copy))
+    assert found == [Match(0, 20_000), Match(20_001, 40_000)]
+    assert sum(looked) < 100 * len(copy)  # bytes: each is compared a few times, not thousands
 
 
 @cases

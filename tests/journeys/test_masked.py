@@ -33,9 +33,10 @@ def test_span_beside_a_masked_address_is_not_marked(memlm, redacted):
     assert marks(found) == [[]]
 
 
-def test_nothing_is_marked_where_nothing_was_masked(memlm, redacted):
-    memlm("prepare", redacted, "--without", "repair")
-    assert marks(memlm("trace", redacted, "--text", TOLD)) == [[]]
+def test_nothing_is_marked_where_nothing_was_masked(memlm, redacted, corpus, tmp_path):
+    memlm("collect", tmp_path / "plain", corpus)
+    memlm("prepare", tmp_path / "plain", "--tokenizer", "char")
+    assert marks(memlm("trace", tmp_path / "plain", "--text", TOLD)) == [[]]
 
 
 def test_mark_follows_the_text_when_its_file_changes(memlm, corpus, redacted):

@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -94,3 +95,42 @@ def test_a_reader_that_leaves_early_is_no_error_of_ours(start):
     process.stdout.close()
     process.wait(timeout=60)
     assert "Traceback" not in process.stderr.read()
+
+
+_KILLED_WHILE_SEALING = """
+import os, signal, sys
+from memlm.cli.app import run
+from memlm.train import run as training
+training.seal_files = lambda *given, **named: os.kill(os.getpid(), signal.SIGKILL)
+run(sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system cannot kill so")
+def test_a_kill_while_a_resumed_model_replaces_the_stopped_one_loses_nothing(memlm, start, ws):
+    process = start("train", ws, *TRAINING, "--name", "stopped")
+    _wait_for_a_checkpoint(ws, "stopped", process)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    words = ["train", str(ws), "--resume", "--name", "stopped"]
+    killed = subprocess.run([sys.executable, "-c", _KILLED_WHILE_SEALING, *words], timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+
+    assert memlm("generate", ws, "the", "--tokens", "4")["model"] == "whole"
+    assert memlm("train", ws, "--resume")["model"] == "stopped"
+    assert _outcome(ws, "stopped") == _outcome(ws, "whole")
+
+
+def test_a_reader_of_the_messages_that_leaves_early_ends_no_training(start, corpus, tmp_path):
+    process = start("train", tmp_path / "ws", corpus, *TRAINING)
+    process.stderr.readline()
+    process.stderr.close()
+    assert process.wait(timeout=60) == 0
+    assert (tmp_path / "ws" / "models" / "lstm-1" / "manifest.json").exists()
+
+
+def test_a_reader_of_the_result_that_left_is_no_mistake_of_ours(start, ws):
+    process = start("generate", ws, "the", "--samples", "2", "--tokens", "4")
+    process.stdout.close()
+    assert process.wait(timeout=60) == 128 + signal.SIGPIPE
+    assert "log" not in process.stderr.read()

@@ -12,7 +12,7 @@ from memlm.pages.statistics import language_rows, left_out, statistics_page
 from memlm.prepare.statistics import Tools, measure_documents
 from memlm.records import Document, PersonalData
 
-EVIL = '<script>alert("x")</script>'
+EVIL = '<script>alert("x")</script><img src="x" onerror="alert(1)">'
 VOID = {"meta", "i/", "circle", "line", "rect"}
 
 
@@ -100,8 +100,18 @@ def test_page_has_all_its_parts(page):
 
 def test_text_of_documents_is_escaped_everywhere(page):
     outline = Outline(page)
-    assert "script" not in outline.seen
+    assert not {"script", "img"} & set(outline.seen)
     assert sum(EVIL in words for words in outline.words) >= 4  # title, heading, label, two reasons
+
+
+def test_name_that_turns_the_direction_of_writing_poses_as_no_other():
+    turned = "invoice\u202egnp.exe"
+    rejected = [{"code": "not_text", "count": 3, "example": f"\u2067{turned} is not text."}]
+    labels = {turned: 1}
+    with in_language("en"):
+        page = statistics_page(found(rejected=rejected, labels=labels), name=turned)
+    assert page.count("invoice\ufffdgnp.exe") >= 4  # title, heading, label, reason
+    assert not re.search("[\u202a-\u202e\u2066-\u2069]", page)
 
 
 def test_nothing_is_fetched(page):
@@ -145,8 +155,8 @@ def test_what_was_not_looked_for_is_said():
 
 def test_languages_of_a_few_documents_are_one_row():
     with in_language("en"):
-        rows = language_rows({"languages": {"en": 990, "zh": 500, "yo": 1, "om": 2}})
-    assert rows == [("English", 990), ("Chinese", 500), ("others (2 languages)", 3)]
+        rows = language_rows({"languages": {"en": 990, "zh": 500, "yo": 1, "om": 2, "ab": 1}})
+    assert rows == [("English", 990), ("Chinese", 500), ("others (3 languages)", 4)]
 
 
 def test_reasons_that_tokenizers_share_are_one_row():

@@ -201,3 +201,33 @@ def test_a_text_of_which_a_tokenizer_leaves_nothing_is_refused(uniform):
 def test_a_window_without_room_for_a_context_is_refused(table_model, ab, window):
     with pytest.raises(ConfigError, match="--window"):
         score_text(table_model, ab, "ab", window=window)
+
+
+@pytest.mark.parametrize("window", [None, 2, 40, 400, 1_000_000])
+def test_a_text_is_read_in_blocks_of_bounded_size(network_model, letters, monkeypatch, window):
+    expected = score_text(network_model, letters, LONG, window=window).nats_per_character
+    monkeypatch.setattr("memlm.predict.score._LARGEST_BLOCK_VALUES", 500)
+    values = []
+    read = type(network_model).read
+
+    def measure(model, state, tokens):
+        values.append(tokens.size * model.vocabulary_size)
+        return read(model, state, tokens)
+
+    monkeypatch.setattr(type(network_model), "read", measure)
+    found = score_text(network_model, letters, LONG, window=window).nats_per_character
+    assert max(values) <= 500
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_window_is_never_wider_than_the_text(network_model, letters, monkeypatch):
+    widths = []
+    read = type(network_model).read
+
+    def measure(model, state, tokens):
+        widths.append(tokens.shape[1])
+        return read(model, state, tokens)
+
+    monkeypatch.setattr(type(network_model), "read", measure)
+    score_text(network_model, letters, "abc", window=1_000_000)
+    assert widths == [3]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -102,6 +103,19 @@ def test_documents_of_other_labels_or_targets_are_no_copies(clean: Clean) -> Non
     cleaned = clean(texts)
     assert len(drafts(cleaned)) == 3
     assert [one["reason"] for one in cleaned.dropped()] == ["exact_copy"]
+
+
+def test_texts_that_differ_in_normal_form_alone_are_copies(clean: Clean) -> None:
+    words = "Où êtes-vous allés l'été dernier, près de la forêt ?"
+    forms = [unicodedata.normalize(form, words) for form in ("NFC", "NFD")]
+    assert forms[0] != forms[1]
+    assert [one["reason"] for one in clean(forms).dropped()] == ["exact_copy"]
+
+
+def test_texts_that_only_look_alike_are_no_copies(clean: Clean) -> None:
+    # NFKC would make them one, but full width, ligatures and raised digits are what was written.
+    cleaned = clean(["ＡＢＣ ﬁne x²", "ABC fine x2"])
+    assert [draft.text for draft in drafts(cleaned)] == ["ＡＢＣ ﬁne x²", "ABC fine x2"]
 
 
 def test_copy_gives_way_to_the_document_whose_side_is_given(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from memlm.prepare import (
     write_token_store,
 )
 from memlm.prepare import token_store as module
+from memlm.prepare.config import DEFAULTS
 from memlm.records import SPLITS, Document, PrepareReport
 from memlm.storage import new_folder, verify_folder
 
@@ -300,7 +301,7 @@ def test_without_the_extra_characters_are_taken(
 
 def test_named_tokenizer_is_kept(as_parts: AsParts) -> None:
     config = PrepareConfig(tokenizer="word", vocabulary_size=99)
-    assert settle_config(survey_parts(as_parts(make_documents())), config) == config
+    assert settle_config(survey_parts(as_parts(make_documents())), config) == config.over(DEFAULTS)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -287,6 +288,27 @@ def test_bpe_is_that_of_the_library(text: str) -> None:
 def test_bpe_learns_words() -> None:
     tokenizer = learn_tokenizer("bpe", ["hello world " * 20], size=400, labels=[])
     assert len(tokenizer.encode("hello world").ids) <= 3
+
+
+def test_bpe_learns_what_the_library_learns() -> None:
+    from tokenizers import Tokenizer as Library
+    from tokenizers import models, pre_tokenizers, trainers
+
+    text = "the lamp was lit, and 灯火 shone on the lamplighter's lamps " * 40 + "x" * 900
+    library = Library(models.BPE())
+    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=399, min_frequency=2, initial_alphabet=alphabet)
+    library.train_from_iterator([text], trainer=trainer)
+    tokenizer = learn_tokenizer("bpe", [text], size=400, labels=[])
+    assert tokenizer.to_json()["symbols"]["model"] == json.loads(library.to_str())["model"]
+
+
+def test_bpe_learns_from_a_word_without_end_in_bounded_time() -> None:
+    started = time.monotonic()
+    tokenizer = learn_tokenizer("bpe", ["ab" * 200_000], size=1000, labels=[])
+    assert time.monotonic() - started < 10  # a minute where the word is learned from whole
+    assert len(tokenizer.encode("ab" * 1000).ids) < 20
 
 
 # -- words --------------------------------------------------------------------------------------

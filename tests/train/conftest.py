@@ -24,6 +24,7 @@ UNIT = np.dtype(
         ("unknown_bytes", "<i8"),
     ]
 )  # fmt: skip
+MADE_FROM = {"documents": "0" * 32, "tokenizer": "char"}
 WORDS = [*"春眠不觉晓处处闻啼鸟", "the", "old", "cat", "sees", "a", "dog", "near", "some", "house"]
 
 
@@ -106,7 +107,7 @@ def train(store, tmp_path) -> Callable[..., tuple[Path, TrainReport]]:
     """Return what trains without a pause and returns the model's folder and the report."""
 
     def run(config: TrainConfig, name: str = "whole") -> tuple[Path, TrainReport]:
-        training = start_run(tmp_path / name, store, config, made_from={})
+        training = start_run(tmp_path / name, store, config, made_from=MADE_FROM)
         for _ in training.steps():
             pass
         return tmp_path / name, training.finish()

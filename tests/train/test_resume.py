@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from memlm.errors import ConfigError, CorruptArtefactError, DivergedError, InputError, NotFoundError
-from memlm.storage import seal_files
+from memlm.storage import seal_files, verify_folder, write_json
 from memlm.train.run import resume_run, start_run
 
+MADE_FROM = {"documents": "0" * 32, "tokenizer": "char"}
 OUTCOME = ("model.safetensors", "config.json", "steps.jsonl", "tokenizer.json")
 
 
@@ -30,7 +31,7 @@ def whole(store, small, tmp_path_factory):
     def outcome(network: str = "lstm") -> dict[str, bytes]:
         folder = tmp_path_factory.mktemp("whole") / "model"
         threads = torch.get_num_threads()
-        _finish(start_run(folder, store, small(network=network), made_from={}))
+        _finish(start_run(folder, store, small(network=network), made_from=MADE_FROM))
         torch.set_num_threads(threads)
         return _outcome(folder)
 
@@ -48,7 +49,7 @@ def stop_at(store, tmp_path):
     """Return what trains up to a step, stops there as SIGTERM would make it, and saves."""
 
     def stop(config, step: int, name: str = "stopped") -> Path:
-        run = start_run(tmp_path / name, store, config, made_from={})
+        run = start_run(tmp_path / name, store, config, made_from=MADE_FROM)
         for _ in run.steps(should_stop=lambda: run.training.step == step):
             pass
         run.finish(stopped_by="SIGTERM")
@@ -62,7 +63,7 @@ def crash_after(store, tmp_path, take_steps):
     """Return what trains up to a step and is then never heard of again."""
 
     def crash(config, step: int, name: str = "crashed") -> Path:
-        take_steps(start_run(tmp_path / name, store, config, made_from={}), step)
+        take_steps(start_run(tmp_path / name, store, config, made_from=MADE_FROM), step)
         return tmp_path / name
 
     return crash
@@ -78,7 +79,7 @@ def test_a_stopped_training_resumes_to_the_same_bytes(store, small, whole, stop_
 
 
 def test_the_trainings_above_cross_an_epoch(store, small, tmp_path):
-    run = start_run(tmp_path / "any", store, small(), made_from={})
+    run = start_run(tmp_path / "any", store, small(), made_from=MADE_FROM)
     steps = (run.facts.train_tokens // run.plan.batch_size - 1) // run.plan.sequence_length
     assert steps < run.plan.steps - 1
 
@@ -254,7 +255,7 @@ def test_other_tokens_are_refused(store, small, stop_at, tmp_path):
 
 def test_a_device_that_does_not_exist_leaves_no_folder(store, small, tmp_path):
     with pytest.raises(ConfigError, match="abacus"):
-        start_run(tmp_path / "new", store, small(device="abacus"), made_from={})
+        start_run(tmp_path / "new", store, small(device="abacus"), made_from=MADE_FROM)
     assert not (tmp_path / "new").exists()
 
 
@@ -267,7 +268,7 @@ def _nan_after(training, step: int) -> float:
 
 def test_divergence_keeps_the_weights_before_it(store, small, tmp_path, monkeypatch):
     config = small(checkpoint_every=100)
-    run = start_run(tmp_path / "model", store, config, made_from={})
+    run = start_run(tmp_path / "model", store, config, made_from=MADE_FROM)
     plain = torch.nn.functional.cross_entropy
     monkeypatch.setattr(
         "memlm.train.loop.F.cross_entropy",
@@ -279,10 +280,29 @@ def test_divergence_keeps_the_weights_before_it(store, small, tmp_path, monkeypa
     assert json.loads((tmp_path / "model" / "run.json").read_text())["status"] == "diverged"
 
 
+def test_weights_whose_validation_diverged_are_not_kept(store, small, whole, tmp_path, monkeypatch):
+    config = small(checkpoint_every=5)
+    run = start_run(tmp_path / "model", store, config, made_from=MADE_FROM)
+    plain = torch.nn.functional.cross_entropy
+
+    def diverge_when_validating(*given: object, **named: object) -> torch.Tensor:
+        is_validating = run.training.step == 12 and not run.training.network.training
+        return plain(*given, **named) * (float("inf") if is_validating else 1.0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("memlm.train.validation.F.cross_entropy", diverge_when_validating)
+        with pytest.raises(DivergedError):
+            _finish(run)
+    kept = {path.name for path in (tmp_path / "model" / "checkpoints").iterdir()}
+    assert kept == {"step-000005", "step-000010"}
+    _finish(resume_run(tmp_path / "model", store, config))
+    assert _outcome(tmp_path / "model") == whole()
+
+
 def test_a_training_that_diverged_by_mischance_can_go_on(
     store, small, whole, tmp_path, monkeypatch
 ):
-    run = start_run(tmp_path / "model", store, small(), made_from={})
+    run = start_run(tmp_path / "model", store, small(), made_from=MADE_FROM)
     plain = torch.nn.functional.cross_entropy
     with monkeypatch.context() as patch:
         patch.setattr(
@@ -296,7 +316,7 @@ def test_a_training_that_diverged_by_mischance_can_go_on(
 
 
 def test_the_best_weights_are_kept_where_they_are_clearly_better(store, small, tmp_path):
-    run = start_run(tmp_path / "model", store, small(), made_from={})
+    run = start_run(tmp_path / "model", store, small(), made_from=MADE_FROM)
     for step in run.steps():
         if step.step == 12:
             best = run.training.network.weights()
@@ -309,7 +329,7 @@ def test_the_best_weights_are_kept_where_they_are_clearly_better(store, small, t
 
 
 def test_the_last_weights_are_kept_where_the_best_are_hardly_better(store, small, tmp_path):
-    run = start_run(tmp_path / "model", store, small(), made_from={})
+    run = start_run(tmp_path / "model", store, small(), made_from=MADE_FROM)
     for step in run.steps():
         last = step.held_out_loss
     run.training.best_loss, run.training.best_step = last * 0.999, 3
@@ -327,7 +347,7 @@ def test_the_report_tells_what_was_done(store, small, train):
 
 
 def test_a_training_stopped_before_its_first_step_claims_no_loss(store, small, tmp_path):
-    run = start_run(tmp_path / "model", store, small(), made_from={})
+    run = start_run(tmp_path / "model", store, small(), made_from=MADE_FROM)
     list(run.steps(should_stop=lambda: True))
     assert run.finish(stopped_by="SIGTERM").train_nats_per_character is None
 
@@ -349,3 +369,57 @@ def test_run_json_says_what_the_model_was_made_from_and_how(small, train):
     assert found["machine"]["threads"] == 1
     assert found["results"]["steps"] == report.steps
     assert sum(found["labels"].values()) > 0
+
+
+# -- the moment at which a model is put in place ------------------------------------------------
+
+
+class _Killed(BaseException):
+    """What comes after it never happens."""
+
+
+@pytest.fixture
+def dies_at(monkeypatch):
+    """Return what finishes a training that dies where a function of `train/run.py` is called."""
+
+    def finish(run, name: str) -> None:
+        def die(*given: object, **named: object) -> None:
+            raise _Killed
+
+        for _ in run.steps():
+            pass
+        with monkeypatch.context() as patch:
+            patch.setattr(f"memlm.train.run.{name}", die)
+            with pytest.raises(_Killed):
+                run.finish()
+
+    return finish
+
+
+@pytest.mark.parametrize("place", ["save_file", "learned_documents", "seal_files", "delete_folder"])
+def test_a_training_that_dies_while_it_is_finished_resumes_to_the_same_bytes(
+    store, small, whole, tmp_path, dies_at, place
+):
+    dies_at(start_run(tmp_path / "model", store, small(), made_from=MADE_FROM), place)
+    if place != "delete_folder":  # by then it is finished, checkpoints or not
+        _finish(resume_run(tmp_path / "model", store, small()))
+    assert _outcome(tmp_path / "model") == whole()
+    verify_folder(tmp_path / "model")
+
+
+@pytest.mark.parametrize("place", ["save_file", "learned_documents", "seal_files"])
+def test_a_stopped_model_that_is_half_replaced_is_no_model(store, small, stop_at, dies_at, place):
+    folder = stop_at(small(), 5)
+    verify_folder(folder)
+    dies_at(resume_run(folder, store, small()), place)
+    assert not (folder / "manifest.json").exists()
+
+
+def test_a_run_said_to_be_finished_that_has_no_model_can_be_resumed(
+    store, small, whole, crash_after
+):
+    folder = crash_after(small(), 23)
+    found = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    write_json(folder / "run.json", found | {"status": "finished"})
+    _finish(resume_run(folder, store, small()))
+    assert _outcome(folder) == whole()

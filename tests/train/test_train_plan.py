@@ -10,6 +10,7 @@ import pytest
 
 from memlm.errors import ConfigError
 from memlm.train import TrainConfig
+from memlm.train.batches import TokenStream
 from memlm.train.plan import DataFacts, TrainPlan, make_plan
 
 FACTS = DataFacts(
@@ -91,6 +92,21 @@ def test_what_the_user_says_is_never_changed(length, facts, network):
 
 def test_steps_given_are_the_steps_planned():
     assert make_plan(TrainConfig(steps=123), FACTS, cores=2).steps == 123
+
+
+@pytest.mark.parametrize("tokens", [3, 90, 1_900, 1_901, 2_081, 50_000])
+@pytest.mark.parametrize("options", [{}, {"batch_size": 3, "sequence_length": 7}], ids=str)
+def test_epochs_are_those_of_the_stream_whatever_the_size_of_the_text(make_units, tokens, options):
+    facts = replace(FACTS, train_tokens=tokens)
+    plan = make_plan(TrainConfig(epochs=10, **options), facts, cores=2)
+    stream = TokenStream(
+        np.zeros(tokens, dtype=np.uint8),
+        make_units(tokens),
+        batch_size=plan.batch_size,
+        sequence_length=plan.sequence_length,
+        seed=0,
+    )
+    assert plan.steps == 10 * stream.steps_per_epoch
 
 
 def test_epochs_read_the_text_as_many_times():

@@ -36,7 +36,16 @@ COMMANDS = (
 )  # fmt: skip
 _COMMON_WITH_VALUE = ("--language", "--config")
 _COMMON = ("--json", "--debug", *_COMMON_WITH_VALUE)
-_FLAGS = ("--json", "--debug", "--no-memory", "--trace", "--ignore-end", "--statistics", "--")
+_FLAGS = (
+    "--json",
+    "--debug",
+    "--no-memory",
+    "--trace",
+    "--ignore-end",
+    "--statistics",
+    "--fresh",
+    "--",
+)
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 

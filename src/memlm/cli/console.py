@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +34,26 @@ _DRAWN_CONTROLS |= {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
 _DRAWN_CONTROLS |= dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD)
 _KIND_STYLES = {"recited": "bold red", "recombined": "yellow", "new": ""}
 
-out = Console(file=None, highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class _Results(Console):
+    """Standard output: whoever reads it ends us by leaving, as is the custom."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        raise BrokenPipeError  # rich would end us as if by a mistake of our own
+
+
+class _Messages(Console):
+    """Standard error: nobody has to listen, and a training goes on without (`2>&1 | head`)."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        with suppress(OSError):  # Python itself writes there once more, at the end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+out = _Results(file=None, highlight=False, soft_wrap=True)
+err = _Messages(stderr=True, highlight=False, soft_wrap=True)
 
 
 def print_json(value: object) -> None:

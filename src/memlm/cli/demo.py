@@ -20,10 +20,10 @@ from memlm.cli.console import (
     trace_to_json,
 )
 from memlm.cli.options import Common, CommonOptions
-from memlm.cli.train import print_train_report
+from memlm.cli.train import exit_code, print_train_report
 from memlm.errors import NotFoundError
 from memlm.generate.config import GenerateConfig
-from memlm.records import Generation, Trace
+from memlm.records import Generation, Trace, TrainReport
 from memlm.runtime import is_installed
 from memlm.train import TrainConfig
 from memlm.workflow import (
@@ -52,10 +52,12 @@ def demo(
     minutes: Annotated[float, Parameter(help="Minutes of training.")] = DEFAULT_MINUTES,
     common: Common = CommonOptions(),  # noqa: B008  # frozen
 ) -> int:
-    started = time.monotonic()
+    started, config = time.monotonic(), TrainConfig(minutes=minutes)
+    config.check()
     if common.json:
-        print_json(_run_silently(workspace, minutes) | {"seconds": time.monotonic() - started})
-        return 0
+        found, stopped_by = _run_silently(workspace, config)
+        print_json(found | {"seconds": time.monotonic() - started})
+        return exit_code(stopped_by)
     out.print(Text(f"{'—' * 3} ", style="dim"), end="")
     say("demo.welcome")
     with ConsoleListener() as listener:
@@ -66,7 +68,9 @@ def demo(
         out.print()
         print_trace(trace_text(workspace, _TRACED, listener=listener))
         if is_installed("torch"):
-            _learn_and_write(workspace, minutes, listener)
+            stopped_by = _learn_and_write(workspace, config, listener)
+            if stopped_by is not None:
+                return exit_code(stopped_by)
         else:
             heading("demo.light")
     heading("demo.next")
@@ -80,22 +84,34 @@ def _collect(workspace: Path, listener: ConsoleListener) -> dict[str, object]:
         return collect_documents(workspace, *sources, listener=listener).__dict__
 
 
-def _learn_and_write(workspace: Path, minutes: float, listener: ConsoleListener) -> None:
-    heading("demo.train", minutes=minutes)
+def _learn(
+    workspace: Path, config: TrainConfig, listener: ConsoleListener
+) -> tuple[Model | None, TrainReport | None]:
+    """Return the model that is there, or a new one and how its training went; None if stopped."""
     try:
-        model = load_model(workspace)
-        say("demo.has_model", workspace=workspace)
+        return load_model(workspace, listener=listener), None
     except NotFoundError:
-        report = train_model(workspace, config=TrainConfig(minutes=minutes), listener=listener)
+        report = train_model(workspace, config=config, listener=listener)
+    model = None if report.stopped_by else load_model(workspace, report.model)
+    return model, report
+
+
+def _learn_and_write(workspace: Path, config: TrainConfig, listener: ConsoleListener) -> str | None:
+    """Show it to people; return the signal that stopped it, if one did."""
+    heading("demo.train", minutes=config.minutes)
+    model, report = _learn(workspace, config, listener)
+    if report is None:
+        say("demo.has_model", workspace=workspace)
+    else:
         print_train_report(report, workspace=workspace)
-        if report.stopped_by:
-            return
-        model = load_model(workspace)
+    if model is None:
+        return report.stopped_by if report else None
     for key, prompt in zip(("demo.generate", "demo.generate_zh"), _PROMPTS, strict=True):
         heading(key)
         written, trace = _write(workspace, model, prompt, listener)
         out.print(Text(written.prompt, style="dim"), end="")
         print_trace(trace)
+    return None
 
 
 def _write(
@@ -107,18 +123,20 @@ def _write(
     return written, written.trace
 
 
-def _run_silently(workspace: Path, minutes: float) -> dict[str, object]:
-    """Do all of it and return what came out, for programs."""
+def _run_silently(workspace: Path, config: TrainConfig) -> tuple[dict[str, object], str | None]:
+    """Do all of it; return what came out, for programs, and the signal that stopped it."""
     with ConsoleListener() as listener:
         found: dict[str, object] = {"workspace": str(workspace)}
         found["characters"] = _collect(workspace, listener)["characters"]
         found["trace"] = trace_to_json(trace_text(workspace, _TRACED, listener=listener))
         if not is_installed("torch"):
-            return found
-        train_model(workspace, config=TrainConfig(minutes=minutes), listener=listener)
-        model = load_model(workspace)
+            return found, None
+        model, report = _learn(workspace, config, listener)
+        if model is None:
+            stopped_by = report.stopped_by if report else None
+            return found | {"stopped_by": stopped_by}, stopped_by
         texts = {}
         for prompt in _PROMPTS:
             written, trace = _write(workspace, model, prompt, listener)
             texts[prompt] = {"text": written.text} | trace_to_json(trace)
-        return found | {"generated": texts}
+        return found | {"generated": texts}, None

@@ -87,15 +87,12 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str, str, str, str]]:  # Any
         name = f"prepared/{part['tokenizer']}"
         rows.append((name, held, origin, _state(part), _size(part["bytes"])))
     for part in found["models"]:
-        rows.append(
-            (
-                f"models/{part['model']}",
-                _results(part),
-                f"prepared/{part['made_from']['tokenizer']}",
-                _state(part),
-                _size(part["bytes"]),
-            )
-        )
+        name, size = f"models/{part['model']}", _size(part["bytes"])
+        if part["status"] == "damaged":
+            rows.append((name, "", "", render("info.damaged"), size))
+            continue
+        made_from = f"prepared/{part['made_from']['tokenizer']}"
+        rows.append((name, _results(part), made_from, _state(part), size))
     return rows
 
 
@@ -104,7 +101,7 @@ def _results(part: dict[str, Any]) -> str:  # Any: JSON
     if not results:
         return str(part["network"])
     held = render("info.model", network=part["network"], parameters=results["parameters"])
-    if results["held_out_nats_per_character"] is not None:
+    if results.get("held_out_nats_per_character") is not None:
         nats = results["held_out_nats_per_character"]
         held += ", " + render("info.held_out", nats=nats)
     return held

@@ -19,6 +19,7 @@ def prepare(
     cutting: Prepare = PrepareConfig(),  # noqa: B008  # frozen
     cleaning: Clean = CleanConfig(),  # noqa: B008  # frozen
     processes: int | None = None,
+    fresh: bool = False,
     holding: HoldOut = HoldOutOptions(),  # noqa: B008  # frozen
     common: Common = CommonOptions(),  # noqa: B008  # frozen
 ) -> int:
@@ -26,9 +27,10 @@ def prepare(
         report = prepare_documents(
             workspace,
             config=cutting,
-            cleaning=cleaning if cleaning != CleanConfig() else None,
+            cleaning=cleaning,
             held_out=holding.held_out,
             processes=processes,
+            fresh=fresh,
             listener=listener,
         )
     if common.json:

@@ -8,6 +8,7 @@ from pathlib import Path
 from memlm.cli.console import ConsoleListener, print_json, say
 from memlm.cli.options import Common, CommonOptions, ModelOptions, Prepare, Train, Which
 from memlm.cli.reading import read_whole
+from memlm.errors import InputError
 from memlm.predict.score import check_window
 from memlm.prepare import PrepareConfig
 from memlm.train import TrainConfig
@@ -30,12 +31,14 @@ def score(
     cutting.check()
     check_window(window)
     text = read_whole(file, encoding=encoding)
+    if not text:  # said before a model is trained
+        raise InputError("text_without_tokens")
     with ConsoleListener() as listener:
         model = ensure_model(
             workspace, which.model, config=training, prepare=cutting, listener=listener
         )
         found = score_text(model, text, window=window)
-        if count_collected(workspace, [text.strip()], listener=listener):
+        if count_collected(workspace, [text], model=model, listener=listener):
             listener.note("learned_texts", count=1, n=1)
     if common.json:
         print_json(asdict(found) | {"model": model.name, "file": str(file)})

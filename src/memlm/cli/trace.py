@@ -20,7 +20,7 @@ from memlm.cli.reading import read_whole
 from memlm.collect import normalise_text
 from memlm.errors import ConfigError
 from memlm.records import Trace
-from memlm.workflow import trace_text
+from memlm.workflow import trace_texts
 
 
 def trace(
@@ -37,9 +37,8 @@ def trace(
     if not given:
         raise ConfigError("nothing_to_trace")
     with ConsoleListener() as listener:
-        traces = {
-            name: trace_text(workspace, words, listener=listener) for name, words in given.items()
-        }
+        traced = trace_texts(workspace, given.values(), listener=listener)
+    traces = dict(zip(given, traced, strict=True))
     if common.json:
         print_json(_to_json(traces))
         return 0

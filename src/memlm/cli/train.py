@@ -55,7 +55,12 @@ def train(
         print_json(asdict(report))
     else:
         print_train_report(report, workspace=workspace)
-    return _EXIT_CODES.get(report.stopped_by or "", 0)
+    return exit_code(report.stopped_by)
+
+
+def exit_code(stopped_by: str | None) -> int:
+    """Return what a command ends with whose training ended in time, or by this signal."""
+    return _EXIT_CODES.get(stopped_by or "", 0)
 
 
 def print_train_report(report: TrainReport, *, workspace: Path) -> None:

@@ -17,12 +17,11 @@ from typing import Any
 
 from memlm.collect.config import Reading
 from memlm.collect.unpacking import Allowance, Unpacked
-from memlm.errors import InputError
+from memlm.errors import InputError, MemlmError, MissingExtraError
 from memlm.records import SourceNote, SourceProblem, SourceText
 from memlm.storage import scratch_file, scratch_folder
 
 Item = SourceText | SourceProblem | SourceNote
-_LEAST_COMMON = 0.6
 # After these nothing more of an archive can be read.
 _LAST_OF_ALL = ("member_cut_short", "compressed_cut_short", "compressed_damaged", "unpacks_too_far")
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -119,36 +118,10 @@ def clean_name(name: str) -> str:
     return ("/" if name.startswith("/") else "") + "/".join(parts)
 
 
-def decode_name(name: bytes) -> str:
-    """Return a name that does not say its encoding.
-
-    macOS writes UTF-8 and does not say so, Windows in China GBK, and the format's own is CP437.
-    """
-    try:
-        return name.decode("utf-8")
-    except UnicodeDecodeError:
-        pass
-    try:
-        found = name.decode("gb18030")
-    except UnicodeDecodeError:
-        return name.decode("cp437")
-    foreign = [character for character in found if character > "\x7f"]
-    common = sum(_is_common_hanzi(character) for character in foreign)
-    return found if common >= _LEAST_COMMON * len(foreign) else name.decode("cp437")
-
-
 def is_hidden(name: str) -> bool:
     """Say whether a member is hidden, or one of those that macOS adds to what was packed."""
     parts = PurePosixPath(name).parts
     return any(part == "__MACOSX" or re.match(r"\.[^.]", part) for part in parts)
-
-
-def _is_common_hanzi(character: str) -> bool:
-    """Say whether a character is of GB 2312's first level, or its punctuation."""
-    try:
-        return character.encode("gb2312")[0] in (*range(0xB0, 0xD8), 0xA1, 0xA3)
-    except UnicodeEncodeError:
-        return False
 
 
 def _enter(path: Path, reading: Reading, stack: ExitStack) -> _Inside:
@@ -193,7 +166,7 @@ def _read_member(member: Member, inside: _Inside, table: Table) -> Iterator[Item
                     yield _as_of(item, place, name, member=name)
             except InputError as error:
                 raise InputError(error.code, **_renamed(error.values, place, name)) from error
-    except InputError as error:
+    except (InputError, MissingExtraError) as error:  # the other members can be read without it
         line = error.values.get("line")
         yield SourceProblem(
             code=error.code,
@@ -202,6 +175,11 @@ def _read_member(member: Member, inside: _Inside, table: Table) -> Iterator[Item
             member=name,
             hides="file" if error.code in _LAST_OF_ALL else "here",
         )
+    except (MemlmError, OSError, MemoryError):  # of the machine, not of this member
+        raise
+    except Exception as error:  # one odd member must not cost the others
+        values = {"path": name, "kind": type(error).__name__}
+        yield SourceProblem(code="reader_failed", values=values, member=name, hides="here")
 
 
 def _check_name(member: Member) -> None:

@@ -19,6 +19,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+from memlm.collect.page_encoding import OF_NO_FILE
 from memlm.errors import ConfigError, InputError
 
 _SAMPLE_BYTES = 1 << 18
@@ -39,8 +40,6 @@ _LEAST_EVIDENCE = 8
 # Bytes beyond ASCII of a line that is UTF-8 by no accident: eight hanzi of two bytes each are so
 # once in a million, and two Western letters that lie side by side hardly ever.
 _LEAST_OF_UTF8 = {"gb18030": 24, "big5": 24, "big5hkscs": 24, "cp1252": 4}
-# Codecs of Python that are for names or source text, and fail in other ways than by bad bytes.
-_NO_FILES = ("undefined", "punycode", "idna", "unicode-escape", "raw-unicode-escape")
 _LATIN_OF_WINDOWS = ("cp1250", "cp1252", "cp1254")
 _MOST_CONTROLS = 0.01
 _MOST_REPLACED = 0.01
@@ -109,7 +108,7 @@ def _known(name: str) -> str:
         info = codecs.lookup(name)
     except (LookupError, ValueError) as error:  # a ValueError for a NUL in the name
         raise ConfigError("encoding_unknown", encoding=name) from error
-    if not info._is_text_encoding or info.name.replace("_", "-") in _NO_FILES:
+    if not info._is_text_encoding or info.name in OF_NO_FILE:
         raise ConfigError("encoding_unknown", encoding=name)
     return info.name
 
@@ -207,6 +206,11 @@ def _share_of_common(judged: list[str], *, has_words: bool) -> float:
     common, latin = _common_hanzi(), 0x250 if has_words else 0
     found = sum(one in common or ord(one) < latin or _is_punctuation(ord(one)) for one in judged)
     return found / len(judged)
+
+
+def is_common_hanzi(character: str) -> bool:
+    """Say whether a character is one of the commonest hanzi, simplified or traditional."""
+    return character in _common_hanzi()
 
 
 @cache

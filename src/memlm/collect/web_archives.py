@@ -7,7 +7,6 @@ counted and said in one note per file.
 
 from __future__ import annotations
 
-import codecs
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -17,9 +16,10 @@ from memlm.collect.config import Reading
 from memlm.collect.encoding import find_encoding
 from memlm.collect.files import normalise_text
 from memlm.collect.markup import extract_page_apart
+from memlm.collect.page_encoding import codec_of
 from memlm.collect.unpacking import Allowance, ByteStream, Unpacked, blocks_of
 from memlm.collect.web_records import WebRecord, arc_records, media_type_of, warc_records
-from memlm.errors import InputError
+from memlm.errors import InputError, MemlmError, MissingExtraError
 from memlm.records import SourceNote, SourceProblem, SourceText
 from memlm.storage import scratch_file, scratch_folder
 
@@ -27,10 +27,6 @@ Item = SourceText | SourceProblem | SourceNote
 _HTML = ("text/html", "application/xhtml+xml")
 _PLAIN = "text/plain"
 _WITH_TEXT = ("response", "resource", "conversion")
-# What pages call one thing and mean another, as browsers have agreed to read them.
-_MEANT = dict.fromkeys(("iso-8859-1", "latin1", "us-ascii", "ascii"), "cp1252") | dict.fromkeys(
-    ("gb2312", "gbk", "x-gbk"), "gb18030"
-)
 _NAMED_KINDS = 8
 # What is wrong with the page itself, and not with the archive or the machine.
 _OF_PAGES = ("page_without_text", "no_main_text")
@@ -126,8 +122,14 @@ def _read_record(
                 yield from _page(record, data, charset, reading)
             else:
                 yield from _plain(record, data, charset, reading)
-    except InputError as error:
+    except (InputError, MissingExtraError) as error:  # plain text can be read without it
         yield _problem(error, record.number)
+    except (MemlmError, OSError, MemoryError):  # of the machine, not of this record
+        raise
+    except Exception as error:  # one odd record must not cost the others
+        values = {"path": record.address, "kind": type(error).__name__}
+        number = record.number
+        yield SourceProblem(code="reader_failed", values=values, position=number, hides="here")
 
 
 def _page(record: WebRecord, data: bytes, charset: str | None, reading: Reading) -> Iterator[Item]:
@@ -136,7 +138,7 @@ def _page(record: WebRecord, data: bytes, charset: str | None, reading: Reading)
         reading,
         name=record.address,
         address=record.address or None,
-        charset=_MEANT.get(charset or "", charset),
+        charset=charset,
     )
     yield from page.notes
     yield _as_text(record, page.text, page.fields)
@@ -179,15 +181,15 @@ def _decode(data: bytes, charset: str | None) -> str | None:
 
     What is UTF-8 is UTF-8 whatever the server says: other encodings hardly ever are, by chance.
     """
-    for name in ("utf-8", _MEANT.get(charset or "", charset)):
+    for codec in ("utf-8", codec_of(charset or "")):
         try:
-            if name is not None and codecs.lookup(name)._is_text_encoding:
-                return data.decode(name)
-        except (LookupError, UnicodeDecodeError):
+            if codec:
+                return data.decode(codec)
+        except UnicodeError:
             continue
     return None
 
 
-def _problem(error: InputError, number: int) -> SourceProblem:
+def _problem(error: MemlmError, number: int) -> SourceProblem:
     hides: Literal["here"] | None = None if error.code in _OF_PAGES else "here"
     return SourceProblem(code=error.code, values=error.values, position=number, hides=hides)

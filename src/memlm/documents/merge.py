@@ -97,7 +97,7 @@ class FileMerge:
         return identity
 
     def reject(self, problem: SourceProblem) -> None:
-        """Note a row that could not be read, so that it can be listed now and later."""
+        """Note what could not be read, so that it can be listed now and later."""
         self._store._reject(self._root, self._path, problem)
         if problem.hides == "file" or (problem.hides and not problem.member):
             self._hides_all = True

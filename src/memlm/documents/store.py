@@ -205,10 +205,20 @@ class DocumentStore:
         sql = "SELECT COUNT(*) FROM documents WHERE root=? AND path=?"
         return int(self._value(sql, root.number, path) or 0)
 
-    def count_below(self, root: Root, prefix: str) -> int:
-        """Return the number of documents of a root whose paths begin with `prefix`."""
-        sql = "SELECT COUNT(*) FROM documents WHERE root=? AND substr(path, 1, ?) = ?"
-        return int(self._value(sql, root.number, len(prefix), prefix) or 0)
+    def members_of(self, root: Root, path: str) -> Iterator[str]:
+        """Yield the members of one archive that gave documents; an empty name for other files."""
+        sql = "SELECT DISTINCT member FROM documents WHERE root=? AND path=?"
+        yield from (member for (member,) in self._rows(sql, root.number, path))
+
+    def count_below(self, root: Root, place: str) -> int:
+        """Return the number of documents of a file or folder in a root; of all of it if empty."""
+        inside = place.rstrip("/")
+        if not inside:
+            return int(self._value("SELECT COUNT(*) FROM documents WHERE root=?", root.number) or 0)
+        # Not of a neighbour whose name begins the same way.
+        sql = "SELECT COUNT(*) FROM documents WHERE root=? AND (path=? OR substr(path, 1, ?)=?)"
+        below = f"{inside}/"
+        return int(self._value(sql, root.number, inside, len(below), below) or 0)
 
     def ids(self) -> Iterator[str]:
         """Yield the id of every document."""
@@ -336,6 +346,11 @@ class DocumentStore:
     def num_rejected(self) -> int:
         """Return how much could not be read of all sources when they were last collected."""
         return int(self._value("SELECT COUNT(*) FROM rejected"))
+
+    def rejected_codes(self, root: Root, path: str) -> set[str]:
+        """Return the codes of what could not be read of one file when it was last read."""
+        sql = "SELECT DISTINCT code FROM rejected WHERE root=? AND path=?"
+        return {code for (code,) in self._rows(sql, root.number, path)}
 
     # -- the connection -------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from typing import Literal
@@ -186,12 +186,12 @@ def _log_likelihood(
 ) -> npt.NDArray[np.float64]:
     """Return log p(ids) of each row, given the distribution (B, V) of the first of them."""
     total = first[:, ids[0]].astype(np.float64)
-    block = max(1, min(_PROMPT_BLOCK, _LARGEST_BLOCK_VALUES // first.size))
-    for start in range(0, len(ids) - 1, block):
-        inputs = ids[start : min(start + block, len(ids) - 1)]
-        found, state = model.read(state, np.tile(inputs, (len(first), 1)))
-        targets = ids[start + 1 : start + 1 + len(inputs)]
+    rows, done = np.tile(ids[:-1], (len(first), 1)), 0
+    for block in _blocks(rows, model.vocabulary_size):
+        found, state = model.read(state, block)
+        targets = ids[done + 1 : done + 1 + block.shape[1]]
         total += found[:, np.arange(len(targets)), targets].sum(axis=1)
+        done += len(targets)
     return total
 
 
@@ -201,16 +201,29 @@ def _read_prompt(
     prompt_ids: npt.NDArray[np.int64],
     labels: list[int | None],
 ) -> tuple[LogProbabilities, State]:
-    """Return the distribution (B, V) of the first token to write, and the state."""
+    """Return the distribution (B, V) of the first token to write, and the state.
+
+    Samples with one label have read the same: it is read once, and its row repeated.
+    """
+    distinct = list(dict.fromkeys(labels))
     # Beside rows with a label, one without begins with a second end, which changes nothing.
     blank = [tokenizer.end] if any(label is not None for label in labels) else []
-    openings = [[tokenizer.end, *(blank if label is None else [label])] for label in labels]
+    openings = [[tokenizer.end, *(blank if label is None else [label])] for label in distinct]
     rows = np.array([opening + prompt_ids.tolist() for opening in openings])
-    state = model.start(len(labels))
-    for start in range(0, rows.shape[1] - 1, _PROMPT_BLOCK):
-        stop = min(start + _PROMPT_BLOCK, rows.shape[1] - 1)
-        _, state = model.read(state, rows[:, start:stop])
-    return model.advance(state, rows[:, -1])
+    state = model.start(len(distinct))
+    for block in _blocks(rows[:, :-1], model.vocabulary_size):
+        _, state = model.read(state, block)
+    found, state = model.advance(state, rows[:, -1])
+    chosen = np.array([distinct.index(label) for label in labels])
+    return found[chosen], model.select(state, chosen)
+
+
+def _blocks(rows: npt.NDArray[np.int64], vocabulary_size: int) -> Iterator[npt.NDArray[np.int64]]:
+    """Yield the columns of rows (B, T) in stretches whose B x T x V values can be held."""
+    widest = _LARGEST_BLOCK_VALUES // (len(rows) * vocabulary_size)
+    block = max(1, min(_PROMPT_BLOCK, widest))
+    for start in range(0, rows.shape[1], block):
+        yield rows[:, start : start + block]
 
 
 def _transforms(tokenizer: Tokenizer, config: GenerateConfig) -> list[Transform]:

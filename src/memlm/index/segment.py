@@ -25,6 +25,8 @@ from memlm.errors import CorruptArtefactError
 from memlm.storage import read_json
 
 _FIRST_STEP = 64
+_OPENING = 4  # symbols
+_MOST_OPENINGS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ class Segment:
         with (folder / "text.bin").open("rb") as file:
             self._text = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         lines = (folder / "documents.jsonl").read_text(encoding="utf-8").splitlines()
+        self._openings: dict[bytes, tuple[int, int]] = {}
         self.documents: list[tuple[str, str]] = [tuple(json.loads(line)) for line in lines]
 
     @property
@@ -120,14 +123,21 @@ class Segment:
 
     def interval(self, pattern: bytes) -> tuple[int, int]:
         """Return the range of suffixes that begin with `pattern`."""
-        length = len(pattern)
+        length, (low, high) = len(pattern), self._opening(pattern)
         ranks = range(self.positions)
-        low = bisect_left(ranks, pattern, key=lambda rank: self._suffix(rank, length))
-        if low == self.positions or self._suffix(low, length) != pattern:
+        low = bisect_left(
+            ranks, pattern, lo=low, hi=high, key=lambda rank: self._suffix(rank, length)
+        )
+        if low == high or self._suffix(low, length) != pattern:
             return low, low
         return low, bisect_right(
-            ranks, pattern, lo=low, key=lambda rank: self._suffix(rank, length)
+            ranks, pattern, lo=low, hi=high, key=lambda rank: self._suffix(rank, length)
         )
+
+    def occurs(self, pattern: bytes) -> bool:
+        """Say whether `pattern` begins any suffix."""
+        rank = self._rank(pattern)
+        return rank < self.positions and self._suffix(rank, len(pattern)) == pattern
 
     def longest_match(self, query: bytes, start: int) -> int:
         """Return how many symbols of `query` from `start` on occur here together."""
@@ -136,9 +146,7 @@ class Segment:
         while matched < available:
             length = min(step, available)
             pattern = self.slice(query, start, start + length)
-            rank = bisect_left(
-                range(self.positions), pattern, key=lambda r: self._suffix(r, len(pattern))
-            )
+            rank = self._rank(pattern)
             matched = max(
                 _common_prefix(pattern, self._suffix(near, len(pattern))) // self._width
                 for near in (rank - 1, rank)
@@ -160,6 +168,39 @@ class Segment:
             offset = int(position - self._starts[number])
             places.append((self.documents[number][0], offset))
         return places
+
+    def _rank(self, pattern: bytes) -> int:
+        """Return how many suffixes sort before `pattern`."""
+        length, (low, high) = len(pattern), self._opening(pattern)
+        return bisect_left(
+            range(self.positions),
+            pattern,
+            lo=low,
+            hi=high,
+            key=lambda rank: self._suffix(rank, length),
+        )
+
+    def _opening(self, pattern: bytes) -> tuple[int, int]:
+        """Return the range of suffixes that share the first symbols of `pattern`, remembered.
+
+        Texts are full of the same few openings; what is left to search is a thousandth or less.
+        """
+        length = _OPENING * self._width
+        if len(pattern) < length:
+            return 0, self.positions
+        opening = pattern[:length]
+        found = self._openings.get(opening)
+        if found is None:
+            ranks = range(self.positions)
+            low = bisect_left(ranks, opening, key=lambda rank: self._suffix(rank, length))
+            found = (
+                low,
+                bisect_right(ranks, opening, lo=low, key=lambda rank: self._suffix(rank, length)),
+            )
+            if len(self._openings) >= _MOST_OPENINGS:
+                self._openings.clear()
+            self._openings[opening] = found
+        return found
 
     def _suffix(self, rank: int, length_bytes: int) -> bytes:
         start = self._suffixes.item(rank) * self._width

@@ -101,8 +101,7 @@ class _Chance:
 
     def __init__(self, index: SuffixIndex, text: str) -> None:
         self._log_size = math.log(max(1, index.characters))
-        # log_p[k][i]: the character at i given the k before it
-        self._log_p = [_log_probabilities(index, text, order) for order in range(ORDER + 1)]
+        self._log_p = _log_probabilities(index, text)
         self._sums = np.concatenate([[0.0], np.cumsum(self._log_p[ORDER])])
 
     def expected(self, start: int, end: int) -> float:
@@ -115,14 +114,20 @@ class _Chance:
         return math.exp(min(total, 700.0))
 
 
-def _log_probabilities(index: SuffixIndex, text: str, order: int) -> npt.NDArray[np.float64]:
-    result = np.empty(len(text))
-    for position in range(len(text)):
-        probability = 1.0 / (index.num_symbols + 1)
-        for length in range(min(order, position) + 1):
-            context = text[position - length : position]
+def _log_probabilities(index: SuffixIndex, text: str) -> npt.NDArray[np.float64]:
+    """Return log p of each character given the k before it, in row k; fewer where there are fewer.
+
+    Each order is built on the one below it, so that one pass gives all of them.
+    """
+    result = np.empty((ORDER + 1, len(text)))
+    uniform = 1.0 / (index.num_symbols + 1)
+    for position, character in enumerate(text):
+        probability = uniform
+        for order in range(min(ORDER, position) + 1):
+            context = text[position - order : position]
             seen = index.count_cached(context) if context else index.characters
-            joint = index.count_cached(context + text[position])
+            joint = index.count_cached(context + character)
             probability = (joint + _PRIOR * probability) / (seen + _PRIOR)
-        result[position] = math.log(probability)
-    return result
+            result[order, position] = probability
+        result[order + 1 :, position] = probability
+    return np.log(result)

@@ -2,7 +2,8 @@
 
 Whatever comes from a text is escaped (jinja2's autoescape is always on, and no template switches it
 off): a document that holds `<script>` shows it and runs nothing. The page's own content policy
-forbids scripts and every address besides, should anything ever slip through.
+forbids scripts and every address besides, should anything ever slip through. Characters that turn
+the direction of writing are drawn, as on the terminal: with them a name could pose as another.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent / "templates"
+_TURNS = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD)
 
 
 def render_page(template: str, /, **values: Any) -> str:  # Any: whatever the template shows
@@ -40,6 +42,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(TEMPLATES, encoding="utf-8"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_without_turns,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -47,3 +50,8 @@ def _environment() -> Environment:
     environment.filters["count"] = "{:,}".format
     environment.filters["percent"] = "{:.1%}".format
     return environment
+
+
+def _without_turns(value: object) -> object:
+    # Markup is ours; what it took from texts holds words only.
+    return value.translate(_TURNS) if type(value) is str else value

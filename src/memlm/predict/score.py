@@ -23,6 +23,7 @@ from memlm.records import Score
 _LARGEST_BLOCK_VALUES = 1 << 24
 _LONGEST_BLOCK = 1024
 _WINDOWS_AT_ONCE = 32
+_MOST_TOKENS_AT_ONCE = 1 << 22
 _INTERVAL_BLOCKS = 20
 _NATS_PER_UNKNOWN_BYTE = 8 * math.log(2)
 
@@ -87,20 +88,40 @@ def _read_windows(
     """Yield the losses of windows that overlap by half; the first half is context only."""
     total, stride = len(stream) - 1, window - window // 2
     starts = list(range(0, max(1, total - window // 2), stride))
-    at_once = max(
-        1, min(_WINDOWS_AT_ONCE, _LARGEST_BLOCK_VALUES // (window * model.vocabulary_size))
-    )
+    width = min(window, total)
+    at_once = _at_once(width, model.vocabulary_size)
     for first in range(0, len(starts), at_once):
         group = starts[first : first + at_once]
-        rows = np.full((len(group), window), stream[0])
+        inputs, targets = (np.full((len(group), width), stream[0]) for _ in range(2))
         for row, start in enumerate(group):
-            inputs = stream[start : min(start + window, total)]
-            rows[row, : len(inputs)] = inputs
-        found, _ = model.read(model.start(len(group)), rows)
+            stop = min(start + window, total)
+            inputs[row, : stop - start] = stream[start:stop]
+            targets[row, : stop - start] = stream[start + 1 : stop + 1]
+        nats = _read_rows(model, inputs, targets)
         for row, start in enumerate(group):
             skipped = 0 if start == 0 else window // 2
-            stop = min(start + window, total)
-            yield _nats(found[row, skipped : stop - start], stream[start + skipped + 1 : stop + 1])
+            yield nats[row, skipped : min(start + window, total) - start]
+
+
+def _at_once(width: int, vocabulary_size: int) -> int:
+    """Return how many windows are read side by side."""
+    by_values = _LARGEST_BLOCK_VALUES // (min(width, _LONGEST_BLOCK) * vocabulary_size)
+    return max(1, min(_WINDOWS_AT_ONCE, by_values, _MOST_TOKENS_AT_ONCE // width))
+
+
+def _read_rows(
+    model: LanguageModel, inputs: npt.NDArray[np.int64], targets: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """Return what each target costs, (B, T), reading the rows from their beginning in blocks."""
+    nats = np.empty(inputs.shape)
+    state, (rows, width) = model.start(len(inputs)), inputs.shape
+    block = max(1, min(_LONGEST_BLOCK, _LARGEST_BLOCK_VALUES // (rows * model.vocabulary_size)))
+    for start in range(0, width, block):
+        place = slice(start, min(start + block, width))
+        found, state = model.read(state, inputs[:, place])
+        picked = np.take_along_axis(found, targets[:, place, None], axis=2)[..., 0]
+        nats[:, place] = -picked.astype(np.float64)
+    return nats
 
 
 def _nats(

@@ -29,7 +29,7 @@ from memlm.errors import CorruptArtefactError
 from memlm.prepare.cuts import Cuts, cut_out, lost_characters, read_cuts
 from memlm.prepare.draft import Draft, Origin
 from memlm.prepare.words import han_share
-from memlm.records import Document, PersonalPlace
+from memlm.records import SPLITS, Document, PersonalPlace
 from memlm.storage import read_json
 
 LIST = "cleaned.json"
@@ -53,6 +53,7 @@ COPY = np.dtype(
     [
         ("kept", "<i8"),  # row of the document that stands for this one
         ("group", "<u8"),  # identity of the first of all that are joined by copies; 0: no copies
+        ("side", "<u1"),  # 1 + place in SPLITS of the side that one of its kind was put on, or 0
         ("similarity", "<f4"),
         ("is_exact", "?"),
     ]
@@ -158,7 +159,7 @@ class StoredPart:
                     group = f"copies of {int(copies['group'][row]):x}"
                 draft = texts.draft(store, fates[row], group=group)
                 if group is not None and draft.document.split is None:
-                    side = store.split_of(original_id(copies[row]))
+                    side = SPLITS[copies["side"][row] - 1] if copies["side"][row] else None
                     draft = replace(draft, document=replace(draft.document, split=side))
                 yield cut_out(draft, cuts[slice(*np.searchsorted(cuts["row"], (row, row + 1)))])
 
@@ -270,11 +271,6 @@ def read_fates(part: Path) -> npt.NDArray[Any]:  # Any: records by name
     if path.stat().st_size % FATE.itemsize:
         raise CorruptArtefactError("artefact_unreadable", path=path)
     return np.fromfile(path, dtype=FATE)
-
-
-def original_id(copy: Any) -> str:
-    """Return the id of the document that stands for a copy, from its row of `copies.bin`."""
-    return f"{int(copy['group']):016x}"  # Any: a record by names
 
 
 def pack_origin(origin: Origin) -> npt.NDArray[np.int64]:

@@ -33,7 +33,6 @@ from memlm.prepare.cleaned import (
     CleanedDocuments,
     PartTexts,
     Survey,
-    original_id,
     pack_origin,
     read_fates,
 )
@@ -325,20 +324,18 @@ def _finish(
             draft=read,
             identify=lambda row: store.id_of(int(rows["number"][row])),
             is_changed=rows["is_changed"],
-            drops_repeats=config.drop_repeats,
+            drops_repeats=bool(config.drop_repeats),
         )
         # Without fingerprints there is nothing to look at, and nothing is found.
         repeats.find(*_where_to_look(folder, config, plan, rows, copies))
         _write_drops(folder, config, plan, rows, copies, store, repeats.dropped)
-        sides = _sides_of_originals(rows, copies, store)
+        _note_sides(rows, copies, store)
     with new_file(folder / "copies.bin") as temporary:
         copies.tofile(temporary)
     _join_lines(folder, plan, "personal.jsonl")
     entries, first_row = [], 0
     for part, held in zip(plan, fates, strict=True):
-        held_rows = slice(first_row, first_row + len(held))
-        own = hashlib.blake2b(copies[held_rows].tobytes(), digest_size=8)
-        own.update(sides[held_rows].tobytes())
+        own = hashlib.blake2b(copies[first_row : first_row + len(held)].tobytes(), digest_size=8)
         own.update(read_cuts(folder, first_row, len(held)).tobytes())
         entry = {"name": part.name, "first_row": first_row, "copies_hash": own.hexdigest()}
         entries.append(entry)
@@ -351,7 +348,7 @@ def _finish(
         "documents_kept": _num_kept(rows, copies, config),
         "repeats": {name: repeats.counts[name] for name in ("passages", "characters", "cut")},
         "parts": entries,
-        "held_out_copies": int(np.count_nonzero(sides > 1 + SPLITS.index("train"))),
+        "held_out_copies": int(np.count_nonzero(copies["side"] > 1 + SPLITS.index("train"))),
         **_sum_counts(folder, plan),
     }
     write_json(folder / LIST, header)
@@ -471,20 +468,17 @@ def _as_rows(
     return copies
 
 
-def _sides_of_originals(
-    rows: npt.NDArray[Any], copies: npt.NDArray[Any], store: DocumentStore
-) -> npt.NDArray[np.uint8]:
-    """Return on which side the original of each free copy was put: 1 + its place in SPLITS, or 0.
-
-    A copy of a document that is measured on must not be learned from.
-    """
-    sides = np.zeros(len(rows), dtype=np.uint8)
-    is_copy = copies["kept"] != np.arange(len(rows))
-    is_led = is_copy & ~rows["is_fixed"] & rows["is_fixed"][copies["kept"]]
-    for row in np.flatnonzero(is_led).tolist():
-        side = store.split_of(original_id(copies[row]))
-        sides[row] = 1 + SPLITS.index(side) if side is not None else 0
-    return sides
+def _note_sides(rows: npt.NDArray[Any], copies: npt.NDArray[Any], store: DocumentStore) -> None:
+    """Note for each free copy the side that one of its kind was put on: what is measured on must
+    not be learned from under another name."""
+    keys = np.where(copies["group"] != 0, copies["group"], rows["identity"][copies["kept"]])
+    _, kind, sizes = np.unique(keys, return_inverse=True, return_counts=True)
+    side_of_kind = np.zeros(len(sizes), dtype=np.uint8)
+    for row in np.flatnonzero(rows["is_fixed"] & (sizes[kind] > 1)).tolist():
+        side = store.split_of(store.id_of(int(rows["number"][row])))
+        if side is not None and not side_of_kind[kind[row]]:
+            side_of_kind[kind[row]] = 1 + SPLITS.index(side)
+    copies["side"] = np.where(rows["is_fixed"] | ~rows["is_kept"], 0, side_of_kind[kind])
 
 
 def _write_drops(

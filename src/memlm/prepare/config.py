@@ -1,6 +1,8 @@
 """What a person may say about how documents become tokens."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -12,27 +14,27 @@ Owner = Literal["document", "file"]
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareConfig:
-    """How to cut documents into tokens, and which to hold out."""
+    """How to cut documents into tokens, and which to hold out; None leaves it as it was."""
 
-    tokenizer: str = "auto"
+    tokenizer: str | None = None
     """auto, char, byte, bpe, word, whitespace (a line end ends the sentence), or the path of a
     tokenizer.json."""
     vocabulary_size: int | None = None
     """Largest number of tokens in the vocabulary; chosen from the text if not given."""
     held_out_share: float | None = None
     """Share of the documents that is not learned from but measured on; 0.1 if not given."""
-    sealed: float = 0.0
+    sealed: float | None = None
     """Share of the documents that is put away: neither learned from nor measured on until asked."""
-    split_seed: int = 0
+    split_seed: int | None = None
     """Another seed holds out other documents."""
-    split_by: Owner = "document"
+    split_by: Owner | None = None
     """document, or file: all rows of one file stay on one side."""
     group_column: str | None = None
     """Column whose documents stay on one side where they share its value (an author, a patient)."""
 
     def check(self) -> None:
         """Raise ConfigError where a value is impossible."""
-        if self.tokenizer not in TOKENIZERS and not is_tokenizer_file(self.tokenizer):
+        if self.tokenizer not in (None, *TOKENIZERS) and not is_tokenizer_file(self.tokenizer):
             raise ConfigError(
                 "choice_unknown",
                 option="--tokenizer",
@@ -43,18 +45,33 @@ class PrepareConfig:
             raise ConfigError(
                 "value_too_small", option="--vocabulary-size", value=self.vocabulary_size, least=2
             )
-        if self.split_by not in get_args(Owner):
+        if self.split_by not in (None, *get_args(Owner)):
             raise ConfigError(
                 "choice_unknown", option="--split-by", value=self.split_by, choices="document, file"
             )
         _check_share("--held-out-share", self.held_out_share or 0.0)
-        _check_share("--sealed", self.sealed)
-        _check_share("--held-out-share + --sealed", (self.held_out_share or 0.0) + self.sealed)
+        _check_share("--sealed", self.sealed or 0.0)
+        both = (self.held_out_share or 0.0) + (self.sealed or 0.0)
+        _check_share("--held-out-share + --sealed", both)
+
+    def over(self, last: PrepareConfig) -> PrepareConfig:
+        """Return this config, with what it leaves open as it is in `last`.
+
+        The size of a vocabulary goes with its tokenizer.
+        """
+        open_ = {field.name for field in fields(self) if getattr(self, field.name) is None}
+        if self.tokenizer not in (None, last.tokenizer):
+            open_ -= {"vocabulary_size"}
+        return replace(self, **{name: getattr(last, name) for name in open_})
 
 
-def is_tokenizer_file(wish: str) -> bool:
+DEFAULTS = PrepareConfig(tokenizer="auto", sealed=0.0, split_seed=0, split_by="document")
+"""What is done where nothing was ever said."""
+
+
+def is_tokenizer_file(wish: str | None) -> bool:
     """Say whether a wished-for tokenizer is a file of somebody's own."""
-    return wish.endswith(".json") and Path(wish).expanduser().is_file()
+    return wish is not None and wish.endswith(".json") and Path(wish).expanduser().is_file()
 
 
 def _check_share(option: str, share: float) -> None:

@@ -29,7 +29,7 @@ from memlm.errors import ConfigError, CorruptArtefactError, InputError
 from memlm.language_model import Tokenizer
 from memlm.prepare.children import Job, run_jobs
 from memlm.prepare.cleaned import Part, Survey, survey_parts
-from memlm.prepare.config import PrepareConfig
+from memlm.prepare.config import DEFAULTS, PrepareConfig
 from memlm.prepare.split import SplitPlan, Splitter, plan_split
 from memlm.prepare.token_parts import UNIT, cut_part, token_dtype
 from memlm.prepare.tokenizer import LEARNED_CHARACTERS, learn_tokenizer, load_tokenizer
@@ -80,7 +80,11 @@ def settle_config(
     *,
     note: Callable[[str, Mapping[str, object]], None] = lambda code, values: None,
 ) -> PrepareConfig:
-    """Return `config` with `auto` replaced by what suits the documents; `note` is told why."""
+    """Return `config` with nothing left open, and `auto` replaced by what suits the documents.
+
+    `note` is told why.
+    """
+    config = config.over(DEFAULTS)
     config.check()
     if config.tokenizer != "auto":
         return config
@@ -125,7 +129,7 @@ def write_token_store(
     `folder`, where they do not). `progress(done, total)` counts code points. The store does not
     depend on `processes`. Raises InputError if nothing is left to learn from.
     """
-    survey = survey_parts(parts)
+    config, survey = config.over(DEFAULTS), survey_parts(parts)
     if not survey.characters:
         raise InputError("nothing_to_prepare")
     splitter = _plan(parts, config, survey)
@@ -147,6 +151,7 @@ def write_token_store(
 def _tokenizer(
     parts: Sequence[Part], config: PrepareConfig, splitter: Splitter, survey: Survey
 ) -> Tokenizer:
+    assert config.tokenizer is not None  # it is settled
     share = 1.0
     if config.tokenizer == "bpe":  # which learns from some of the documents where there are many
         share = min(1.0, LEARNED_CHARACTERS / survey.characters)
@@ -297,10 +302,10 @@ def _hash_sealed(folder: Path, sealed: npt.NDArray[Any]) -> dict[str, object]:
 
 
 def _plan(parts: Sequence[Part], config: PrepareConfig, survey: Survey) -> Splitter:
-    share = config.held_out_share
+    share, first, sealed = config.held_out_share, config.split_seed or 0, config.sealed or 0.0
     if share is None:
         share = 0.0 if survey.has_held_out else DEFAULT_HELD_OUT_SHARE
-    plan = plan_split(survey.sizes, share=share, seed=config.split_seed, sealed=config.sealed)
+    plan = plan_split(survey.sizes, share=share, seed=first, sealed=sealed)
     splitter = Splitter(plan, config.split_by == "file", config.group_column)
     if config.group_column is not None:
         _require_column(parts, config.group_column)
@@ -308,7 +313,7 @@ def _plan(parts: Sequence[Part], config: PrepareConfig, survey: Survey) -> Split
     if share == 0 or (is_large and config.split_by == "document" and not config.group_column):
         return splitter
     # In a small collection chance may leave one side empty; the next seed that does not is taken.
-    for seed in range(config.split_seed, config.split_seed + _SEEDS_TRIED):
+    for seed in range(first, first + _SEEDS_TRIED):
         tried = replace(splitter, plan=replace(plan, seed=seed))
         sides = {
             piece.split
@@ -318,7 +323,7 @@ def _plan(parts: Sequence[Part], config: PrepareConfig, survey: Survey) -> Split
         }
         if sides >= {"train", "held_out"}:
             return tried
-    return replace(splitter, plan=SplitPlan(0.0, config.split_seed, None, config.sealed))
+    return replace(splitter, plan=SplitPlan(0.0, first, None, sealed))
 
 
 def _require_column(parts: Sequence[Part], column: str) -> None:

@@ -402,6 +402,7 @@ _PROBE = "A word, 一个词 😀\n\tand\u00a0more"
 DEFAULT_BPE_SIZE = 4096
 LEARNED_CHARACTERS = 20_000_000
 """BPE is learned from about so many code points: merges change little after that."""
+_LONGEST_WORD_BYTES = 1000
 _BY_KIND: dict[str, Callable[..., Tokenizer]] = {
     "char": CharTokenizer,
     "word": WordTokenizer,
@@ -420,7 +421,10 @@ def _learn_bpe(texts: Iterable[str], *, size: int, labels: Sequence[str]) -> Tok
     from tokenizers import decoders, models, pre_tokenizers, trainers
 
     library = LibraryTokenizer(models.BPE())
-    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    words = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    # Learning takes the square of the length of a word in time, and some "words" are whole files.
+    bounded = pre_tokenizers.FixedLength(_LONGEST_WORD_BYTES)
+    library.pre_tokenizer = pre_tokenizers.Sequence([words, bounded])
     library.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=max(256, size - 1 - len(labels)),
@@ -429,6 +433,7 @@ def _learn_bpe(texts: Iterable[str], *, size: int, labels: Sequence[str]) -> Tok
         show_progress=False,
     )
     library.train_from_iterator(_first(texts, LEARNED_CHARACTERS), trainer=trainer)
+    library.pre_tokenizer = words
     return BpeTokenizer(library.to_str(), labels=labels, name=tokenizer_name("bpe", size))
 
 

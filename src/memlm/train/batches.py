@@ -26,6 +26,12 @@ class Batch:
     """The lanes begin anew: the state that was carried means nothing here."""
 
 
+def steps_per_epoch(tokens: int, *, batch_size: int, sequence_length: int) -> int:
+    """Return how many steps it takes to read so many tokens once; the last one may be short."""
+    lane = tokens // batch_size
+    return max(1, math.ceil((lane - 1) / sequence_length))  # its first token is never a target
+
+
 class TokenStream:
     """Batches of the training split of a token store."""
 
@@ -44,7 +50,9 @@ class TokenStream:
         self._total = int(self._lengths.sum())
         self._batch_size, self._sequence_length = batch_size, sequence_length
         self._lane = self._total // batch_size
-        self.steps_per_epoch = max(1, math.ceil((self._lane - 1) / sequence_length))
+        self.steps_per_epoch = steps_per_epoch(
+            self._total, batch_size=batch_size, sequence_length=sequence_length
+        )
         self._epoch = -1
 
     def batch(self, step: int) -> Batch:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from memlm.errors import ConfigError
+from memlm.runtime import check_device
 
 DEFAULT_MINUTES = 3.0
 _AT_LEAST_ONE = (
@@ -54,7 +55,7 @@ class TrainConfig:
     threads: int | None = None
     """Processor threads; all cores if not given."""
     device: str = "auto"
-    """auto, cpu, cuda or cuda:1."""
+    """auto, cpu, cuda, cuda:1 or mps."""
 
     def check(self) -> None:
         """Raise ConfigError where a value is impossible."""
@@ -74,6 +75,7 @@ class TrainConfig:
             raise ConfigError(
                 "value_not_positive", option="--weight-decay", value=self.weight_decay
             )
+        check_device(self.device)
         lengths = [name for name in ("minutes", "steps", "epochs") if getattr(self, name)]
         if len(lengths) > 1:
             raise ConfigError("options_exclude", one=_option(lengths[0]), other=_option(lengths[1]))

@@ -96,7 +96,8 @@ def train_steps(
 
     `closing_validations` says what the caller will spend after the last step, in validations, so
     that `minutes` has room for it. Raises DivergedError if a loss or its gradient is not a finite
-    number, and leaves `training` as it was before that step.
+    number, and leaves `training` as it was before that step; where it is the loss on held-out text,
+    the step is done and named, and its weights are of no use.
     """
     clock = _Clock(training, now)
     network, optimizer = training.network.train(), training.optimizer

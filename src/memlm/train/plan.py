@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from memlm.errors import CorruptArtefactError
 from memlm.models.config import NetworkConfig
+from memlm.train.batches import steps_per_epoch
 from memlm.train.config import DEFAULT_MINUTES, TrainConfig
 
 WARM_UP_SHARE = 0.05
@@ -97,9 +99,12 @@ class TrainPlan:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any], *, path: object) -> TrainPlan:  # Any: JSON
-        """Return the plan that `to_json` described."""
+        """Return the plan that `to_json` described; CorruptArtefactError if it is none."""
         network = NetworkConfig.from_json(fields["network"], path=path)
-        return cls(**dict(fields) | {"network": network})
+        try:
+            return cls(**dict(fields) | {"network": network})
+        except TypeError as error:
+            raise CorruptArtefactError("artefact_unreadable", path=path) from error
 
 
 def make_plan(config: TrainConfig, facts: DataFacts, *, cores: int) -> TrainPlan:
@@ -127,7 +132,9 @@ def make_plan(config: TrainConfig, facts: DataFacts, *, cores: int) -> TrainPlan
     )
     steps = config.steps
     if config.epochs is not None:
-        steps = config.epochs * max(1, facts.train_tokens // plan.tokens_per_step)
+        steps = config.epochs * steps_per_epoch(
+            facts.train_tokens, batch_size=batch_size, sequence_length=sequence_length
+        )
     expected = steps or max(1, round((minutes or 0) * 60 / _seconds_per_step(plan)))
     tokens = max(
         _FEWEST_VALIDATED_TOKENS, round(expected * plan.tokens_per_step * _VALIDATION_SHARE)

@@ -27,11 +27,12 @@ from memlm.runtime import available_cores, choose_device, describe_machine, requ
 from memlm.storage import (
     delete_folder,
     hash_json,
+    is_sealed,
     machine_errors,
     new_file,
-    read_json,
     read_manifest,
     seal_files,
+    unseal_files,
     write_json,
 )
 from memlm.train.batches import TokenStream
@@ -40,6 +41,7 @@ from memlm.train.config import TrainConfig
 from memlm.train.loop import Step, Training, train_steps
 from memlm.train.plan import DataFacts, TrainPlan, make_plan
 from memlm.train.validation import HeldOutLoss, HeldOutText
+from memlm.workspace import read_run
 
 MODEL_FILES = ("config.json", "documents.bin", "model.safetensors", "tokenizer.json")
 _MOST_CLOSING_TOKENS = 1_000_000
@@ -101,9 +103,11 @@ class TrainingRun:
                         lines.flush()
                         save_checkpoint(self.folder / "checkpoints", training)
                     yield step
-            except DivergedError:
-                # The weights are still those of the last finite loss.
-                save_checkpoint(self.folder / "checkpoints", training)
+            except DivergedError as error:
+                # Before the step that failed the weights were good; those that a validation found
+                # wanting are the step's own work, and the last checkpoint goes before them.
+                if error.values["step"] > training.step:
+                    save_checkpoint(self.folder / "checkpoints", training)
                 self.note(status="diverged")
                 raise
 
@@ -114,6 +118,8 @@ class TrainingRun:
             save_checkpoint(self.folder / "checkpoints", training)
         best_step = self._take_best()
         closing = self._closing_loss()
+        # A model that was sealed when this training was stopped is no model while half replaced.
+        unseal_files(self.folder)
         self._write_model()
         report = TrainReport(
             model=self.folder.name,
@@ -130,9 +136,10 @@ class TrainingRun:
             best_step=best_step,
             stopped_by=stopped_by,
         )
-        self.note(status="stopped" if stopped_by else "finished", results=report.__dict__)
-        made_from = read_json(self.folder / "run.json")["made_from"]
+        made_from = read_run(self.folder)["made_from"]
         seal_files(self.folder, MODEL_FILES, made_from=made_from)
+        # Said last: whoever is killed before this line has a training that can be resumed.
+        self.note(status="stopped" if stopped_by else "finished", results=report.__dict__)
         if stopped_by is None:
             delete_folder(self.folder / "checkpoints")
         return report
@@ -143,7 +150,7 @@ class TrainingRun:
 
     def note(self, **changes: object) -> None:
         """Change `run.json`."""
-        write_json(self.folder / "run.json", read_json(self.folder / "run.json") | changes)
+        write_json(self.folder / "run.json", read_run(self.folder) | changes)
 
     def _held_out(self, most_tokens: int) -> HeldOutText | None:
         if not self.facts.held_out_tokens:
@@ -236,8 +243,8 @@ def resume_run(folder: Path, store: TokenStore, config: TrainConfig) -> Training
     was started with, InputError if the tokens are not those that it learns.
     """
     path = folder / "run.json"
-    found = read_json(path)
-    if found["status"] == "finished":
+    found = read_run(folder)
+    if is_finished(folder, found):
         raise NotFoundError("resume_finished", model=folder.name)
     if found["made_from"]["tokens"] != tokens_hash(store):
         raise InputError("resume_other_tokens", model=folder.name)
@@ -254,6 +261,11 @@ def resume_run(folder: Path, store: TokenStore, config: TrainConfig) -> Training
     _cut_log(folder / "steps.jsonl", run.training.step)
     run.note(status="running")
     return run
+
+
+def is_finished(folder: Path, run: Mapping[str, object]) -> bool:
+    """Say whether the training in `folder`, whose `run.json` says `run`, has come to its end."""
+    return run["status"] == "finished" and is_sealed(folder)
 
 
 def data_facts(store: TokenStore) -> DataFacts:

@@ -7,20 +7,22 @@ file needs of another stands above it in this list.
     listener  opening  reading     who hears; the workspace; a text from a file
     collecting  exporting          texts in, documents out
     preparing  erasing             tokens, and what leaves them
-    models  training  asking       a model, how it comes to be, what it is asked
+    models  training  learned      a model, how it comes to be, from what
+    asking                         what it is asked
 """
 
 from memlm.workflow.asking import (
-    count_collected,
     ensure_model,
     evaluate_task,
     generate_text,
     score_text,
     trace_text,
+    trace_texts,
 )
 from memlm.workflow.collecting import collect_documents
 from memlm.workflow.erasing import erase_removed
 from memlm.workflow.exporting import export_documents
+from memlm.workflow.learned import count_collected
 from memlm.workflow.listener import Listener
 from memlm.workflow.models import Model, load_model
 from memlm.workflow.opening import AnyWorkspace
@@ -45,5 +47,6 @@ __all__ = [
     "score_text",
     "text_from_bytes",
     "trace_text",
+    "trace_texts",
     "train_model",
 ]

@@ -26,8 +26,9 @@ from memlm.records import (
 )
 from memlm.runtime import resend_signal
 from memlm.train import TrainConfig
+from memlm.workflow.learned import count_collected
 from memlm.workflow.listener import Listener
-from memlm.workflow.models import Model, load_model, usable_models
+from memlm.workflow.models import Model, load_model, newest_model
 from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of, ensure_index
 from memlm.workflow.preparing import masked_places
 from memlm.workflow.reading import existing_file
@@ -48,9 +49,11 @@ def ensure_model(
     """Load a model, training one first where the workspace has documents but no model."""
     opened = as_workspace(workspace)
     hears = listener or Listener()
-    if name is None and not usable_models(opened):
+    if name is None:
+        name = newest_model(opened, hears)
+    if name is None:
         documents_of(opened)  # nothing to train on is said as such
-        hears.note("no_model_yet")
+        hears.note("no_model_yet", workspace=opened.path)
         report = train_model(opened, config=config, prepare=prepare, listener=listener)
         if report.stopped_by is not None:
             hears.note(
@@ -100,9 +103,8 @@ def generate_text(
     )
     if trace_in is None:
         return written
-    return [
-        replace(one, trace=trace_text(trace_in, one.text, listener=listener)) for one in written
-    ]
+    traces = trace_texts(trace_in, [one.text for one in written], listener=listener)
+    return [replace(one, trace=trace) for one, trace in zip(written, traces, strict=True)]
 
 
 def trace_text(workspace: AnyWorkspace, text: str, *, listener: Listener | None = None) -> Trace:
@@ -110,8 +112,16 @@ def trace_text(workspace: AnyWorkspace, text: str, *, listener: Listener | None 
 
     A trace shows the text as it was collected; what preparing masked in it is marked as such.
     """
+    return trace_texts(workspace, [text], listener=listener)[0]
+
+
+def trace_texts(
+    workspace: AnyWorkspace, texts: Iterable[str], *, listener: Listener | None = None
+) -> list[Trace]:
+    """Trace several texts; the index is opened, and every byte of it checked, once for all."""
     opened, hears = as_workspace(workspace), listener or Listener()
     ensure_index(opened, hears)
+    index = open_index(opened.character_index)
     with documents_of(opened) as store:
         names: dict[str, str] = {}
 
@@ -120,8 +130,12 @@ def trace_text(workspace: AnyWorkspace, text: str, *, listener: Listener | None 
                 names[identity] = store.source_of(identity) or identity
             return names[identity]
 
-        trace = trace_spans(open_index(opened.character_index), text, source_of=source_of)
+        traces = [trace_spans(index, text, source_of=source_of) for text in texts]
     masked = masked_places(opened, set(names), hears)
+    return [_with_marks(trace, masked) for trace in traces]
+
+
+def _with_marks(trace: Trace, masked: Mapping[str, list[PersonalPlace]]) -> Trace:
     spans = [
         replace(span, sources=tuple(_marked(source, masked) for source in span.sources))
         for span in trace.spans
@@ -148,7 +162,7 @@ def evaluate_task(
 ) -> dict[str, Finding]:
     """Predict the label of every text in a file and compare: accuracy and macro F1.
 
-    With `workspace`, texts that stand in its documents are noted: they are no test.
+    With `workspace`, texts that the model learned from are noted: they are no test.
     Raises InputError if the file has no labels or the model learned none.
     """
     from memlm.generate.evaluate import evaluate_labels, majority_label
@@ -165,9 +179,10 @@ def evaluate_task(
     if never_seen:
         (listener or Listener()).note("labels_never_seen", count=never_seen)
     if workspace is not None:
-        collected = count_collected(workspace, [item.text for item in texts], listener=listener)
-        if collected:
-            (listener or Listener()).note("learned_texts", count=collected, n=len(texts))
+        words = [item.text for item in texts]
+        learned = count_collected(workspace, words, model=model, listener=listener)
+        if learned:
+            (listener or Listener()).note("learned_texts", count=learned, n=len(texts))
     total = sum(model.label_counts.values()) + len(model.label_counts)
     priors = {label: (count + 1) / total for label, count in model.label_counts.items()}
     found = label_probabilities(
@@ -192,15 +207,3 @@ def _labelled_texts(
     if len(labelled) < len(texts):
         listener.note("rows_without_label", count=len(texts) - len(labelled))
     return labelled
-
-
-def count_collected(
-    workspace: AnyWorkspace, texts: Iterable[str], *, listener: Listener | None = None
-) -> int:
-    """Return how many of these texts stand whole in the documents, where a model learns them."""
-    opened = as_workspace(workspace)
-    if not opened.documents_file.exists():
-        return 0
-    ensure_index(opened, listener or Listener())
-    index = open_index(opened.character_index)
-    return sum(index.count(text) > 0 for text in texts)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from memlm.errors import CorruptArtefactError, NotFoundError
 from memlm.prepare import load_tokenizer
 from memlm.runtime import choose_device
-from memlm.storage import read_json, verify_folder
+from memlm.storage import is_sealed, verify_folder
+from memlm.workflow.listener import Listener
 from memlm.workflow.opening import AnyWorkspace, as_workspace
-from memlm.workspace import Workspace
+from memlm.workspace import Workspace, read_run
 
 if TYPE_CHECKING:
     from memlm.language_model import LanguageModel, Tokenizer
@@ -30,43 +31,71 @@ class Model:
     """What the documents were when it was trained."""
 
 
-def load_model(workspace: AnyWorkspace, name: str | None = None, *, device: str = "auto") -> Model:
+def load_model(
+    workspace: AnyWorkspace,
+    name: str | None = None,
+    *,
+    device: str = "auto",
+    listener: Listener | None = None,
+) -> Model:
     """Load a model of a workspace, the newest if no name is given.
 
     Raises NotFoundError if there is none, CorruptArtefactError if its files have changed.
     """
     opened = as_workspace(workspace)
     if name is None:
-        name = next(iter(reversed(usable_models(opened))), None)
+        name = newest_model(opened, listener or Listener())
         if name is None:
             raise NotFoundError("no_model", path=opened.path)
-    elif not (opened.model(name) / "manifest.json").exists():
+    elif not is_sealed(opened.model(name)):
         raise NotFoundError("model_missing", model=name, known=known_models(opened))
     torch_device = choose_device(device)
     from memlm.models.network import NetworkModel, load_network
 
     folder = opened.model(name)
     verify_folder(folder)
-    run = read_json(folder / "run.json")
-    try:
-        label_counts, documents = run["labels"], run["made_from"]["documents"]
-    except (KeyError, TypeError) as error:
-        raise CorruptArtefactError("artefact_unreadable", path=folder / "run.json") from error
+    run = read_run(folder)
     return Model(
         name=name,
         predictor=NetworkModel(load_network(folder, device=torch_device)),
         tokenizer=load_tokenizer(folder / "tokenizer.json"),
-        label_counts=label_counts,
-        documents_digest=documents,
+        label_counts=run["labels"],
+        documents_digest=run["made_from"]["documents"],
     )
 
 
-def usable_models(workspace: Workspace) -> list[str]:
-    """Return the names of the models that can be asked, oldest first."""
+def newest_model(workspace: Workspace, listener: Listener) -> str | None:
+    """Return the name of the newest model that can be asked; None if there is none.
+
+    Raises CorruptArtefactError where all that there are have damaged records.
+    """
+    found = sound_runs(workspace, listener)
+    for name, _ in found[::-1]:
+        if is_sealed(workspace.model(name)):
+            return name
     names = workspace.model_names()
-    return [name for name in names if (workspace.model(name) / "manifest.json").exists()]
+    if names and not found:
+        read_run(workspace.model(names[-1]))
+    return None
+
+
+def sound_runs(
+    workspace: Workspace, listener: Listener
+) -> list[tuple[str, dict[str, Any]]]:  # Any: JSON values
+    """Return the name of every model and its `run.json`, oldest first.
+
+    A damaged one is left out, and that is said.
+    """
+    found: list[tuple[str, dict[str, Any]]] = []  # Any: as above
+    for name in workspace.model_names():
+        try:
+            found.append((name, read_run(workspace.model(name))))
+        except CorruptArtefactError:
+            listener.note("model_damaged", model=name)
+    return found
 
 
 def known_models(workspace: Workspace) -> str:
-    """Return the same as part of a sentence."""
-    return ", ".join(usable_models(workspace)) or "—"
+    """Return the names of the models that can be named, as part of a sentence."""
+    names = [name for name in workspace.model_names() if is_sealed(workspace.model(name))]
+    return ", ".join(names) or "—"

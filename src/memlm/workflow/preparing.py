@@ -39,28 +39,51 @@ def prepare_documents(
     held_out: Iterable[Path | str] = (),
     collect: CollectConfig | None = None,
     processes: int | None = None,
+    fresh: bool = False,
     listener: Listener | None = None,
 ) -> PrepareReport:
     """Clean the documents and cut them into tokens, unless that was done and nothing has changed.
 
-    Without `config` the tokenizer prepared last is used again, else one that suits the text; so is
-    the cleaning. Files in `held_out` are collected, as `collect` says, as text that is measured on
-    and never learned from. The result does not depend on `processes` (None: one a core where there
-    is much to do). Raises NotFoundError if there are no documents.
+    What `config` and `cleaning` leave open is done as last time, or if `fresh` as if it were the
+    first: with a tokenizer that suits the text. Files in `held_out` are collected, as `collect`
+    says, as text that is measured on and never learned from. The result does not depend on
+    `processes` (None: one a core where there is much to do). Raises NotFoundError if there are no
+    documents.
     """
-    hears = listener or Listener()
+    from memlm.workflow.erasing import finish_erasing  # here, since erasing prepares anew
+
     opened = as_workspace(workspace)
+    finish_erasing(opened, listener=listener)
     held_out_files = list(held_out)
     if held_out_files:
         _collect_held_out(opened, held_out_files, collect, listener)
-    wish = config if config is not None and config != PrepareConfig() else None
-    wish = wish or _last_prepare_config(opened) or PrepareConfig()
+    hears = listener or Listener()
+    return prepare_collected(opened, config, cleaning, processes, hears, fresh=fresh)
+
+
+def prepare_collected(
+    opened: Workspace,
+    config: PrepareConfig | None,
+    cleaning: CleanConfig | None,
+    processes: int | None,
+    hears: Listener,
+    *,
+    fresh: bool,
+) -> PrepareReport:
+    """Do what `prepare_documents` does, with the documents as they are."""
+    wish = config or PrepareConfig()
     wish.check()
+    last = None if fresh else _last_prepare_config(opened)
+    if last is not None:
+        wish = wish.over(last)
+        wish.check()
     with opened.writing(), documents_of(opened) as store:
         if store.count() == 0:
             raise NotFoundError("no_documents", path=opened.path)
         digest = store.digest()
-        cleaned = clean(opened, digest, settle_cleaning(opened, cleaning, hears), processes, hears)
+        cleaned = clean(
+            opened, digest, settle_cleaning(opened, cleaning, hears, fresh=fresh), processes, hears
+        )
         copies = cleaned.header.get("held_out_copies", 0)
         if copies:
             hears.note("held_out_copies", count=copies)
@@ -68,6 +91,7 @@ def prepare_documents(
         settled = settle_config(
             survey_parts(parts), wish, note=lambda code, values: hears.note(code, **values)
         )
+        assert settled.tokenizer is not None  # that is what settling is
         name = tokenizer_name(settled.tokenizer, settled.vocabulary_size)
         folder = opened.prepared(name)
         # A file of a tokenizer lies outside the workspace: it is known by its name from now on.
@@ -141,12 +165,16 @@ def clean(
 
 
 def settle_cleaning(
-    workspace: Workspace, wish: CleanConfig | None, listener: Listener
+    workspace: Workspace, wish: CleanConfig | None, listener: Listener, *, fresh: bool = False
 ) -> CleanConfig:
-    """Return how to clean: as wished, else as last time."""
-    if wish is None and (workspace.cleaned / "cleaned.json").exists():
-        last = CleanedDocuments(workspace.cleaned, workspace.documents_file)
-        return CleanConfig.from_json(last.header["config"])
+    """Return how to clean: as wished, and what the wish leaves open as last time."""
+    has_last = not fresh and (workspace.cleaned / "cleaned.json").exists()
+    if has_last:
+        header = CleanedDocuments(workspace.cleaned, workspace.documents_file).header
+        last = CleanConfig.from_json(header["config"])
+        if wish is None or wish == CleanConfig():
+            return last
+        wish = wish.over(last)
     wish = wish or CleanConfig()
     wish.check()
     settled, absent = wish.settled()

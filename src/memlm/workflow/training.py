@@ -12,14 +12,14 @@ from memlm.errors import ConfigError, InputError, NotFoundError
 from memlm.prepare import PrepareConfig, TokenStore
 from memlm.records import TrainReport
 from memlm.runtime import choose_device, watch_signals
-from memlm.storage import read_json, read_manifest
+from memlm.storage import read_manifest
 from memlm.train import TrainConfig
 from memlm.workflow.collecting import collect_documents
 from memlm.workflow.listener import Listener
-from memlm.workflow.models import known_models
+from memlm.workflow.models import known_models, sound_runs
 from memlm.workflow.opening import AnyWorkspace, workspace_to_fill
 from memlm.workflow.preparing import open_tokens, prepare_documents
-from memlm.workspace import Workspace
+from memlm.workspace import Workspace, read_run
 
 if TYPE_CHECKING:
     from memlm.train.loop import Step
@@ -65,7 +65,7 @@ def train_model(
                 if more:
                     hears.note("rejected_more", count=more, path=opened.rejected_file)
             if resume:
-                name = config.name or _unfinished(opened)
+                name = config.name or _unfinished(opened, hears)
                 run = resume_run(opened.model(name), _tokens_of(opened, name), config)
             else:
                 prepare_documents(
@@ -152,9 +152,12 @@ def _new_name(workspace: Workspace, config: TrainConfig) -> str:
     return f"{kind}-{number}"
 
 
-def _unfinished(workspace: Workspace) -> str:
-    for name in reversed(workspace.model_names()):
-        if read_json(workspace.model(name) / "run.json")["status"] != "finished":
+def _unfinished(workspace: Workspace, listener: Listener) -> str:
+    """Return the newest training that can go on; one that diverged would only do so again."""
+    from memlm.train.run import is_finished
+
+    for name, run in sound_runs(workspace, listener)[::-1]:
+        if run["status"] != "diverged" and not is_finished(workspace.model(name), run):
             return name
     raise NotFoundError("nothing_to_resume", path=workspace.path)
 
@@ -163,7 +166,7 @@ def _tokens_of(workspace: Workspace, model: str) -> TokenStore:
     path = workspace.model(model) / "run.json"
     if not path.exists():
         raise NotFoundError("model_missing", model=model, known=known_models(workspace))
-    folder = workspace.prepared(read_json(path)["made_from"]["tokenizer"])
+    folder = workspace.prepared(read_run(path.parent)["made_from"]["tokenizer"])
     if not folder.exists():
         raise InputError("resume_other_tokens", model=model)
     return open_tokens(folder)
