@@ -72,7 +72,7 @@ def _describe_documents(store: DocumentStore) -> dict[str, Any]:  # Any: JSON
             {"source": name, "documents": documents, "characters": characters}
             for name, documents, characters in store.sources()
         ],
-        "rejected": sum(1 for _ in store.rejected()),
+        "rejected": store.num_rejected(),
     }
 
 

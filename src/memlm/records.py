@@ -67,6 +67,9 @@ class SourceProblem:
     """Line, from 1; None for a whole file."""
     member: str = ""
     """Path inside the archive, where the file is one."""
+    hides: Literal["here", "file"] | None = None
+    """Where texts that were read before may still be, behind it: in its member (in the file if it
+    has none), or anywhere in the file. Their documents stay."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +141,7 @@ class CollectReport:
     documents_removed: int
     documents_rejected: int
     rejected: tuple[Rejected, ...]
+    """The first thousand of them; `rejected.jsonl` in the workspace has all."""
     characters: int
     """Code points of all documents that the workspace holds now."""
     vanished: tuple[Vanished, ...] = ()

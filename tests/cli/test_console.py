@@ -52,7 +52,9 @@ def test_text_that_goes_to_a_file_is_what_was_written(capsys):
 @pytest.mark.parametrize(
     "show",
     [
-        lambda name: print_rejected((Rejected(source=name, position=2, reason=name),), path=name),
+        lambda name: print_rejected(
+            (Rejected(source=name, position=2, reason=name),), count=1, path=name
+        ),
         lambda name: print_error("code", name, name, as_json=False),
         lambda name: say("note.exported", documents=1, characters=1, file=name),
     ],
@@ -67,7 +69,7 @@ def test_names_are_drawn(terminal, capsys, show):
 
 def test_name_that_turns_the_direction_of_writing_is_shown_as_it_is(capsys):
     rejected = Rejected(source="notes/\u202egnp.exe", position=None, reason="no \u2066reader\u2069")
-    print_rejected((rejected,), path="rejected.jsonl")
+    print_rejected((rejected,), count=1, path="rejected.jsonl")
     shown = capsys.readouterr().err
     assert "notes/\ufffdgnp.exe: no \ufffdreader\ufffd" in shown
 

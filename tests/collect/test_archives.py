@@ -21,8 +21,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memlm.collect import CollectConfig, Limits, Reading, read_file
-from memlm.errors import InputError
+from memlm.collect import CollectConfig, Limits, Reading, read_file, sources
+from memlm.errors import InputError, MissingExtraError
 from memlm.records import SourceNote, SourceProblem, SourceText
 
 Files = Mapping[str, bytes]
@@ -197,6 +197,26 @@ def test_sentence_about_a_compressed_file_names_it_as_people_do(tmp_path: Path) 
     assert caught.value.values["path"] == "b.csv.gz"
 
 
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (MissingExtraError("extra_missing", package="trafilatura", extra="documents"), "extra_m"),
+        (ZeroDivisionError("words of the member"), "reader_failed"),
+    ],
+    ids=["package missing", "reader fails"],
+)
+def test_member_whose_reader_cannot_work_costs_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, code: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setitem(sources.READERS, ".html", fail)
+    path = pack_zip(tmp_path / "a.zip", {"a.html": b"<p>one", "b.txt": b"two"})
+    assert texts(path) == {"b.txt": "two"}
+    assert problems(path)["a.html"].startswith(code)
+
+
 @pytest.mark.parametrize("ending", [".zip", ".tar"])
 def test_hidden_members_are_left_alone_and_counted(tmp_path: Path, ending: str) -> None:
     hidden = {"__MACOSX/._a.txt": b"x", "in/.DS_Store": b"x", ".git/a.txt": b"x"}
@@ -306,6 +326,59 @@ def test_names_without_a_named_encoding_are_decoded(tmp_path: Path, raw: bytes, 
     path = pack_zip(tmp_path / "a.zip", {stand_in: b"text"})
     path.write_bytes(path.read_bytes().replace(stand_in.encode(), raw))
     assert texts(path) == {name: "text"}
+
+
+FOREIGN_NAMES = {
+    "gb18030": [
+        "说明.txt", "红楼梦/薛宝钗.txt", "论语·学而.txt", "饕餮魑魅.txt", "囍.txt", "第1章 序.txt",
+        "朱镕基.txt",
+    ],
+    "big5hkscs": [
+        "說明.txt", "紅樓夢/林黛玉.txt", "聊齋誌異.txt", "臺北.txt", "第1章 序.txt", "饕餮.txt",
+    ],
+    "cp932": ["説明.txt", "テスト.txt", "新しいフォルダー/資料.txt", "羅生門.txt", "夏目漱石.txt"],
+    "cp437": ["grüße.txt", "châteaux.txt", "Müller/Straße.txt", "déjà vu.txt"],
+}  # fmt: skip
+
+
+def with_raw_names(path: Path, names: list[bytes]) -> Path:
+    """Return a zip archive with names that do not say their encoding."""
+    stand_ins = [f"{number:03}".ljust(len(name), "x") for number, name in enumerate(names)]
+    pack_zip(path, dict.fromkeys(stand_ins, b"text"))
+    data = path.read_bytes()
+    for stand_in, name in zip(stand_ins, names, strict=True):
+        data = data.replace(stand_in.encode(), name)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("encoding", FOREIGN_NAMES)
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "without its list"])
+def test_names_of_every_country_are_decoded_and_the_guess_is_said(
+    tmp_path: Path, encoding: str, whole: bool
+) -> None:
+    names = [name.encode(encoding) for name in FOREIGN_NAMES[encoding]]
+    path = with_raw_names(tmp_path / "a.zip", names)
+    if not whole:
+        path.write_bytes(path.read_bytes()[:-30])
+    assert list(texts(path)) == FOREIGN_NAMES[encoding]
+    assert set(notes(path)) == {"names_guessed"}
+
+
+@pytest.mark.parametrize("encoding", FOREIGN_NAMES)
+def test_names_in_a_tar_are_decoded_too(tmp_path: Path, encoding: str) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w", encoding=encoding, format=tarfile.GNU_FORMAT) as tar:
+        for name in FOREIGN_NAMES[encoding]:
+            tar.addfile(tarfile.TarInfo(name))
+    found = {item.member for item in read(tmp_path / "a.tar") if isinstance(item, SourceProblem)}
+    assert found == set(FOREIGN_NAMES[encoding])
+    assert set(notes(tmp_path / "a.tar")) == {"names_guessed"}
+
+
+def test_names_in_utf8_are_no_guess(tmp_path: Path) -> None:
+    path = with_raw_names(tmp_path / "a.zip", ["说明.txt".encode(), b"plain.txt"])
+    assert list(texts(path)) == ["说明.txt", "plain.txt"]
+    assert notes(path) == []
 
 
 def test_name_cannot_forge_what_is_said(tmp_path: Path) -> None:

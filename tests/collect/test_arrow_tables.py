@@ -155,6 +155,45 @@ def test_misspelt_column_of_parquet_gets_a_suggestion(tmp_path: Path) -> None:
     assert (caught.value.code, caught.value.values["known"]) == ("column_misspelt", "text")
 
 
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [
+        (pa.timestamp("us"), 2**62, 2**62),
+        (pa.timestamp("us", tz="Mars/Olympus"), 5, 5),
+        (pa.date32(), 2**30, 2**30),
+        (pa.duration("s"), 2**62, 2**62),
+        (pa.list_(pa.timestamp("us")), [2**62, None], [2**62, None]),
+        (pa.struct({"at": pa.date32()}), {"at": 2**30}, {"at": 2**30}),
+        (pa.timestamp("us"), 0, "1970-01-01T00:00:00"),
+    ],
+    ids=["timestamp", "time zone", "day", "duration", "list", "struct", "ordinary"],
+)
+def test_moment_that_python_cannot_hold_is_its_number(
+    tmp_path: Path, kind: pa.DataType, value: object, expected: object
+) -> None:
+    table = pa.table({"text": ["a", "b"], "when": pa.array([value, None], kind)})
+    first, second = read(write(tmp_path / "a.parquet", table))
+    assert isinstance(first, SourceText)
+    assert isinstance(second, SourceText)
+    assert (first.fields, second.fields) == ({"when": expected}, {"when": None})
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [("{bad", "{bad"), ("[1]", [1]), ("[" * 5000, "[" * 5000), (7, 7)],
+    ids=["no JSON", "JSON", "deep", "number"],
+)
+def test_cell_that_is_marked_as_json_and_is_none_is_itself(
+    tmp_path: Path, cell: object, expected: object
+) -> None:
+    marked = pa.field("m", pa.array([cell]).type, metadata={b"memlm": b"json"})
+    schema = pa.schema([pa.field("text", pa.string()), marked])
+    table = pa.table({"text": ["a"], "m": [cell]}, schema=schema)
+    (item,) = read(write(tmp_path / "a.parquet", table))
+    assert isinstance(item, SourceText)
+    assert item.fields == {"m": expected}
+
+
 def test_folder_of_a_data_set_is_its_tables(tmp_path: Path) -> None:
     for split in ("train", "test"):
         folder = tmp_path / split
@@ -174,6 +213,27 @@ def test_folder_of_a_data_set_is_its_tables(tmp_path: Path) -> None:
         "train/dataset_info.json": "dataset_notes",
         "train/state.json": "dataset_notes",
     }
+
+
+def test_copies_beside_the_tables_of_a_data_set_are_left_alone(tmp_path: Path) -> None:
+    for name in ("data-00000-of-00001.arrow", "cache-0123456789abcdef.arrow"):
+        write(tmp_path / name, pa.Table.from_pylist(ROWS[:5]))
+    state = {"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}
+    (tmp_path / "state.json").write_text(json.dumps(state))
+    found = {file.relative: file.problem.code if file.problem else None
+             for file in list_files(tmp_path)}  # fmt: skip
+    assert found == {
+        "cache-0123456789abcdef.arrow": "dataset_copy",
+        "data-00000-of-00001.arrow": None,
+        "state.json": "dataset_notes",
+    }
+
+
+@pytest.mark.parametrize("state", ["[]", "{", '{"_data_files": [{"filename": "gone.arrow"}]}'])
+def test_tables_are_read_where_a_state_does_not_name_them(tmp_path: Path, state: str) -> None:
+    write(tmp_path / "a.arrow", pa.Table.from_pylist(ROWS[:5]))
+    (tmp_path / "state.json").write_text(state)
+    assert {file.relative for file in list_files(tmp_path) if not file.problem} == {"a.arrow"}
 
 
 def test_state_of_another_program_is_read(tmp_path: Path) -> None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import gzip
+import io
+import json
 import os
 import shutil
+import sys
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from memlm.collect import CollectConfig, Collection, list_files
+from memlm import collect_documents
+from memlm.collect import CollectConfig, Collection, collection, list_files, sources
 from memlm.documents import DocumentStore
 from memlm.errors import ConfigError, MissingExtraError
 from memlm.messages import LANGUAGES, Language, in_language
@@ -483,6 +488,38 @@ def test_disk_that_fails_while_reading_rejects_the_file(
     assert len(report.rejected) == 3
 
 
+def test_file_whose_reader_fails_costs_no_other_file(
+    store: DocumentStore, collect: Collect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_file(path: Path, reading):
+        if path.name == "b.txt":
+            raise ZeroDivisionError("words of the file")
+        return real(path, reading)
+
+    real = collection.read_file
+    monkeypatch.setattr(collection, "read_file", read_file)
+    (tmp_path / "a").mkdir()
+    for name in ("a.txt", "b.txt", "c.txt"):
+        (tmp_path / "a" / name).write_text(name)
+    report = collect(tmp_path / "a")
+    assert sorted(document.text for document in store) == ["a.txt", "c.txt"]
+    assert codes(report) == ["a/b.txt"]
+    assert "ZeroDivisionError" in report.rejected[0].reason
+    assert "words" not in report.rejected[0].reason
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, BrokenPipeError])
+def test_interruption_is_no_failed_reader(
+    collect: Collect, corpus: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    def read_file(path: Path, reading):
+        raise error
+
+    monkeypatch.setattr(collection, "read_file", read_file)
+    with pytest.raises(error):
+        collect(corpus)
+
+
 def test_only_source_that_cannot_be_read_is_rejected_and_listed(
     collect: Collect, tmp_path: Path
 ) -> None:
@@ -628,6 +665,16 @@ def test_what_is_wrong_in_an_archive_is_listed_by_its_place(
     ]
 
 
+def test_documents_of_an_archive_have_one_reading_order(
+    collect: Collect, store: DocumentStore, tmp_path: Path
+) -> None:
+    tables = {name: f"text\n{name} one\n{name} two\n" for name in ("b.csv", "a.csv")}
+    collect(zipped(tmp_path / "a.zip", tables))
+    order = [document.id for document in store]
+    assert [identity for identity, _, _ in store.sizes()] == order
+    assert [identity for _, identity, _, _ in store.contents()] == order
+
+
 @pytest.mark.parametrize("name", ["a.zip", "a.csv.gz"])
 def test_table_in_an_archive_is_a_table(collect: Collect, tmp_path: Path, name: str) -> None:
     (tmp_path / "other.csv").write_text("text,label\none,x\n")
@@ -639,3 +686,168 @@ def test_table_in_an_archive_is_a_table(collect: Collect, tmp_path: Path, name: 
     report = collect(tmp_path / name, tmp_path / "other.csv", text_column="words")
     assert report.documents_added == 1
     assert codes(report) == ["other.csv"]
+
+
+def test_member_that_may_be_read_now_is_tried_again(
+    collect: Collect, tmp_path: Path, make_pdf: Callable[..., bytes]
+) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.pdf", make_pdf("The lamp.", password="swordfish"))
+        archive.writestr("b.txt", "two")
+    assert codes(collect(tmp_path / "a.zip")) == ["a.zip/a.pdf"]
+    assert changes(collect(tmp_path / "a.zip", password="swordfish")) == (1, 1, 0, 0)
+    again = collect(tmp_path / "a.zip")
+    assert (changes(again), again.rejected) == ((0, 2, 0, 0), ())
+
+
+def test_member_without_its_package_is_read_once_that_is_there(
+    collect: Collect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise MissingExtraError("extra_missing", package="trafilatura", extra="documents")
+
+    path = zipped(tmp_path / "a.zip", {"a.md": "one", "b.txt": "two"})
+    with monkeypatch.context() as without:
+        without.setitem(sources.READERS, ".md", fail)
+        assert codes(collect(path)) == ["a.zip/a.md"]
+    assert changes(collect(path)) == (1, 1, 0, 0)
+
+
+def test_column_is_known_to_be_in_an_archive_that_has_not_changed(
+    collect: Collect, tmp_path: Path
+) -> None:
+    path = zipped(tmp_path / "a.zip", {"b.csv": "words,label\none,x\n"})
+    (tmp_path / "other.csv").write_text("text,label\none,x\n")
+    for _ in range(2):
+        assert codes(collect(path, tmp_path / "other.csv", text_column="words")) == ["other.csv"]
+
+
+def test_what_is_rejected_is_listed_though_an_option_is_wrong(corpus: Path, tmp_path: Path) -> None:
+    collect_documents(tmp_path / "ws", corpus)
+    (corpus / "new.psd").write_bytes(b"x")
+    with pytest.raises(ConfigError):
+        collect_documents(tmp_path / "ws", corpus, config=CollectConfig(text_column="nowhere"))
+    assert "new.psd" in (tmp_path / "ws" / "rejected.jsonl").read_text("utf-8")
+
+
+# -- damaged files ------------------------------------------------------------------------------
+
+
+def kept(notes: list[SourceNote]) -> list[object]:
+    return [note.values["count"] for note in notes if note.code == "documents_kept"]
+
+
+def whole_file(path: Path) -> Path:
+    """A file with twenty texts, in the format of its ending."""
+    texts = {f"{n}.txt": f"text {n} " + "lamp " * 50 for n in range(20)}
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+            for name, text in texts.items():
+                archive.writestr(name, text)
+    elif path.suffix == ".tar":
+        with tarfile.open(path, "w") as archive:
+            for name, text in texts.items():
+                entry = tarfile.TarInfo(name)
+                entry.size = len(text)
+                archive.addfile(entry, io.BytesIO(text.encode()))
+    elif path.suffix == ".json":
+        path.write_text(json.dumps(list(texts.values())))
+    elif path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(text) + "\n" for text in texts.values()))
+    return path
+
+
+@pytest.mark.parametrize("ending", [".zip", ".tar", ".json", ".jsonl"])
+def test_a_file_cut_short_removes_no_document(
+    collect: Collect, store: DocumentStore, notes: list[SourceNote], tmp_path: Path, ending: str
+) -> None:
+    path = whole_file(tmp_path / f"a{ending}")
+    assert collect(path).documents_added == 20
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 3])
+    report = collect(path)
+    assert report.documents_removed == 0
+    assert store.count() == 20
+    assert kept(notes) == [20 - report.documents_unchanged]
+    path.write_bytes(data)
+    assert changes(collect(path)) == (0, 20, 0, 0)
+
+
+def test_the_documents_of_a_rejected_member_stay_and_others_go(
+    collect: Collect, store: DocumentStore, notes: list[SourceNote], tmp_path: Path
+) -> None:
+    table = "id,text\n1,one\n2,two\n"
+    path = zipped(tmp_path / "a.zip", {"a.csv": table, "b.csv": "text\nthree\n", "c.txt": "four"})
+    assert collect(path).documents_added == 4
+    zipped(path, {"a.csv": 'id,text\n1,one\n2,"two\n', "b.csv": "text\nfive\n"})
+    assert changes(collect(path)) == (0, 0, 1, 1)
+    assert kept(notes) == [2]
+    assert sorted(document.text for document in store) == ["five", "one", "two"]
+
+
+def test_the_documents_of_an_archive_in_a_damaged_archive_stay(
+    collect: Collect, store: DocumentStore, notes: list[SourceNote], tmp_path: Path
+) -> None:
+    inner = zipped(tmp_path / "inner.zip", {"a.txt": "one", "b.txt": "two"}).read_bytes()
+    outer = tmp_path / "outer" / "a.zip"
+    outer.parent.mkdir()
+    for data in (inner, inner[:40]):
+        with zipfile.ZipFile(outer, "w") as archive:
+            archive.writestr("inner.zip", data)
+            archive.writestr("c.txt", "three")
+        collect(outer)
+    assert kept(notes) == [1]
+    assert store.count() == 3
+
+
+def test_a_row_that_is_bad_now_is_still_removed(
+    collect: Collect, notes: list[SourceNote], tmp_path: Path
+) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('"one"\n"two"\n')
+    collect(path)
+    path.write_text('"one"\n{two\n')
+    assert changes(collect(path)) == (0, 1, 0, 1)
+    assert kept(notes) == []
+
+
+def test_the_report_counts_all_that_is_rejected_and_lists_the_first(
+    collect: Collect, store: DocumentStore, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,n\none,1\n" + "two\n" * 2500)
+    for _ in range(2):
+        report = collect(path)
+        assert report.documents_rejected == store.num_rejected() == 2500
+        assert [item.position for item in report.rejected] == list(range(3, 1003))
+    assert sum(1 for _ in store.rejected()) == 2500
+
+
+@pytest.mark.skipif(
+    os.name != "posix" or sys.platform == "darwin", reason="names are Unicode there"
+)
+@pytest.mark.parametrize(
+    ("ending", "data"),
+    [
+        (".txt", b""),
+        (".txt", "Кот спит.".encode("cp1251")),
+        (".csv", b"a,a\nx,y\n"),
+        (".json", b"words"),
+        (".png", b"x"),
+        (".zip", b"x"),
+        (".gz", b"x"),
+        (".html", b"<p>"),
+    ],
+)
+def test_file_whose_name_is_not_utf8_is_rejected_by_a_name_that_can_be_written(
+    tmp_path: Path, ending: str, data: bytes
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    path = os.fsencode(folder) + b"/\xff" + ending.encode()
+    with open(path, "wb") as file:  # noqa: PTH123  # a name of bytes
+        file.write(data)
+    report = collect_documents(tmp_path / "ws", folder)
+    assert [item.source for item in report.rejected] == [f"folder/\\xff{ending}"]
+    listed = (tmp_path / "ws" / "rejected.jsonl").read_text("utf-8")
+    assert json.loads(listed)["reason"] == report.rejected[0].reason

@@ -15,6 +15,10 @@ CHINESE = "昔我往矣，杨柳依依。今我来思，雨雪霏霏。行道迟
 MODERN = "今天早上，我在火车站等了一个小时，可是他没有来。后来我才知道，他已经走了。\n"
 FRENCH = "Où êtes-vous allés l'été dernier ? Nous étions à l'hôtel, près de la forêt.\n"
 GERMAN = "Die Bäume grünen, und die Vögel üben für das große Fest über den Dächern.\n"
+GREEK = (
+    "Η γάτα κοιμάται στο παράθυρο και κοιτάζει τα πουλιά που πετούν πάνω από τη θάλασσα.\n"
+    "Το βράδυ ο ψαράς γυρίζει στο σπίτι και η γάτα τον περιμένει στην πόρτα με χαρά.\n"
+)
 KOREAN = "오늘은 날씨가 좋아서 친구와 함께 공원에 갔다. 점심으로 비빔밥을 먹고 커피를 마셨다.\n"
 RUSSIAN = "Все счастливые семьи похожи друг на друга, каждая несчастливая семья по-своему.\n"
 BIG5 = "床前明月光，疑是地上霜。舉頭望明月，低頭思故鄉。這裡是臺灣，我們說國語。\n"
@@ -84,6 +88,19 @@ def test_other_encodings_are_refused_with_a_guess(tmp_path: Path, text: str, enc
     guess = str(caught.value.values["guess"])
     assert guess in caught.value.hint
     assert codecs.lookup(guess)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [(RUSSIAN, "cp1251"), (GREEK, "cp1253")],
+    ids=["Russian", "Greek"],
+)
+def test_letters_of_another_script_are_not_guessed_to_be_western(
+    tmp_path: Path, text: str, encoding: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        find_encoding(write(tmp_path, (text * 5).encode(encoding)))
+    assert caught.value.values["guess"] == encoding
 
 
 @pytest.mark.parametrize(
@@ -212,6 +229,12 @@ def test_named_encoding_is_taken(tmp_path: Path, encoding: str) -> None:
     assert path.read_text(find_encoding(path, wish=encoding).name) == FRENCH
 
 
+def test_utf16_without_its_mark_is_refused_where_it_was_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        find_encoding(write(tmp_path, b"abcd\n"), wish="utf-16")
+    assert caught.value.code == "not_in_encoding"
+
+
 def test_named_encoding_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         find_encoding(write(tmp_path, b"abc\xff"), wish="utf-8")
@@ -219,8 +242,19 @@ def test_named_encoding_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     assert caught.value.values["offset"] == 3
 
 
-@pytest.mark.parametrize("wish", ["klingon", "", "rot13", "hex"])
+@pytest.mark.parametrize(
+    "wish",
+    ["klingon", "", "rot13", "hex", "undefined", "punycode", "idna", "unicode_escape", "a\0"],
+)
 def test_encoding_that_does_not_exist_is_a_wrong_option(tmp_path: Path, wish: str) -> None:
     with pytest.raises(ConfigError) as caught:
         find_encoding(write(tmp_path, b"abc"), wish=wish)
+    assert caught.value.code == "encoding_unknown"
+
+
+@pytest.mark.parametrize("name", ["undefined", "idna", "punycode", "base64", "klingon"])
+def test_encoding_that_no_file_is_in_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.txt").write_bytes(b"caf\xe9")
+    with pytest.raises(ConfigError) as caught:
+        find_encoding(tmp_path / "a.txt", wish=name)
     assert caught.value.code == "encoding_unknown"

@@ -156,6 +156,22 @@ def test_broken_end_of_an_array_does_not_cost_the_others(tmp_path: Path, tail: s
     assert [code for code, _ in problems(found)] == ["json_broken"]
 
 
+@pytest.mark.parametrize("depth", [101, 900, 970, 990, 1000])
+@pytest.mark.parametrize("key", ["text", "words"], ids=["known text", "guessed text"])
+def test_field_that_is_nested_too_deep_costs_no_other_row(
+    tmp_path: Path, depth: int, key: str
+) -> None:
+    deep = f'{{"{key}": "a", "more": {"[" * depth}{"]" * depth}}}'
+    found = read(tmp_path, f'{deep}\n{{"{key}": "b"}}\n')
+    assert texts(found) == ["b"]
+    assert {code for code, _ in problems(found)} <= {"field_too_deep", "json_line_bad"}
+
+
+def test_field_that_is_nested_is_kept(tmp_path: Path) -> None:
+    (item,) = read(tmp_path, '{"text": "a", "more": ' + "[" * 99 + "]" * 99 + "}")
+    assert isinstance(item, SourceText)
+
+
 def test_value_that_is_too_long_is_a_problem_of_its_own(tmp_path: Path) -> None:
     rows = ["a", "x" * 300_000, "b"]
     found = read(tmp_path, json.dumps(rows), most=1000)
@@ -167,6 +183,58 @@ def test_object_larger_than_a_row_is_read_from_its_list(tmp_path: Path) -> None:
     value = {"about": {"n": [1, 2]}, "data": rows, "end": None}
     found = read(tmp_path, json.dumps(value, indent=1), most=1000)
     assert texts(found) == [row["text"] for row in rows]
+
+
+@pytest.mark.parametrize(
+    "rest", ['\n["c", "d"]', "\n]", " and more"], ids=["array", "bracket", "words"]
+)
+def test_what_follows_the_array_is_a_problem(tmp_path: Path, rest: str) -> None:
+    found = read(tmp_path, '["a","b"]' + rest)
+    assert (texts(found), problems(found)) == (["a", "b"], [("json_broken", 3)])
+
+
+@pytest.fixture(params=[1 << 25, 50], ids=["read whole", "read in blocks"])
+def most(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+def test_keys_beside_the_list_are_named(tmp_path: Path, most: int) -> None:
+    text = '{"summary": "a long text", "rows": [{"text": "a"}, {"text": "b"}], "n": 1}'
+    found = read(tmp_path, text + " " * 50, most=most)
+    assert texts(found) == ["a", "b"]
+    (note,) = (item for item in found if isinstance(item, SourceNote))
+    assert (note.code, note.values["found"]) == ("keys_left_out", "summary, n")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"tags": [1, 2], "rows": [{"text": "a"}]}', ["a"]),
+        ('{"rows": [null, {"text": "a"}], "tags": ["x"]}', ["a"]),
+        ('{"a": [{"text": "x"}], "b": [{"text": "y"}]}', "json_many_lists"),
+        ('{"a": [1], "a": [2], "rows": [{"text": "x"}]}', "json_key_repeated"),
+        ('{"rows": [{"text": "a"}], "end": ', ["a"]),
+        ('{"rows": [{"text": "a"}, {"text"', ["a"]),
+        ('{"rows": [{"text": "a"}]} more', ["a"]),
+        ('{"rows": [{"text": "a"}, {"n": 1, "n": 2}]}', ["a"]),
+    ],
+    ids=["list beside", "list of objects", "two lists", "key twice", "cut after", "cut within",
+         "more after", "fault of a row"],
+)  # fmt: skip
+def test_large_and_small_objects_follow_one_rule(
+    tmp_path: Path, most: int, text: str, expected: object
+) -> None:
+    if isinstance(expected, list):
+        assert texts(read(tmp_path, text + "\n" * 50, most=most)) == expected
+        return
+    with pytest.raises(InputError) as caught:
+        read(tmp_path, text + "\n" * 50, most=most)
+    assert caught.value.code == expected
+
+
+def test_text_of_an_object_that_is_too_long_is_said_to_be(tmp_path: Path) -> None:
+    found = read(tmp_path, json.dumps({"text": "x" * 300_000}), most=1000)
+    assert problems(found) == [("row_too_long", 1)]
 
 
 def test_stream_holds_a_block_and_not_the_file() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,33 @@ def test_file_of_any_ending_that_was_named_is_read_by_lines(tmp_path: Path) -> N
     path = tmp_path / "train.de"
     assert texts(read(path, "eins\nzwei\n", lines=True)) == ["eins", "zwei"]
     assert [file.problem for file in list_files(path, has_lines=True)] == [None]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.html", "a.csv.gz"])
+def test_table_that_was_named_itself_is_read_by_lines_where_that_is_said(
+    tmp_path: Path, name: str
+) -> None:
+    data, folder = b"text,label\none,x\n", tmp_path / "folder"
+    folder.mkdir()
+    (folder / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    workspace = tmp_path / "ws"
+    report = collect_documents(workspace, folder / name, config=CollectConfig(lines=True))
+    assert (report.documents_added, report.rejected) == (2, ())
+
+
+def test_table_in_a_folder_is_a_table_whatever_is_said_of_lines(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a.csv").write_text("text,label\none,x\n")
+    (folder / "b.txt").write_text("two\nthree\n")
+    report = collect_documents(tmp_path / "ws", folder, config=CollectConfig(lines=True))
+    assert report.documents_added == 3
+
+
+def test_column_of_ids_makes_lines_with_tabs_a_table(tmp_path: Path) -> None:
+    rows = "key\ttext\n" + "".join(f"k{n}\ttext {n}\n" for n in range(20))
+    found = read(tmp_path / "a.txt", rows, id_column="1")
+    assert [item.key for item in found if isinstance(item, SourceText)][:2] == ["k0", "k1"]
 
 
 # -- labels in another file ---------------------------------------------------------------------

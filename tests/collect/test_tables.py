@@ -107,7 +107,7 @@ def test_only_column_is_the_text(tmp_path: Path) -> None:
 
 def test_longest_column_is_the_text(tmp_path: Path) -> None:
     rows = "x,y\n" + "1,quite a long text stands here\n" * 3
-    note, *found = read(tmp_path, rows)
+    _, note, *found = read(tmp_path, rows)
     assert len(texts(found)) == 3
     assert note == SourceNote(code="text_guessed", values={"path": "rows.csv", "text": "y"})
 
@@ -203,9 +203,55 @@ def test_header_with_a_number_in_it_is_a_header(
     assert len(texts(read(tmp_path, data, **options))) == 1
 
 
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ("Emma went home\nOlivia stayed\nAva left\n", ["header_taken"]),
+        ("words,mood\nsome words here,x\nsome more,y\n", ["header_taken", "text_guessed"]),
+        ("text\nEmma went home\n", []),
+        ("id,words\n1,Emma went home\n", ["text_guessed"]),
+    ],
+    ids=["one column", "two columns", "known text", "known id"],
+)
+def test_row_that_is_taken_for_the_header_is_said(
+    tmp_path: Path, data: str, expected: list[str]
+) -> None:
+    found = read(tmp_path, data)
+    assert [item.code for item in found if isinstance(item, SourceNote)] == expected
+
+
+@pytest.mark.parametrize("option", [{"no_header": True}, {"text_column": "EMMA WENT HOME"}])
+def test_header_that_people_know_of_is_not_said(tmp_path: Path, option: dict[str, Any]) -> None:
+    found = read(tmp_path, "Emma went home\nOlivia stayed\n", **option)
+    assert not any(isinstance(item, SourceNote) for item in found)
+
+
 def test_columns_without_end_are_refused(tmp_path: Path) -> None:
     error = refusal(tmp_path, "text," + ",".join(map(str, range(10**6))) + "\na\n")
     assert (error.code, error.values["found"]) == ("too_many_columns", 10**6 + 1)
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+def test_row_of_cells_without_end_costs_no_other(tmp_path: Path, ending: str) -> None:
+    delimiter = "," if ending == "csv" else "\t"
+    wide, long = delimiter * 20_000, f'"{delimiter * 20_000}end"'
+    rows = [f"text{delimiter}n", f"one{delimiter}1", wide, f"{long}{delimiter}2", ""]
+    found = read(tmp_path, "\n".join(rows), f"rows.{ending}")
+    assert [text[-3:] for text in texts(found)] == ["one", "end"]
+    assert problems(found) == [("too_many_columns", 3)]
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+def test_row_of_cells_without_end_is_not_split(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"rows.{ending}"
+    delimiter = "," if ending == "csv" else "\t"
+    path.write_text(f"text{delimiter}n\none{delimiter}1\n" + delimiter * (1 << 22) + "\n")
+    tracemalloc.start()
+    found = list(read_file(path, Reading(config=CollectConfig())))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert problems(found) == [("too_many_columns", 3)]
+    assert peak < 1 << 26
 
 
 def test_list_of_columns_is_cut(tmp_path: Path) -> None:
@@ -300,6 +346,23 @@ def test_formula_is_text(tmp_path: Path) -> None:
 def test_quotes_in_tsv_are_ordinary_characters(tmp_path: Path) -> None:
     found = read(tmp_path, 'text\tlabel\n"so he said\tx\n5" pipe\ty\n', "rows.tsv")
     assert texts(found) == ['"so he said', '5" pipe']
+    assert [item.code for item in found if isinstance(item, SourceNote)] == ["quotes_kept"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["LF", "CRLF"])
+def test_quoted_cells_of_a_spreadsheets_tsv_are_read(tmp_path: Path, end: str) -> None:
+    rows = ["text\tlabel", '"one""s\tcell', 'on two lines"\tx', "plain\ty", ""]
+    found = read(tmp_path, end.join(rows), "rows.tsv")
+    assert texts(found) == ['one"s\tcell\non two lines', "plain"]
+    assert [item.position for item in found if isinstance(item, SourceText)] == [2, 4]
+
+
+@pytest.mark.parametrize("first", ["sep=;", '"sep=;"', "\ufeffSEP=;", "sep=\t"])
+def test_line_that_says_the_delimiter_is_no_row(tmp_path: Path, first: str) -> None:
+    cells = first.strip('"')[-1]
+    found = read(tmp_path, f"{first}\r\ntext{cells}label\r\n1, 2, 3, 4{cells}x\r\n")
+    assert texts(found) == ["1, 2, 3, 4"]
+    assert [item.position for item in found if isinstance(item, SourceText)] == [3]
 
 
 def test_encoding_that_people_do_not_expect_is_noted(tmp_path: Path) -> None:

@@ -10,15 +10,25 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from http.client import BadStatusLine, RemoteDisconnected
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from memlm import collect_documents
 from memlm.cli.app import run
-from memlm.collect import CollectConfig, Collection, Limits, Site, WebConfig, list_files
-from memlm.collect.fetching import _is_public, clean_address
+from memlm.collect import (
+    CollectConfig,
+    Collection,
+    Limits,
+    Site,
+    WebConfig,
+    collection,
+    list_files,
+)
+from memlm.collect.fetching import Fetcher, _is_public, clean_address
 from memlm.documents import DocumentStore
 from memlm.errors import InputError, NotFoundError
 from memlm.records import CollectReport, SourceNote
@@ -189,6 +199,48 @@ def test_charset_of_a_plain_text_is_honoured(server, store, collect) -> None:
     )
     collect(f"{server.home}/t")
     assert texts(store) == ["né"]
+
+
+@pytest.mark.parametrize(
+    "charset", ["undefined", "idna", "punycode", "unicode_escape", "base64", "klingon", "a\u00e9"]
+)
+def test_charset_that_is_none_costs_one_page_only(server, store, collect, charset: str) -> None:
+    server.pages["/odd"] = 200, {"Content-Type": f"text/plain; charset={charset}"}, b"caf\xe9."
+    server.text("/good", "a text")
+    server.sitemap("/sitemap.xml", f"{server.home}/odd", f"{server.home}/good")
+    report = collect(f"{server.home}/sitemap.xml")
+    assert texts(store) == ["a text"]
+    assert "which is no known encoding" in reasons(report)
+
+
+def test_page_whose_reader_fails_costs_one_page_only(server, store, collect, monkeypatch) -> None:
+    def read_visit(visit, reading):
+        if visit.address.endswith("/odd"):
+            raise ZeroDivisionError("words of the page")
+        return real(visit, reading)
+
+    real = collection.read_visit
+    monkeypatch.setattr(collection, "read_visit", read_visit)
+    server.text("/odd", "an odd text")
+    server.text("/good", "a text")
+    server.sitemap("/sitemap.xml", f"{server.home}/odd", f"{server.home}/good")
+    report = collect(f"{server.home}/sitemap.xml")
+    assert texts(store) == ["a text"]
+    assert [item.source for item in report.rejected] == [f"{server.home}/odd"]
+    assert "ZeroDivisionError" in reasons(report)
+    assert "words" not in reasons(report)
+
+
+def test_mark_that_cannot_be_sent_back_costs_one_page_only(server, store, collect) -> None:
+    server.text("/odd", "an odd text", ETag='"1"')
+    server.text("/good", "a text")
+    server.sitemap("/sitemap.xml", f"{server.home}/odd", f"{server.home}/good")
+    collect(f"{server.home}/sitemap.xml")
+    root = store.find_address(f"{server.home}/sitemap.xml")
+    store.mark_page(root, f"{server.home}/odd", etag='"1"\n', last_modified="")
+    report = collect(f"{server.home}/sitemap.xml")
+    assert (report.documents_unchanged, report.documents_rejected) == (1, 1)
+    assert "ValueError" in reasons(report)
 
 
 def test_text_that_is_not_in_the_charset_of_its_header_is_rejected(server, collect) -> None:
@@ -370,6 +422,25 @@ def test_malformed_address_in_a_list_is_rejected_and_the_others_are_read(
     assert "secret" not in reasons(report)
 
 
+@pytest.mark.parametrize("encoding", ["gbk", "GB2312", "big5", "shift_jis", "iso-8859-1"])
+def test_sitemap_in_any_encoding_is_read(server, store, collect, encoding: str) -> None:
+    address = f"{server.home}/{'é' if encoding.startswith('iso') else '山'}"
+    xml = f'<?xml version="1.0" encoding="{encoding}"?><urlset><url><loc>{address}</loc></url>'
+    body = f"{xml}</urlset>".encode(encoding)
+    server.pages["/sitemap.xml"] = 200, {"Content-Type": "text/xml"}, body
+    server.text(urlsplit(clean_address(address)).path, "a text")
+    assert collect(f"{server.home}/sitemap.xml").rejected == ()
+    assert texts(store) == ["a text"]
+
+
+@pytest.mark.parametrize("encoding", ["klingon", "undefined", "idna", "base64", "a\u00e9"])
+def test_sitemap_in_no_encoding_is_rejected(server, collect, encoding: str) -> None:
+    xml = f'<?xml version="1.0" encoding="{encoding}"?><urlset><url><loc>/a</loc></url></urlset>'
+    server.pages["/sitemap.xml"] = 200, {"Content-Type": "text/xml"}, xml.encode()
+    assert collect(f"{server.home}/sitemap.xml").documents_rejected == 1
+    assert server.paths() == ["/sitemap.xml"]
+
+
 def test_sitemap_that_lists_itself_ends(server, collect) -> None:
     home = f"{server.home}/index.xml"
     server.sitemap("/index.xml", home, home, kind="sitemapindex")
@@ -535,6 +606,45 @@ def test_redirect_to_another_port_of_this_machine_is_not_followed(server, collec
         other.close()
 
 
+def _resolve_to(monkeypatch, *addresses: str) -> list[str]:
+    """Let every host have the first address, then the second and so on; return the connected."""
+    waiting, connected = list(addresses), []
+
+    def getaddrinfo(host, port, **options):
+        address = waiting.pop(0) if len(waiting) > 1 else waiting[0]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    def create_connection(place, timeout):
+        connected.append(place[0])
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "create_connection", create_connection)
+    return connected
+
+
+def _ask_twice() -> list[str]:
+    fetcher = Fetcher("http://example.org/", limits=QUICK, agent="memlm")
+    found = []
+    for _ in range(2):
+        with pytest.raises(InputError) as caught:
+            fetcher.get("http://example.org/")
+        found.append(caught.value.code)
+    return found
+
+
+def test_name_that_was_public_cannot_turn_inwards(monkeypatch) -> None:
+    connected = _resolve_to(monkeypatch, "93.184.216.34", "169.254.169.254")
+    assert _ask_twice()[1] == "address_not_public"
+    assert connected == ["93.184.216.34"]
+
+
+def test_private_host_that_was_named_keeps_the_address_it_had(monkeypatch) -> None:
+    connected = _resolve_to(monkeypatch, "192.168.1.7", "169.254.169.254")
+    assert "address_not_public" not in _ask_twice()
+    assert connected == ["192.168.1.7", "192.168.1.7"]
+
+
 def test_redirect_to_a_page_that_robots_forbid_is_not_followed(server, collect) -> None:
     server.text("/robots.txt", "User-agent: *\nDisallow: /private\n")
     server.text("/private", "a secret")
@@ -551,6 +661,41 @@ def test_redirect_is_followed_but_not_for_ever(server, store, collect) -> None:
     server.pages["/c"] = 302, {"Location": "/c"}, b""
     assert "redirects" in reasons(collect(f"{server.home}/c"))
     assert server.paths().count("/c") == 6
+
+
+def test_page_is_attributed_to_where_it_came_from_in_the_end(server, store, collect) -> None:
+    server.pages["/a"] = 301, {"Location": "/deep/b"}, b""
+    server.text("/deep/b", "here")
+    collect(f"{server.home}/a")
+    (document,) = store
+    assert document.source == f"{server.home}/a"
+    assert document.fields["url"] == f"{server.home}/deep/b"
+    assert collect(f"{server.home}/a").documents_unchanged == 1
+
+
+def test_links_of_a_list_begin_where_it_came_from_in_the_end(server, store, collect) -> None:
+    server.pages["/feed"] = 301, {"Location": "/deep/feed"}, b""
+    body = b"<rss><channel><item><link>a</link></item></channel></rss>"
+    server.pages["/deep/feed"] = 200, {"Content-Type": "text/xml"}, body
+    server.text("/deep/a", "an entry")
+    collect(f"{server.home}/feed")
+    assert texts(store) == ["an entry"]
+
+
+def test_list_may_name_pages_of_the_host_that_it_was_moved_to(
+    server, store, collect, monkeypatch
+) -> None:
+    monkeypatch.setattr("memlm.collect.fetching._is_public", lambda address: True)
+    other = Served()
+    try:
+        server.pages["/sitemap.xml"] = 301, {"Location": f"{other.home}/sitemap.xml"}, b""
+        other.sitemap("/sitemap.xml", f"{other.home}/a", "https://example.org/elsewhere")
+        other.text("/a", "a text")
+        report = collect(f"{server.home}/sitemap.xml")
+    finally:
+        other.close()
+    assert texts(store) == ["a text"]
+    assert [item.source for item in report.rejected] == ["https://example.org/elsewhere"]
 
 
 @pytest.mark.parametrize(
@@ -585,7 +730,63 @@ def test_address_is_written_in_ascii_without_its_fragment() -> None:
 def test_host_that_is_not_there_is_rejected(collect) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    assert collect(f"http://127.0.0.1:{port}/").documents_rejected == 1
+    report = collect(f"http://127.0.0.1:{port}/")
+    assert report.documents_rejected == 1
+    assert "refuses the connection" in reasons(report)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConnectionRefusedError(), "host_refuses"),
+        (ConnectionResetError(), "host_breaks_off"),
+        (BrokenPipeError(), "host_breaks_off"),
+        (RemoteDisconnected(), "host_breaks_off"),
+        (BadStatusLine("SSH-2.0"), "answer_bad"),
+        (OSError(113, "No route to host"), "host_unreachable"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_failure_has_a_sentence_of_its_own(monkeypatch, error: Exception, code: str) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Fetcher, "_ask", fail)
+    with pytest.raises(InputError) as caught:
+        Fetcher("http://example.org/", limits=QUICK, agent="memlm").get("http://example.org/")
+    assert caught.value.code == code
+    assert type(error).__name__ not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--delay", "-1"), ("--delay", "nan"), ("--delay", "inf"), ("--max-minutes", "nan"),
+        ("--max-minutes", "-0.5"), ("--max-pages", "0"), ("--max-pages", "-5"),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_impossible_manner_of_visiting_is_refused(server, tmp_path, capsys, words) -> None:
+    server.text("/t", "a text")
+    command = ["collect", str(tmp_path / "ws"), f"{server.home}/t", f"{words[0]}={words[1]}"]
+    assert run([*command, "--json"]) == 2
+    assert words[0] in json.loads(capsys.readouterr().out)["error"]["message"]
+    assert server.asked == []
+    assert not (tmp_path / "ws").exists()
+
+
+def test_address_with_nothing_at_it_costs_no_other_source(server, tmp_path) -> None:
+    server.text("/t", "a text")
+    quick, sources = WebConfig(delay=0), (f"{server.home}/gone", f"{server.home}/t")
+    for _ in range(2):
+        report = collect_documents(tmp_path / "ws", *sources, web=quick)
+        assert [item.source for item in report.rejected] == [f"{server.home}/gone"]
+        assert report.documents_added + report.documents_unchanged == 1
+    server.text("/gone", "now there")
+    report = collect_documents(tmp_path / "ws", *sources, web=quick)
+    assert (report.documents_added, report.rejected) == (1, ())
+    with pytest.raises(NotFoundError):
+        collect_documents(tmp_path / "other", f"{server.home}/nothing", web=quick)
 
 
 def test_address_survives_the_command_line(server, tmp_path, capsys) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from memlm.collect import CollectConfig, Limits, Reading, read_file
 from memlm.collect.apart import Parsed
-from memlm.errors import InputError
+from memlm.errors import InputError, MissingExtraError
 from memlm.records import SourceNote, SourceProblem, SourceText
 
 HTML = "text/html; charset=utf-8"
@@ -137,6 +137,18 @@ def test_file_without_pages_is_rejected(warc: Path) -> None:
     assert caught.value.code == "no_pages"
 
 
+def test_plain_text_is_read_without_the_package_for_pages(
+    warc: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MissingExtraError("extra_missing", package="trafilatura", extra="documents")
+
+    monkeypatch.setattr("memlm.collect.web_archives.extract_page_apart", fail)
+    found = read(warc, [page(), plain(b"a text")])
+    assert texts(found) == ["a text"]
+    assert problems(found) == [(1, "extra_missing")]
+
+
 def test_page_without_text_is_a_problem_of_its_record(warc: Path) -> None:
     found = read(warc, [page(b"<html>"), page()])
     assert problems(found) == [(1, "page_without_text")]
@@ -239,6 +251,14 @@ def test_utf8_is_utf8_whatever_the_server_says(warc: Path) -> None:
     assert texts(read(warc, plain("灯火".encode(), charset="; charset=gbk"))) == ["灯火"]
 
 
+@pytest.mark.parametrize("charset", ["undefined", "idna", "punycode", "base64", "klingon"])
+def test_charset_that_is_none_is_as_good_as_unsaid(warc: Path, charset: str) -> None:
+    words = "夜里没有人来，灯还亮着，远处的山上下起了雨。" * 5
+    found = read(warc, [plain(words.encode("gb18030"), charset=f"; charset={charset}"), page()])
+    assert texts(found)[0] == words
+    assert len(texts(found)) == 2
+
+
 def test_text_in_no_known_encoding_is_a_problem_with_its_address(warc: Path) -> None:
     found = read(warc, [plain(b"caf\xe9 \x81\x8d"), page()])
     assert problems(found) == [(1, "undecodable")]
@@ -325,3 +345,24 @@ def test_files_of_others_are_read(
     reading = Reading(config=CollectConfig())
     found = list(read_file(shared_data / "documents" / "warc" / name, reading))
     assert (len(texts(found)), problems(found)) == (pages, said)
+
+
+@pytest.mark.parametrize(
+    ("data", "text", "note"),
+    [
+        ("Das ist ein Wörterbuch für Anfänger €".encode()[:-1],
+         "Das ist ein Wörterbuch für Anfänger ", "character_cut"),
+        ("Le café\n".encode("cp1252"), "Le café\n", "encoding_doubtful"),
+    ],
+    ids=["cut", "doubtful"],
+)  # fmt: skip
+def test_plain_record_says_what_its_encoding_leaves_open(
+    tmp_path: Path, data: bytes, text: str, note: str
+) -> None:
+    path = tmp_path / "a.warc"
+    path.write_bytes(record(http(data, "Content-Type: text/plain")))
+    said, item = read_file(path, Reading(config=CollectConfig()))
+    assert isinstance(said, SourceNote)
+    assert (said.code, said.values["path"]) == (note, "http://a.org/")
+    assert isinstance(item, SourceText)
+    assert item.text == text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from memlm import DocumentStore, PrepareConfig, prepare_documents
 from memlm.cli.app import run
+from memlm.errors import ResourceError
 
 FAST = (
     "--steps", "4", "--hidden-width", "8", "--embedding-width", "8", "--threads", "1",
@@ -229,6 +231,71 @@ def test_source_that_is_gone_is_removed_only_when_that_is_said(memlm, folder, tm
     assert places_of(ws, SECRET) == places_of(ws, "the rain falls") == []
     assert not list((ws / "index").rglob("segment-*"))
     assert not list((ws / "prepared").glob("*"))
+
+
+def test_folder_beside_one_of_a_longer_name_is_counted_by_itself(memlm, folder, tmp_path):
+    ws = tmp_path / "ws"
+    shutil.copytree(folder, folder / "deeper")
+    memlm("collect", ws, folder)
+    shutil.rmtree(folder / "deep")  # all of it, and less than half of what begins with `deep`
+    refused = memlm("collect", ws, folder / "deep", "--prune", code=2)
+    assert refused["error"]["code"] == "prune_needs_yes"
+    assert "2 of 2" in refused["error"]["message"]
+
+
+class Killed(BaseException):
+    """The end of a process, as far as what lies on the disk is concerned."""
+
+
+FULL = ResourceError("cannot_write", path="x", reason="no space")
+
+
+@pytest.mark.parametrize("error", [Killed(), FULL], ids=["killed", "disk full"])
+@pytest.mark.parametrize("place", ["DocumentStore.write_compact", "workflow.erasing.clean"])
+def test_pruning_that_broke_off_is_finished_by_the_same_command(
+    memlm, folder, tmp_path, monkeypatch, place, error
+):
+    ws = tmp_path / "ws"
+    memlm("collect", ws, folder)
+    memlm("prepare", ws, "--tokenizer", "char")
+    memlm("trace", ws, "--text", "the cat")
+    (folder / "deep" / "secret.txt").rename(tmp_path / "deep.txt")
+    words = ("collect", ws, folder / "deep" / "secret.txt", "--prune", "--yes")
+
+    def fail(*_, **__):
+        raise error
+
+    with monkeypatch.context() as broken:
+        broken.setattr(f"memlm.{place}", fail)
+        with pytest.raises(Killed) if isinstance(error, Killed) else nullcontext():
+            memlm(*words, code=4)
+    assert places_of(ws, SECRET) != []
+    assert memlm(*words)["documents_removed"] == 0
+    assert places_of(ws, SECRET) == []
+    assert _held_in_tokens(ws, SECRET[:8]) == []
+    assert memlm(*words, code=2)["error"]["code"] == "source_missing"
+
+
+@pytest.mark.parametrize("words", [("prepare",), ("collect", "corpus")], ids=["prepare", "collect"])
+def test_pruning_that_broke_off_is_finished_by_what_writes_next(
+    memlm, folder, tmp_path, monkeypatch, words
+):
+    ws = tmp_path / "ws"
+    memlm("collect", ws, folder)
+    for kind in ("char", "byte"):
+        prepare_documents(ws, config=PrepareConfig(tokenizer=kind, held_out_share=0))
+    (folder / "deep" / "secret.txt").unlink()
+
+    def fail(*_, **__):
+        raise Killed
+
+    with monkeypatch.context() as broken:
+        broken.setattr("memlm.DocumentStore.write_compact", fail)
+        with pytest.raises(Killed):
+            memlm("collect", ws, folder, "--prune")
+    assert _held_in_tokens(ws, SECRET) == ["byte", "char"]
+    memlm(words[0], ws, *[folder / "0.txt" for _ in words[1:]])
+    assert _held_in_tokens(ws, SECRET) == places_of(ws, SECRET) == []
 
 
 def test_source_that_never_was_is_not_found_with_prune_either(memlm, folder, tmp_path):

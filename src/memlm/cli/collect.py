@@ -45,7 +45,8 @@ def collect(
         print_json(asdict(report))
         return 0
     say("note.collected", **asdict(report))
-    print_rejected(report.rejected, path=open_workspace(workspace).rejected_file)
+    file = open_workspace(workspace).rejected_file
+    print_rejected(report.rejected, count=report.documents_rejected, path=file)
     return 0
 
 

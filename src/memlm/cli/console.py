@@ -100,17 +100,16 @@ def drop_reason(code: str) -> str:
     return sentence.partition("{")[0].rstrip(" :：(（")
 
 
-def print_rejected(rejected: tuple[Rejected, ...], *, path: object) -> None:
-    """List the first things that could not be read, and say where the rest are."""
+def print_rejected(rejected: tuple[Rejected, ...], *, count: int, path: object) -> None:
+    """List the first of `count` things that could not be read, and say where the rest are."""
     if not rejected:
         return
-    err.print(Text(messages.render("note.rejected_some", count=len(rejected)), style="yellow"))
+    err.print(Text(messages.render("note.rejected_some", count=count), style="yellow"))
     for item in rejected[:_SHOWN_REJECTED]:
         place = f"{item.source}:{item.position}" if item.position else item.source
         err.print(Text(visible(f"  {place}: {item.reason}")))
-    if len(rejected) > _SHOWN_REJECTED:
-        count = len(rejected) - _SHOWN_REJECTED
-        more = messages.render("note.rejected_more", count=count, path=path)
+    if count > _SHOWN_REJECTED:
+        more = messages.render("note.rejected_more", count=count - _SHOWN_REJECTED, path=path)
         err.print(Text(visible(f"  {more}")))
 
 

@@ -4,11 +4,12 @@
 as a problem with its line and its reason.
 """
 
-from memlm.collect.collection import Collection, find_place
+from memlm.collect.collection import Collection
 from memlm.collect.config import CollectConfig, Limits, Reading, WebConfig
 from memlm.collect.files import normalise_text, read_text_file
 from memlm.collect.in_memory import TextFromMemory
-from memlm.collect.sources import list_files, read_file
+from memlm.collect.sources import is_table, list_files, read_file
+from memlm.collect.vanished import find_place
 from memlm.collect.web import Site, is_address
 from memlm.collect.writing import check_ending, write_documents
 
@@ -23,6 +24,7 @@ __all__ = [
     "check_ending",
     "find_place",
     "is_address",
+    "is_table",
     "list_files",
     "normalise_text",
     "read_file",

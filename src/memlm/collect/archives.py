@@ -17,12 +17,13 @@ from typing import Any
 
 from memlm.collect.config import Reading
 from memlm.collect.unpacking import Allowance, Unpacked
-from memlm.errors import InputError, MissingExtraError
+from memlm.errors import InputError, MemlmError, MissingExtraError
 from memlm.records import SourceNote, SourceProblem, SourceText
 from memlm.storage import scratch_file, scratch_folder
 
 Item = SourceText | SourceProblem | SourceNote
-_LEAST_COMMON = 0.6
+# After these nothing more of an archive can be read.
+_LAST_OF_ALL = ("member_cut_short", "compressed_cut_short", "compressed_damaged", "unpacks_too_far")
 _DRIVE = re.compile(r"[A-Za-z]:")
 # Characters that break a line, or turn the rest of it around, and so could forge what is said.
 _UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -70,7 +71,7 @@ def read_archive(
     problem of the member that it hits, and what came before stays.
     """
     with ExitStack() as stack:
-        inside = _enter(path, reading, stack)
+        inside = _enter(path, replace(reading, is_named=False), stack)
         members = _numbered(path, inside, find_members)
         stack.callback(members.close)  # and the archive with them
         hidden, is_empty = 0, True
@@ -117,36 +118,10 @@ def clean_name(name: str) -> str:
     return ("/" if name.startswith("/") else "") + "/".join(parts)
 
 
-def decode_name(name: bytes) -> str:
-    """Return a name that does not say its encoding.
-
-    macOS writes UTF-8 and does not say so, Windows in China GBK, and the format's own is CP437.
-    """
-    try:
-        return name.decode("utf-8")
-    except UnicodeDecodeError:
-        pass
-    try:
-        found = name.decode("gb18030")
-    except UnicodeDecodeError:
-        return name.decode("cp437")
-    foreign = [character for character in found if character > "\x7f"]
-    common = sum(_is_common_hanzi(character) for character in foreign)
-    return found if common >= _LEAST_COMMON * len(foreign) else name.decode("cp437")
-
-
 def is_hidden(name: str) -> bool:
     """Say whether a member is hidden, or one of those that macOS adds to what was packed."""
     parts = PurePosixPath(name).parts
     return any(part == "__MACOSX" or re.match(r"\.[^.]", part) for part in parts)
-
-
-def _is_common_hanzi(character: str) -> bool:
-    """Say whether a character is of GB 2312's first level, or its punctuation."""
-    try:
-        return character.encode("gb2312")[0] in (*range(0xB0, 0xD8), 0xA1, 0xA3)
-    except UnicodeEncodeError:
-        return False
 
 
 def _enter(path: Path, reading: Reading, stack: ExitStack) -> _Inside:
@@ -171,13 +146,13 @@ def _numbered(
             number += isinstance(member, Member)
             if number > most:
                 values = {"path": path.name, "most": most}
-                yield SourceProblem(code="too_many_members", values=values)
+                yield SourceProblem(code="too_many_members", values=values, hides="here")
                 return
             yield member
     except InputError as error:
         if number == 0:
             raise
-        yield SourceProblem(code=error.code, values=error.values)
+        yield SourceProblem(code=error.code, values=error.values, hides="here")
 
 
 def _read_member(member: Member, inside: _Inside, table: Table) -> Iterator[Item]:
@@ -191,11 +166,20 @@ def _read_member(member: Member, inside: _Inside, table: Table) -> Iterator[Item
                     yield _as_of(item, place, name, member=name)
             except InputError as error:
                 raise InputError(error.code, **_renamed(error.values, place, name)) from error
-    except InputError as error:
+    except (InputError, MissingExtraError) as error:  # the other members can be read without it
         line = error.values.get("line")
-        yield SourceProblem(code=error.code, values=error.values, position=line, member=name)
-    except MissingExtraError as error:  # the other members can be read without it
-        yield SourceProblem(code=error.code, values=error.values, member=name)
+        yield SourceProblem(
+            code=error.code,
+            values=error.values,
+            position=line,
+            member=name,
+            hides="file" if error.code in _LAST_OF_ALL else "here",
+        )
+    except (MemlmError, OSError, MemoryError):  # of the machine, not of this member
+        raise
+    except Exception as error:  # one odd member must not cost the others
+        values = {"path": name, "kind": type(error).__name__}
+        yield SourceProblem(code="reader_failed", values=values, member=name, hides="here")
 
 
 def _check_name(member: Member) -> None:

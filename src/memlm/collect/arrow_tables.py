@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, time
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from memlm.collect.columns import rows_to_texts
 from memlm.collect.config import Reading
@@ -38,9 +39,14 @@ _FORMAT_MAGIC = b"ARROW1"
 def read_parquet(path: Path, reading: Reading) -> Iterator[Item]:
     """Yield the rows of a Parquet file."""
     require_package("pyarrow", extra="documents")
+    import pyarrow
     import pyarrow.parquet
 
-    with _damage_said(path), pyarrow.parquet.ParquetFile(path, buffer_size=1 << 20) as file:
+    with (
+        _damage_said(path),
+        pyarrow.OSFile(os.fsencode(path)) as source,  # names need not be UTF-8
+        pyarrow.parquet.ParquetFile(source, buffer_size=1 << 20) as file,
+    ):
         columns, notes = _kept_columns(path, file.schema_arrow)
         yield from notes
         allowance = Allowance(reading.limits, packed_bytes=path.stat().st_size)
@@ -54,7 +60,7 @@ def read_arrow(path: Path, reading: Reading) -> Iterator[Item]:
     require_package("pyarrow", extra="documents")
     import pyarrow
 
-    with _damage_said(path), pyarrow.OSFile(str(path)) as source:
+    with _damage_said(path), pyarrow.OSFile(os.fsencode(path)) as source:
         is_file = source.read(len(_FORMAT_MAGIC)) == _FORMAT_MAGIC
         source.seek(0)
         opened = pyarrow.ipc.open_file(source) if is_file else pyarrow.ipc.open_stream(source)
@@ -136,7 +142,7 @@ def _rows(
     read_cell |= {name: partial(_label_name, names) for name, names in _label_names(schema).items()}
     number = 0
     for batch in batches:
-        for row in batch.to_pylist():
+        for row in _plain_rows(batch):
             number += 1
             allowance.take(_ROW_BYTES + sum(map(_characters, row.values())))
             yield number, {name: read_cell[name](value) for name, value in row.items()}
@@ -148,12 +154,39 @@ def _characters(cell: object) -> int:
     return len(cell) if isinstance(cell, str) else 0
 
 
+def _plain_rows(batch: Any) -> list[dict[str, object]]:  # Any: a batch of pyarrow
+    """Return the rows of a batch; a moment that Python cannot hold is the number that it is."""
+    try:
+        return cast(list[dict[str, object]], batch.to_pylist())
+    except (ValueError, OverflowError, KeyError):  # year 100,000; a time zone that nobody knows
+        cells = [[_plain_value(cell) for cell in column] for column in batch.columns]
+        names = batch.schema.names
+        return [dict(zip(names, row, strict=True)) for row in zip(*cells, strict=True)]
+
+
+def _plain_value(cell: Any) -> Any:  # Any: a scalar of pyarrow, and what is in it
+    import pyarrow
+
+    try:
+        return cell.as_py()
+    except (ValueError, OverflowError, KeyError):
+        if isinstance(cell, pyarrow.StructScalar):
+            return {name: _plain_value(one) for name, one in cell.items()}
+        if isinstance(cell, pyarrow.ListScalar):  # of any kind, and maps
+            return [_plain_value(one) for one in cell.values]
+        return cell.value
+
+
 def _is_marked(column: Any) -> bool:  # Any: a column of pyarrow
     return bool((column.metadata or {}).items() >= JSON_MARK.items())
 
 
-def _from_json(value: str | None) -> object:
-    return None if value is None else json.loads(value)
+def _from_json(value: object) -> object:
+    """Return what a marked cell says; what is no JSON, in a file of another program, is itself."""
+    try:
+        return plain_cell(json.loads(value) if isinstance(value, str) else value)
+    except (ValueError, RecursionError):
+        return value
 
 
 def _label_names(schema: Any) -> dict[str, list[str]]:  # Any: a schema of pyarrow

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from memlm.collect.config import CollectConfig, Reading
 from memlm.collect.in_memory import TextFromMemory, texts_from_memory
 from memlm.collect.sources import SourceFile, is_table, read_file, relative_name
+from memlm.collect.vanished import find_place, is_below
 from memlm.collect.web import KnownPage, Site, Visit, page_problem, read_visit
 from memlm.documents import DocumentStore, MergeCounts, Root, find_moved_root, place_name
-from memlm.errors import ConfigError, InputError, MemlmError, MissingExtraError
+from memlm.errors import ConfigError, InputError, MemlmError, MissingExtraError, NotFoundError
 from memlm.records import (
     CollectReport,
     Rejected,
@@ -23,6 +25,12 @@ from memlm.records import (
     Vanished,
 )
 from memlm.storage import hash_file, hash_json
+
+# Of members of archives: next time there may be more memory, the package, or a repaired reader.
+_RETRIED = {"parser_slow", "parser_memory", "parser_crashed", "extra_missing", "reader_failed"}
+_LOCKED = {"pdf_encrypted", "pdf_password_wrong"}
+LISTED_REJECTED = 1000
+"""Rejected rows and files that a report lists; `rejected.jsonl` has all."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,7 @@ class Collection:
         self._manner = hash_json([asdict(replace(config, password=None)), labels, None])
         self._totals = MergeCounts()
         self._rejected: list[Rejected] = []
+        self._num_rejected = 0
         self._roots_in_use: set[int] = set()
         self._missing_column: list[tuple[Root, str, InputError]] = []
         self._has_read_a_table = False
@@ -87,7 +96,8 @@ class Collection:
                 unreadable = SourceProblem(code="not_readable", values={"path": file.relative})
                 self._reject(*place, problem or unreadable)
             else:
-                self._read_file(file.path, *place, bytes_hash)
+                is_named = file.path == source
+                self._read_file(file.path, *place, bytes_hash, is_named=is_named)
                 self._note_if_empty(*place)
             self._progress(number, len(files))
         if source.is_dir():
@@ -100,22 +110,35 @@ class Collection:
 
     def read_vanished(self, source: Path) -> bool:
         """Note that all of a source that was collected is gone; False if it never was."""
-        place = find_place(self._store, source)
+        place = find_place(self._store, source, may_be_empty=True)
         if place is None:
             return False
         root, inside = place
         known = self._store.paths_of(root) | self._store.rejected_paths_of(root)
-        paths = [path for path in known if _is_below(path, inside)]
+        paths = [path for path in known if is_below(path, inside)]
         self._add_vanished(_Gone(root, inside, source.name, sorted(paths)))
         return True
 
-    def read_site(self, site: Site) -> None:
-        """Visit the pages of one web address."""
+    def read_site(self, site: Site, *, is_only: bool = True) -> None:
+        """Visit the pages of one web address.
+
+        Where there is nothing at it and never was, it is rejected like a file; NotFoundError is
+        raised if it `is_only`, with no other source beside it.
+        """
+        try:
+            self._read_site(site)
+        except NotFoundError as error:
+            if is_only:
+                raise
+            root = self._store.find_address(site.address) or self._store.add_address(site.address)
+            self._reject(root, site.address, _problem_of(error))
+
+    def _read_site(self, site: Site) -> None:
         root = self._store.find_address(site.address)
         marks = self._store.page_marks(root, reading=self._manner) if root is not None else {}
         known = {
             path: KnownPage(etag=etag, last_modified=modified)
-            if self._is_on_its_side(root, path)
+            if self._may_stay(root, path)
             else KnownPage(etag="", last_modified="")
             for path, (etag, modified) in marks.items()
             if root is not None
@@ -135,12 +158,20 @@ class Collection:
         if root is not None:
             self._add_vanished(_Gone(root, "", site.address, [p for p in gone if p in known]))
 
-    def remove_vanished(self, may_remove: Callable[[str, int, int], bool]) -> int:
+    def remove_vanished(
+        self,
+        may_remove: Callable[[str, int, int], bool],
+        *,
+        before: Callable[[], None] = lambda: None,
+    ) -> int:
         """Remove what has vanished; return how many documents that were.
 
         Where that is more than half of a source, `may_remove(source, documents, of all)` is asked.
+        `before` is called when all has been asked, if anything is to go.
         """
         agreed = [gone for gone in self._gone if self._may_go(gone, may_remove)]  # asked first
+        if agreed:
+            before()
         total = 0
         for gone in agreed:
             removed = self._store.remove_files(gone.root, gone.paths)
@@ -167,7 +198,7 @@ class Collection:
             documents_unchanged=self._totals.unchanged,
             documents_changed=self._totals.changed,
             documents_removed=self._totals.removed,
-            documents_rejected=len(self._rejected),
+            documents_rejected=self._num_rejected,
             rejected=tuple(self._rejected),
             characters=self._store.characters(),
             vanished=tuple(self._vanished),
@@ -197,21 +228,24 @@ class Collection:
         if visit.problem is not None:
             self._reject(root, path, visit.problem)
             return
-        content = f"{visit.content_type} {visit.charset} ".encode() + visit.body
+        origin = "" if visit.location in ("", path) else f"{visit.location} "
+        content = f"{visit.content_type} {visit.charset} {origin}".encode() + visit.body
         bytes_hash = hashlib.sha256(content).hexdigest()
         if visit.outcome == "unchanged" or self._is_current(root, path, bytes_hash):
             self._totals.unchanged += self._store.count_in_file(root, path)
-            self._rejected += self._store.rejected_in_file(root, path)
+            self._list_rejected(root, path)
         else:
             try:
                 self._merge(root, path, read_visit(visit, self._reading), bytes_hash=bytes_hash)
-            except InputError as error:
+            except (InputError, MissingExtraError) as error:
                 if error.code == "workspace_busy":
                     raise
                 self._reject(root, path, page_problem(error, path))
                 return
-            except MissingExtraError as error:  # other pages may be read without it
-                self._reject(root, path, _problem_of(error))
+            except (MemlmError, OSError, MemoryError):
+                raise
+            except Exception as error:  # one odd page must not cost the others
+                self._reject(root, path, _failed(path, error))
                 return
         if visit.outcome == "read":
             self._store.mark_page(root, path, etag=visit.etag, last_modified=visit.last_modified)
@@ -275,14 +309,18 @@ class Collection:
         self._note(SourceNote(code="root_moved", values={"old": moved.name, "new": root.name}))
         return root
 
-    def _read_file(self, path: Path, root: Root, relative: str, bytes_hash: str) -> None:
+    def _read_file(
+        self, path: Path, root: Root, relative: str, bytes_hash: str, *, is_named: bool
+    ) -> None:
         if self._is_current(root, relative, bytes_hash):
             self._totals.unchanged += self._store.count_in_file(root, relative)
-            self._rejected += self._store.rejected_in_file(root, relative)
-            self._has_read_a_table |= is_table(path.name)
+            self._list_rejected(root, relative)
+            members = self._store.members_of(root, relative)
+            self._has_read_a_table |= is_table(path.name) or any(map(is_table, members))
             return
         try:
-            self._merge(root, relative, read_file(path, self._reading), bytes_hash=bytes_hash)
+            reading = replace(self._reading, is_named=is_named)
+            self._merge(root, relative, read_file(path, reading), bytes_hash=bytes_hash)
             self._has_read_a_table |= is_table(path.name)
         except InputError as error:
             if error.code in ("column_missing", "column_misspelt"):
@@ -293,20 +331,31 @@ class Collection:
                 self._reject(root, relative, _problem_of(error))
         except MissingExtraError as error:  # the other files can be read without it
             self._reject(root, relative, _problem_of(error))
+        except (MemlmError, OSError, MemoryError):  # of the machine, not of this file
+            raise
+        except Exception as error:  # one odd file must not cost the others
+            self._reject(root, relative, _failed(relative or root.name, error))
 
     def _note_if_empty(self, root: Root, path: str) -> None:
         """Say so where a file that can be read has neither texts nor anything that is rejected."""
         waits = any(place[:2] == (root, path) for place in self._missing_column)
         if waits or self._store.count_in_file(root, path):
             return
-        if not self._store.rejected_in_file(root, path):
+        if not self._store.num_rejected_in_file(root, path):
             place = place_name(root.name, root.is_folder, path, None)
             self._note(SourceNote(code="nothing_found", values={"source": place}))
 
     def _is_current(self, root: Root, path: str, bytes_hash: str) -> bool:
-        return self._is_on_its_side(root, path) and self._store.file_is_current(
+        return self._may_stay(root, path) and self._store.file_is_current(
             root, path, bytes_hash=bytes_hash, reading=self._manner
         )
+
+    def _may_stay(self, root: Root, path: str) -> bool:
+        """Say whether a file need not be read again unless it has changed."""
+        has_key = self._reading.config.password is not None
+        worth_a_try = _RETRIED | _LOCKED if has_key else _RETRIED
+        is_final = not worth_a_try & self._store.rejected_codes(root, path)
+        return is_final and self._is_on_its_side(root, path)
 
     def _is_on_its_side(self, root: Root, path: str) -> bool:
         return self._split is None or self._store.split_of_file(root, path) == self._split
@@ -333,11 +382,22 @@ class Collection:
                     self._note(item)
         for name, value in asdict(merge.counts).items():
             setattr(self._totals, name, getattr(self._totals, name) + value)
-        self._rejected += self._store.rejected_in_file(root, path)
+        if merge.kept:
+            place = place_name(root.name, root.is_folder, path, None)
+            self._note(
+                SourceNote(code="documents_kept", values={"source": place, "count": merge.kept})
+            )
+        self._list_rejected(root, path)
+
+    def _list_rejected(self, root: Root, path: str) -> None:
+        """Count what was rejected of a file, and list it up to what the report lists."""
+        self._num_rejected += self._store.num_rejected_in_file(root, path)
+        room = LISTED_REJECTED - len(self._rejected)
+        self._rejected += islice(self._store.rejected_in_file(root, path), room)
 
     def _reject(self, root: Root, path: str, problem: SourceProblem) -> None:
         self._store.reject_file(root, path, problem)
-        self._rejected += self._store.rejected_in_file(root, path)
+        self._list_rejected(root, path)
         count = self._store.count_in_file(root, path)
         if count:
             place = place_name(root.name, root.is_folder, path, None)
@@ -345,27 +405,13 @@ class Collection:
             self._note(SourceNote(code="earlier_text_stays", values=values))
 
 
-def find_place(store: DocumentStore, source: Path) -> tuple[Root, str] | None:
-    """Return the root, and the path in it, of a source that was collected and is gone."""
-    resolved = source.resolve()
-    for place in (resolved, *resolved.parents):
-        root = store.find_root(place, is_folder=True)
-        if root is None and place == resolved:
-            root = store.find_root(place, is_folder=False)
-        if root is not None:
-            inside = "" if place == resolved else relative_name(resolved, place)
-            known = store.paths_of(root) | store.rejected_paths_of(root)
-            has_any = any(_is_below(path, inside) for path in known)
-            return (root, inside) if has_any else None
-    return None
-
-
-def _is_below(path: str, inside: str) -> bool:
-    return not inside or path == inside or path.startswith(f"{inside}/")
-
-
 def _problem_of(error: MemlmError) -> SourceProblem:
     return SourceProblem(code=error.code, values=error.values, position=error.values.get("line"))
+
+
+def _failed(path: str, error: Exception) -> SourceProblem:
+    """Return that a reader failed; what the error says may be text of the file."""
+    return SourceProblem(code="reader_failed", values={"path": path, "kind": type(error).__name__})
 
 
 def _hash_readable(file: SourceFile) -> str | None:

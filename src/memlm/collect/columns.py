@@ -18,6 +18,7 @@ from pathlib import Path
 from memlm.collect.config import Reading
 from memlm.collect.files import Item, normalise_text
 from memlm.errors import InputError
+from memlm.messages import spell_out
 from memlm.records import SourceNote, SourceProblem, SourceText
 
 SAMPLE_ROWS = 50
@@ -29,6 +30,7 @@ _LABEL_NAMES = (
     "label", "category", "class", "sentiment", "intent", "标签", "类别", "分类", "情感",
 )  # fmt: skip
 _LISTED_NAMES, _LISTED_CHARACTERS = 20, 40
+_MOST_DEPTH = 100
 _LONGEST_NAME = 120
 _LONGEST_LABEL = 40
 _LEAST_ROWS = 6
@@ -106,15 +108,18 @@ def note_columns(path: Path, columns: Columns) -> Iterator[SourceNote]:
             yield SourceNote(code="columns_guessed", values=values)
 
 
+def note_header(path: Path, reading: Reading, header: Sequence[str]) -> Iterator[SourceNote]:
+    """Yield a note where nothing but its place tells that a row names the columns."""
+    if not reading.config.no_header and not _has_known_name(reading, header):
+        values = {"path": path.name, "row": _list_names(header)}
+        yield SourceNote(code="header_taken", values=values)
+
+
 def refuse_data_as_header(
     path: Path, reading: Reading, header: Sequence[str], rows: Sequence[Sequence[str]]
 ) -> None:
     """Raise InputError where the first row is no header, so that no row is lost as one."""
-    config = reading.config
-    wishes = (config.text_column, config.label_column, config.id_column)
-    if any(name in header for name in wishes if name is not None):
-        return
-    if _by_name(header, _TEXT_NAMES + _LABEL_NAMES) is not None:
+    if _has_known_name(reading, header):
         return
     for number, name in enumerate(header):
         column = [row[number] for row in rows if len(row) == len(header)]
@@ -145,6 +150,7 @@ def row_to_text(row: _Row, columns: Columns, number: int) -> SourceText | Source
     # Some JSON carries a byte order mark into the first key of every object.
     fields = {name.removeprefix("\ufeff"): row[name] for name in row if name not in used}
     try:
+        _refuse_deep(fields)
         _refuse_surrogates([key, fields])
         return SourceText(
             text=normalise_text(text),
@@ -158,8 +164,32 @@ def row_to_text(row: _Row, columns: Columns, number: int) -> SourceText | Source
 
 
 def shorten_name(name: str) -> str:
-    """Return the name of a column, cut where it is too long to be one."""
+    """Return the name of a column, cut where it is too long, lone surrogates spelt out."""
+    name = spell_out(name)
     return name if len(name) <= _LISTED_CHARACTERS else f"{name[:_LISTED_CHARACTERS]}…"
+
+
+def _has_known_name(reading: Reading, header: Sequence[str]) -> bool:
+    """Say whether a row has the name of a column in it that people or memlm know."""
+    config = reading.config
+    wishes = (config.text_column, config.label_column, config.id_column)
+    names = tuple(wish.lower() for wish in wishes if wish is not None)
+    return _by_name(header, (*names, *_TEXT_NAMES, *_LABEL_NAMES, "id")) is not None
+
+
+def _refuse_deep(fields: dict[str, object]) -> None:
+    """Raise InputError for fields nested so deep that writing or reading them again may fail."""
+    inside: list[object] = [fields]
+    for _ in range(_MOST_DEPTH + 1):
+        inside = [
+            inner
+            for one in inside
+            if isinstance(one, list | dict)
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not inside:
+            return
+    raise InputError("field_too_deep", most=_MOST_DEPTH)
 
 
 def _refuse_surrogates(value: object) -> None:
@@ -214,9 +244,10 @@ def _longest_column(header: Sequence[str], sample: Sequence[_Row]) -> str | None
     return longest if is_text else None
 
 
-def _length(value: object) -> int:
+def _length(value: object, depth: int = 0) -> int:
     if isinstance(value, list | dict):
-        return sum(map(_length, value.values() if isinstance(value, dict) else value))
+        inside = value.values() if isinstance(value, dict) else value
+        return sum(_length(one, depth + 1) for one in inside) if depth < _MOST_DEPTH else 0
     return len(value) if isinstance(value, str) else 0
 
 

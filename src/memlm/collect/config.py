@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from memlm.errors import ConfigError
 
 if TYPE_CHECKING:
     from memlm.collect.unpacking import Allowance
@@ -47,6 +50,15 @@ class WebConfig:
     """Pages that one web address may give."""
     max_minutes: float = 10.0
     """Minutes that one web address may take."""
+
+    def check(self) -> None:
+        """Raise ConfigError where a value is impossible."""
+        for option, value in (("--delay", self.delay), ("--max-minutes", self.max_minutes)):
+            if not 0 <= value < math.inf:  # nor is this so of what is no number
+                raise ConfigError("value_not_finite", option=option, value=value)
+        if self.max_pages < 1:
+            value = self.max_pages
+            raise ConfigError("value_too_small", option="--max-pages", value=value, least=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,5 +111,7 @@ class Reading:
     """Folder for what must be unpacked, emptied by its owner; the system's own if None."""
     depth: int = 0
     """Archives around this file."""
+    is_named: bool = False
+    """The user named this file itself, not a folder or an archive that it is in."""
     allowance: Allowance | None = None
     """What the outermost of them may still unpack to; None where there is none."""

@@ -19,6 +19,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+from memlm.collect.page_encoding import OF_NO_FILE
 from memlm.errors import ConfigError, InputError
 
 _SAMPLE_BYTES = 1 << 18
@@ -39,6 +40,7 @@ _LEAST_EVIDENCE = 8
 # Bytes beyond ASCII of a line that is UTF-8 by no accident: eight hanzi of two bytes each are so
 # once in a million, and two Western letters that lie side by side hardly ever.
 _LEAST_OF_UTF8 = {"gb18030": 24, "big5": 24, "big5hkscs": 24, "cp1252": 4}
+_LATIN_OF_WINDOWS = ("cp1250", "cp1252", "cp1254")
 _MOST_CONTROLS = 0.01
 _MOST_REPLACED = 0.01
 _JUDGED_CHARACTERS = 20_000
@@ -104,9 +106,9 @@ def find_encoding(path: Path, *, wish: str | None = None) -> FoundEncoding:
 def _known(name: str) -> str:
     try:
         info = codecs.lookup(name)
-    except LookupError as error:
+    except (LookupError, ValueError) as error:  # a ValueError for a NUL in the name
         raise ConfigError("encoding_unknown", encoding=name) from error
-    if not info._is_text_encoding:
+    if not info._is_text_encoding or info.name in OF_NO_FILE:
         raise ConfigError("encoding_unknown", encoding=name)
     return info.name
 
@@ -129,6 +131,8 @@ def _first_bad_byte(path: Path, encoding: str) -> int | None:
                 decoder.decode(block, final=not block)
             except UnicodeDecodeError as error:
                 return max(0, position - pending + error.start)
+            except UnicodeError:  # UTF-16 without the mark that says which
+                return 0
             if not block:
                 return None
             position += len(block)
@@ -204,6 +208,11 @@ def _share_of_common(judged: list[str], *, has_words: bool) -> float:
     return found / len(judged)
 
 
+def is_common_hanzi(character: str) -> bool:
+    """Say whether a character is one of the commonest hanzi, simplified or traditional."""
+    return character in _common_hanzi()
+
+
 @cache
 def _common_hanzi() -> frozenset[str]:
     table = files(__package__).joinpath("common_hanzi.txt").read_text(encoding="utf-8")
@@ -273,8 +282,8 @@ def _guess(sample: bytes) -> str:
     best = from_bytes(sample).best()
     if best is None:
         return "cp1252"
-    # The code pages of Windows differ in few letters; the western one is by far the commonest.
-    is_western = best.encoding.startswith("cp125") and _decodes(sample, "cp1252")
+    # Those of Latin letters differ in few of them; the western one is by far the commonest.
+    is_western = best.encoding in _LATIN_OF_WINDOWS and _decodes(sample, "cp1252")
     return "cp1252" if is_western else best.encoding
 
 

@@ -1,9 +1,11 @@
 """One answer from the web: asked for politely, bounded in every direction, from no secret place.
 
-A server is trusted with nothing. The host is resolved once, every address it has is checked, and
-the connection goes to a checked one, so that no name can lead to a machine inside this network
-(unless it is the very machine that was named). The whole answer, head included, has one deadline;
-what is read is bounded before and after it is unpacked; redirects are few and stay on the web.
+A server is trusted with nothing. The host is resolved for every request, every address it has is
+checked, and the connection goes to a checked one, so that no name can lead to a machine inside this
+network. Only a host that was inside it when it was named may be: its addresses are kept from the
+first connection on, and a name that was public then can never turn inwards. The whole answer, head
+included, has one deadline; what is read is bounded before and after it is unpacked; redirects are
+few and stay on the web.
 """
 
 from __future__ import annotations
@@ -90,6 +92,8 @@ class Fetcher:
     ) -> None:
         place = _place_of(named)
         self._named = place.host, place.port
+        self._inside: list[_IP] | None = None
+        """Addresses of the named host if it is in this network, none if not; None: not known."""
         self._limits, self._agent = limits, agent
         self._ends_at, self._before, self._clock = ends_at, before, clock
         self.bytes_read = 0
@@ -176,11 +180,7 @@ class Fetcher:
             raise InputError("page_cut_short", address=place.address, found=read, promised=promised)
 
     def _connect(self, place: _Place) -> socket.socket:
-        found = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
-        addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
-        if (place.host, place.port) != self._named and not all(map(_is_public, addresses)):
-            raise InputError("address_not_public", address=place.address)
-        plain = self._first_that_answers(addresses, place.port)
+        plain = self._first_that_answers(self._addresses_of(place), place.port)
         if place.scheme == "http":
             return plain
         try:
@@ -188,6 +188,19 @@ class Fetcher:
         except BaseException:
             plain.close()
             raise
+
+    def _addresses_of(self, place: _Place) -> list[_IP]:
+        is_named = (place.host, place.port) == self._named
+        if is_named and self._inside:
+            return self._inside
+        found = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
+        addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+        is_public = all(map(_is_public, addresses))
+        if is_named and self._inside is None:
+            self._inside = [] if is_public else addresses
+        elif not is_public:
+            raise InputError("address_not_public", address=place.address)
+        return addresses
 
     def _first_that_answers(self, addresses: list[_IP], port: int) -> socket.socket:
         seconds = min(self._limits.response_seconds, 10.0)
@@ -318,4 +331,10 @@ def _failure(error: Exception, address: str) -> InputError:
         return InputError("certificate_bad", address=address)
     if isinstance(error, socket.gaierror):
         return InputError("host_unknown", address=address)
-    return InputError("host_unreachable", address=address, reason=type(error).__name__)
+    if isinstance(error, ConnectionRefusedError):
+        return InputError("host_refuses", address=address)
+    if isinstance(error, ConnectionError):
+        return InputError("host_breaks_off", address=address)
+    if isinstance(error, http.client.HTTPException):
+        return InputError("answer_bad", address=address)
+    return InputError("host_unreachable", address=address)

@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TextIO
+from typing import Literal, TextIO
 
-from memlm.collect.columns import rows_to_texts
+from memlm.collect.columns import rows_to_texts, shorten_name
 from memlm.collect.config import Reading
 from memlm.collect.files import Item, bounded_lines, open_text
 from memlm.errors import InputError
-from memlm.records import SourceProblem
+from memlm.records import SourceNote, SourceProblem
 
 _BLOCK_CHARACTERS = 1 << 16
 _WHITE = " \t\r\n\ufeff"
 _OUTSIDE, _INSIDE = re.compile(r'["\[\]{},]'), re.compile(r'["\\]')
+_LISTED_KEYS = 20
+_Kind = Literal["string", "objects", "list", "other"]
 Row = dict[str, object] | SourceProblem
 Rows = Iterator[tuple[int, Row]]
 
@@ -46,17 +49,21 @@ def read_json(path: Path, reading: Reading) -> Iterator[Item]:
     """Yield the values of a JSON file: of its array, or the only one in its object, or its lines.
 
     An object without an array of objects, or whose text column is named or known, is one text.
+    The other keys of an object whose array is read are named in a note.
     The position of a value in an array is its number, from 1.
     """
     file, notes = open_text(path, reading, newline="\n")
     with file:
         yield from notes
         if _has_lines(file, reading):
-            rows = _line_rows(file, reading)
+            rows: Iterable[tuple[int, Row]] = _line_rows(file, reading)
         else:
-            stream = JsonStream(file, most=reading.limits.row_characters)
-            is_array = stream.peek() == "["
-            rows = array_rows(stream) if is_array else _object_rows(path, stream, reading)
+            stream = _from_start(file, reading)
+            if stream.peek() == "[":
+                rows = _rows_of_array(stream)
+            else:
+                rows, others = _object_rows(path, file, reading)
+                yield from others
         yield from rows_to_texts(path, reading, rows)
 
 
@@ -86,11 +93,23 @@ def _line_rows(file: TextIO, reading: Reading) -> Rows:
             try:
                 yield number, _as_row(_DECODER.decode(line.strip(_WHITE)), number)
             except (ValueError, RecursionError) as error:
-                yield number, _problem(error, number, reading.limits.row_characters)
+                problem = _problem(error, number, reading.limits.row_characters)
+                is_cut = not line.endswith("\n")  # the last, and perhaps not all of it
+                yield number, replace(problem, hides="here") if is_cut else problem
 
 
-def array_rows(stream: JsonStream) -> Rows:
-    """Yield (number, object) of each value of the array at which the stream stands."""
+def _rows_of_array(stream: JsonStream) -> Rows:
+    """Yield the rows of the array that is the file, and a problem for what follows it."""
+    number = yield from array_rows(stream)
+    if number is not None and stream.peek():
+        yield number + 1, _broken(number + 1)
+
+
+def array_rows(stream: JsonStream) -> Generator[tuple[int, Row], None, int | None]:
+    """Yield (number, object) of each value of the array at which the stream stands.
+
+    Returns how many they were; None where the array does not come to its end.
+    """
     stream.take()
     number = 0
     is_closed = stream.peek() == "]"
@@ -101,12 +120,17 @@ def array_rows(stream: JsonStream) -> Rows:
             if (following := stream.peek()) not in (",", "]"):
                 raise json.JSONDecodeError("", "", 0)
         except json.JSONDecodeError:
-            yield number, SourceProblem(code="json_broken", values={}, position=number)
-            return
+            yield number, _broken(number)
+            return None
         stream.take()
         is_closed = following == "]"
     if number == 0:
         stream.take()
+    return number
+
+
+def _broken(number: int) -> SourceProblem:
+    return SourceProblem(code="json_broken", values={}, position=number, hides="here")
 
 
 def _next_row(stream: JsonStream, number: int) -> Row:
@@ -119,57 +143,133 @@ def _next_row(stream: JsonStream, number: int) -> Row:
         return _problem(error, number, stream.most)
 
 
-def _object_rows(path: Path, stream: JsonStream, reading: Reading) -> Rows:
-    """Yield the rows of the one object that is the file."""
+def _object_rows(
+    path: Path, file: TextIO, reading: Reading
+) -> tuple[Iterable[tuple[int, Row]], list[SourceNote]]:
+    """Return the rows of the one object that is the file, and what to say of its other keys.
+
+    The keys are looked at first, so that large and small files follow one rule.
+    """
+    stream = _from_start(file, reading)
     if stream.peek() != "{":
         raise InputError("json_no_rows", path=path.name)
-    if path.stat().st_size > stream.most:
-        yield from _rows_of_large_object(path, stream)
-        return
+    most = reading.limits.row_characters
+    value = _whole_object(stream) if path.stat().st_size <= most else None
+    if value is not None:
+        kinds, is_whole = {name: _kind(found) for name, found in value.items()}, True
+    else:
+        kinds, is_whole = _kinds_in_stream(_from_start(file, reading))
+    name = _list_of_rows(path, kinds, reading.config.text_column)
+    if name is None and value is not None:
+        return [(1, value)], []
+    if name is None:
+        if not is_whole or path.stat().st_size <= most:
+            raise InputError("json_no_rows", path=path.name)
+        return [(1, _problem(_TooLongError(), 1, most))], []
+    others = ", ".join(shorten_name(other) for other in list(kinds)[:_LISTED_KEYS] if other != name)
+    values = {"path": path.name, "list": shorten_name(name), "found": others}
+    notes = [SourceNote(code="keys_left_out", values=values)] if others else []
+    return _rows_in_object(_from_start(file, reading), name, is_whole=is_whole), notes
+
+
+def _from_start(file: TextIO, reading: Reading) -> JsonStream:
+    file.seek(0)
+    return JsonStream(file, most=reading.limits.row_characters)
+
+
+def _whole_object(stream: JsonStream) -> dict[str, object] | None:
+    """Return the object that is all of a file; None if it is more, or cannot be read at once."""
     try:
         value = stream.value()
-        if stream.peek():
-            raise json.JSONDecodeError("", "", 0)
-    except (ValueError, RecursionError) as error:
-        raise InputError("json_no_rows", path=path.name) from error
-    assert isinstance(value, dict)  # it begins with a brace
-    lists = {name: found for name, found in value.items() if _is_table(found, len(value) == 1)}
-    wish = reading.config.text_column
-    is_text = wish in value and wish not in lists
-    if is_text or isinstance(value.get("text"), str) or not lists:
-        yield 1, value
-    elif len(lists) > 1:
-        raise InputError("json_many_lists", path=path.name, found=", ".join(lists)[:200])
-    else:
-        for number, item in enumerate(next(iter(lists.values())), start=1):
-            yield number, _as_row(item, number)
+        return value if isinstance(value, dict) and not stream.peek() else None
+    except (ValueError, RecursionError):
+        return None
 
 
-def _is_table(value: object, is_alone: bool) -> bool:
-    """Say whether a value is the list of the rows: of objects, or of anything if it is alone."""
-    return isinstance(value, list) and (is_alone or any(isinstance(one, dict) for one in value))
+def _kind(value: object) -> _Kind:
+    if isinstance(value, list):
+        return "objects" if any(isinstance(one, dict) for one in value) else "list"
+    return "string" if isinstance(value, str) else "other"
 
 
-def _rows_of_large_object(path: Path, stream: JsonStream) -> Rows:
-    """Yield the rows of the only array in an object that is too large to be read whole."""
-    stream.take()
-    arrays = []
+def _list_of_rows(path: Path, kinds: Mapping[str, _Kind], wish: str | None) -> str | None:
+    """Return the key of the list of the rows; None where the object as a whole is one text.
+
+    It is the list of objects, or a list of anything if it is alone.
+    """
+    is_alone = len(kinds) == 1
+    lists = [
+        name for name, kind in kinds.items() if kind == "objects" or (is_alone and kind == "list")
+    ]
+    is_text = wish in kinds and wish not in lists
+    if is_text or kinds.get("text") == "string" or not lists:
+        return None
+    if len(lists) > 1:
+        found = ", ".join(map(shorten_name, lists[:_LISTED_KEYS]))
+        raise InputError("json_many_lists", path=path.name, found=found)
+    return lists[0]
+
+
+def _kinds_in_stream(stream: JsonStream) -> tuple[dict[str, _Kind], bool]:
+    """Return what kind of value each key of an object has, and whether all of it is JSON."""
+    kinds: dict[str, _Kind] = {}
     try:
-        while stream.peek() == '"':
-            name = str(stream.value())
-            if stream.take() != ":":
-                raise json.JSONDecodeError("", "", 0)
+        for name in _keys(stream):
+            if name in kinds:
+                raise InputError("json_key_repeated")
+            kinds[name] = "string" if stream.peek() == '"' else "other"
             if stream.peek() == "[":
-                arrays.append(name)
-                if len(arrays) > 1:
-                    raise InputError("json_many_lists", path=path.name, found=", ".join(arrays))
-                yield from array_rows(stream)
+                kinds[name] = "list"
+                for first in _pass_list(stream):
+                    kinds[name] = "objects" if first == "{" else kinds[name]
             else:
                 stream.skip()
-            if stream.take() != ",":
-                return
-    except json.JSONDecodeError as error:
-        raise InputError("json_no_rows", path=path.name) from error
+        return kinds, not stream.peek()
+    except json.JSONDecodeError:
+        return kinds, False
+
+
+def _rows_in_object(stream: JsonStream, wanted: str, *, is_whole: bool) -> Rows:
+    """Yield the rows of one list in an object, and what ended it before its time."""
+    number: int | None = 0
+    for name in _keys(stream):
+        if name == wanted:
+            number = yield from array_rows(stream)
+            break
+        stream.skip()
+    if number is not None and not is_whole:
+        yield number + 1, _broken(number + 1)
+
+
+def _keys(stream: JsonStream) -> Iterator[str]:
+    """Yield the keys of the object at which a stream stands; each value is the caller's to pass."""
+    stream.take()
+    following = "," if stream.peek() != "}" else stream.take()
+    while following == ",":
+        if stream.peek() != '"':
+            raise json.JSONDecodeError("", "", 0)
+        try:
+            name = str(stream.value())
+        except _TooLongError as error:
+            raise json.JSONDecodeError("", "", 0) from error
+        if stream.take() != ":":
+            raise json.JSONDecodeError("", "", 0)
+        yield name
+        following = stream.take()
+    if following != "}":
+        raise json.JSONDecodeError("", "", 0)
+
+
+def _pass_list(stream: JsonStream) -> Iterator[str]:
+    """Go past a list; yield the first character of each of its values."""
+    stream.take()
+    following = "," if stream.peek() != "]" else stream.take()
+    while following == ",":
+        yield stream.peek()
+        _next_row(stream, 0)  # built and forgotten, which is faster than to skip it
+        following = stream.take()
+    if following != "]":
+        raise json.JSONDecodeError("", "", 0)
 
 
 class JsonStream:

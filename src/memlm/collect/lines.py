@@ -35,7 +35,7 @@ def read_plain_text(path: Path, reading: Reading) -> Iterator[Item]:
         yield from _read_lines(path, reading)
     elif not _is_tabbed(path, reading):
         yield from read_text_file(path, reading)
-    elif config.no_header or config.text_column or config.label_column:
+    elif config.no_header or any((config.text_column, config.label_column, config.id_column)):
         yield from read_tsv(path, reading)
     else:
         yield SourceNote(code="looks_like_table", values={"path": path.name})

@@ -30,6 +30,10 @@ _AS_BROWSERS_DO = {
     "tis_620": "cp874",
 }  # fmt: skip
 _OF_SEVEN_BITS = ("iso2022", "hz")
+OF_NO_FILE = (
+    "undefined", "idna", "punycode", "unicode-escape", "raw-unicode-escape", "mbcs", "oem",
+)  # fmt: skip
+"""What Python calls encodings of text and no file is in; some raise errors of their own."""
 _SAMPLE_BYTES = 20_000
 _MOST_NULLS = 0.01
 _MOST_BAD = 0.001
@@ -62,6 +66,19 @@ def decode_page(
         raise InputError("not_text", path=name)
     text = found.text.replace("\0", "\ufffd")
     return replace(found, text=text, bad_bytes=found.bad_bytes + nulls)
+
+
+def codec_of(charset: str) -> str:
+    """Return Python's name for an encoding as the web names it; empty where there is none such."""
+    for name in (charset.strip(), charset.strip().lower().removeprefix("x-")):
+        try:
+            info = codecs.lookup(name)
+        except (LookupError, ValueError):  # a ValueError for a name with a NUL in it
+            continue
+        if not info._is_text_encoding or info.name in OF_NO_FILE:
+            return ""
+        return _AS_BROWSERS_DO.get(info.name, info.name)
+    return ""
 
 
 def _find(data: bytes, name: str, wish: str | None, charset: str | None) -> DecodedPage:
@@ -97,7 +114,7 @@ def _decode_as_wished(data: bytes, wish: str, name: str) -> DecodedPage:
         text = data.decode(wish)
     except UnicodeDecodeError as error:
         raise InputError("not_in_encoding", path=name, offset=error.start, encoding=wish) from error
-    except LookupError as error:
+    except (LookupError, ValueError) as error:  # `undefined`, `idna`: known, and of no use
         raise ConfigError("encoding_unknown", encoding=wish) from error
     return DecodedPage(text, wish)
 
@@ -134,15 +151,9 @@ def _claim_of(data: bytes) -> str | None:
 
 def _codec(claim: str) -> str:
     """Return Python's name for what a page says; empty where there is no such encoding."""
-    try:
-        info = codecs.lookup(claim)
-    except (LookupError, ValueError):
-        return ""
-    if not info._is_text_encoding:
-        return ""
-    if info.name.startswith(("utf-16", "utf-32")):
-        return "utf-8"  # a tag that could be read says that it is not so
-    return _AS_BROWSERS_DO.get(info.name, info.name)
+    name = codec_of(claim)
+    # A tag that could be read says that it is not so.
+    return "utf-8" if name.startswith(("utf-16", "utf-32")) else name
 
 
 def _decode(data: bytes, encoding: str) -> str | None:
@@ -150,5 +161,5 @@ def _decode(data: bytes, encoding: str) -> str | None:
         return None
     try:
         return data.decode(encoding)
-    except UnicodeDecodeError:
+    except UnicodeError:
         return None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urljoin
 from xml.parsers import expat
 
 from memlm.collect.fetching import clean_address
+from memlm.collect.page_encoding import codec_of
 from memlm.errors import InputError
 
+_DECLARED = re.compile(rb"""\s*<\?xml[^>]{0,99}?encoding\s{0,9}=\s{0,9}["']([^"'>]{1,40})""")
 LISTS = ("urlset", "sitemapindex", "rss", "feed", "rdf")
 
 
@@ -26,7 +29,7 @@ class ListReader:
     def is_list(self, head: bytes) -> bool:
         """Say whether XML that begins so is one of these."""
         try:
-            self._parser().Parse(head, False)
+            self._parse(head, is_whole=False)
         except (expat.ExpatError, InputError):
             return False
         return self.root in LISTS
@@ -34,12 +37,23 @@ class ListReader:
     def read(self, body: bytes) -> None:
         """Fill `pages` and `lists`; InputError for XML that is not sound or declares entities."""
         try:
-            self._parser().Parse(body, True)
+            self._parse(body, is_whole=True)
         except expat.ExpatError as error:
             raise InputError("sitemap_bad", address=self._address) from error
 
-    def _parser(self) -> expat.XMLParserType:
-        parser = expat.ParserCreate()
+    def _parse(self, data: bytes, *, is_whole: bool) -> None:
+        try:
+            self._parser(None).Parse(data, is_whole)
+        except (LookupError, ValueError) as error:  # expat knows no encoding of several bytes
+            said = _DECLARED.match(data)
+            codec = codec_of(said[1].decode("ascii", "replace")) if said else ""
+            if not codec:
+                raise InputError("sitemap_bad", address=self._address) from error
+            text = data.decode(codec, "replace")  # the head may end within a character
+            self._parser("utf-8").Parse(text.encode("utf-8"), is_whole)
+
+    def _parser(self, encoding: str | None) -> expat.XMLParserType:
+        parser = expat.ParserCreate(encoding)
         parser.StartDoctypeDeclHandler = self._refuse
         parser.StartElementHandler = self._open
         parser.EndElementHandler = self._close

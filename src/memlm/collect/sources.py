@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from memlm.collect.tar_members import members_of_tar
 from memlm.collect.web_archives import read_arc, read_warc
 from memlm.collect.zip_members import members_of_zip
 from memlm.errors import InputError, NotFoundError
+from memlm.messages import spell_out
 from memlm.records import SourceNote, SourceProblem, SourceText
 
 Item = SourceText | SourceProblem | SourceNote
@@ -73,6 +75,8 @@ READERS: dict[str, Reader] = {
     ".epub": read_epub,
 }
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".feather")
+_OF_CHARACTERS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".html", ".htm", ".xhtml")
+_MOST_STATE_BYTES = 1 << 24
 _DATASET_NOTES = ("dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json")
 
 
@@ -119,6 +123,8 @@ def read_file(path: Path, reading: Reading) -> Iterator[Item]:
         if not reading.config.has_lines:
             raise
         ending = ""
+    if ending in _OF_CHARACTERS and reading.config.lines and reading.is_named:
+        ending = ""
     reader = READERS[ending]
     if reading.config.labels is not None and reader not in (read_plain_text, _read_compressed):
         raise InputError("labels_need_lines", path=path.name)
@@ -157,8 +163,7 @@ def is_table(name: str) -> bool:
 
 def relative_name(path: Path, root: Path) -> str:
     """Return a path inside its source; bytes in it that are not UTF-8 are spelt out."""
-    relative = path.relative_to(root).as_posix()
-    return relative.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return spell_out(path.relative_to(root).as_posix())
 
 
 def _walk(folder: Path, root: Path) -> Iterator[SourceFile]:
@@ -167,6 +172,7 @@ def _walk(folder: Path, root: Path) -> Iterator[SourceFile]:
     except OSError:
         yield _left_alone(folder, root, "not_readable")
         return
+    tables = _tables_of_dataset(folder)
     for entry in entries:
         path = Path(entry.path)
         # Path's questions, not the entry's: a link to itself is no error to them.
@@ -181,6 +187,10 @@ def _walk(folder: Path, root: Path) -> Iterator[SourceFile]:
                 yield from _walk(path, root)
         elif path.is_file() and entry.name in _DATASET_NOTES and _is_dataset(folder):
             yield _left_alone(path, root, "dataset_notes")
+        elif (
+            path.is_file() and path.suffix == ".arrow" and path.name not in (tables or [path.name])
+        ):
+            yield _left_alone(path, root, "dataset_copy")
         elif path.is_file():
             yield _readable(path, root)
         else:
@@ -197,6 +207,20 @@ def _is_dataset(folder: Path) -> bool:
     if (folder / "dataset_dict.json").exists():
         return True
     return any(entry.suffix in (".arrow", ".parquet") for entry in folder.iterdir())
+
+
+def _tables_of_dataset(folder: Path) -> list[str]:
+    """Return the tables of a data set as its folder lists them; none where it lists none.
+
+    What lies beside them are copies that the library keeps of its own work.
+    """
+    try:
+        with (folder / "state.json").open("rb") as file:
+            state = json.loads(file.read(_MOST_STATE_BYTES))
+        found = [Path(file["filename"]).name for file in state["_data_files"]]
+    except (OSError, ValueError, RecursionError, LookupError, TypeError):  # another program's
+        return []
+    return [name for name in found if (folder / name).is_file()]
 
 
 def _readable(path: Path, root: Path) -> SourceFile:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
@@ -18,6 +19,7 @@ from memlm.collect.columns import (
     SAMPLE_ROWS,
     choose_columns,
     note_columns,
+    note_header,
     refuse_data_as_header,
     row_to_text,
     shorten_name,
@@ -25,10 +27,13 @@ from memlm.collect.columns import (
 from memlm.collect.config import Reading
 from memlm.collect.files import Item, bounded_lines, normalise_text, open_text
 from memlm.errors import InputError
-from memlm.records import SourceProblem
+from memlm.records import SourceNote, SourceProblem
 
 _DELIMITERS = ",\t;|"
 _SNIFFED_CHARACTERS, _SNIFFED_ROWS = 1 << 16, 20
+_SAID_DELIMITER = re.compile(r'\ufeff?"?sep=([^\w"\r\n])"?[\r\n]', re.IGNORECASE)
+_QUOTED = re.compile(r'"[^"]*(?:"|\Z)')
+_QUOTED_CELL = re.compile(r'(?:^\ufeff?|\t)"')
 _Row = tuple[int, list[str] | SourceProblem]
 _Rows = Iterator[_Row]
 
@@ -39,7 +44,11 @@ def read_csv(path: Path, reading: Reading) -> Iterator[Item]:
 
 
 def read_tsv(path: Path, reading: Reading) -> Iterator[Item]:
-    """Yield the rows of a tab-separated file; quotes in it are ordinary characters."""
+    """Yield the rows of a tab-separated file.
+
+    Spreadsheets quote cells in it, other programs never do: quotes are ordinary characters unless
+    every cell that begins with one ends with one.
+    """
     yield from _read_separated(path, reading, has_quotes=False)
 
 
@@ -47,12 +56,21 @@ def _read_separated(path: Path, reading: Reading, *, has_quotes: bool) -> Iterat
     file, notes = open_text(path, reading, newline="")
     with file:
         yield from notes
-        rows = _quoted_rows(path, file, reading) if has_quotes else _tabbed_rows(file, reading)
+        if has_quotes:
+            rows = _quoted_rows(path, file, reading, *_find_delimiter(file))
+        elif not _has_quoted_cells(file, reading):
+            rows = _tabbed_rows(path, file, reading)
+        elif _closes_its_quotes(path, file, reading):
+            rows = _quoted_rows(path, file, reading, "\t")
+        else:
+            yield SourceNote(code="quotes_kept", values={"path": path.name})
+            rows = _tabbed_rows(path, file, reading)
         sample = list(islice(rows, SAMPLE_ROWS))
         header, sample = _take_header(path, reading, sample)
         whole = [row for _, row in sample if not isinstance(row, SourceProblem)]
         named = [dict(zip(header, row, strict=False)) for row in whole]
         columns = choose_columns(path, reading, header, named)
+        yield from note_header(path, reading, header)
         yield from note_columns(path, columns)
         for line, row in chain(sample, rows):
             if isinstance(row, SourceProblem):
@@ -92,18 +110,43 @@ def _header(
     return header
 
 
-def _tabbed_rows(file: TextIO, reading: Reading) -> _Rows:
+def _tabbed_rows(path: Path, file: TextIO, reading: Reading) -> _Rows:
     """Yield (line, fields) of each row that is not blank."""
     for number, line in bounded_lines(file, reading.limits.row_characters):
         if line is None:
             yield number, _too_long(number, reading)
+        elif line.count("\t") >= reading.limits.columns:
+            yield number, _too_wide(path, number, line.count("\t") + 1, reading)
         elif stripped := line.removeprefix("\ufeff").rstrip("\r\n"):
             yield number, stripped.split("\t")
 
 
-def _quoted_rows(path: Path, file: TextIO, reading: Reading) -> _Rows:
-    """Yield (line where it begins, fields) of each row that is not blank."""
-    delimiter = _find_delimiter(file)
+def _has_quoted_cells(file: TextIO, reading: Reading) -> bool:
+    lines = bounded_lines(file, reading.limits.row_characters)
+    found = any(line is not None and _QUOTED_CELL.search(line) for _, line in lines)
+    file.seek(0)
+    return found
+
+
+def _closes_its_quotes(path: Path, file: TextIO, reading: Reading) -> bool:
+    """Say whether all of a file can be read as a table of tabs with quoted cells."""
+    try:
+        for _ in _quoted_rows(path, file, reading, "\t"):
+            pass
+    except InputError:
+        return False
+    finally:
+        file.seek(0)
+    return True
+
+
+def _quoted_rows(
+    path: Path, file: TextIO, reading: Reading, delimiter: str, is_said: bool = False
+) -> _Rows:
+    """Yield (line where it begins, fields) of each row that is not blank.
+
+    Where the delimiter `is_said`, the first line, which says it, is no row.
+    """
     lines = _QuotedLines(path, file, delimiter, reading)
     csv.field_size_limit(reading.limits.field_characters)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
@@ -119,7 +162,10 @@ def _quoted_rows(path: Path, file: TextIO, reading: Reading) -> _Rows:
             raise InputError("quote_unbalanced", path=path.name, line=start + opened) from error
         if row is None:
             return
-        if row:
+        if lines.width:
+            yield start, _too_wide(path, start, lines.width, reading)
+            lines.width = 0
+        elif row and not (is_said and start == 1):
             yield start, row
 
 
@@ -128,6 +174,8 @@ class _QuotedLines:
 
     def __init__(self, path: Path, file: TextIO, delimiter: str, reading: Reading) -> None:
         self.of_row: list[str] = []
+        self.width = 0
+        """Cells of a row that has too many and comes out empty; splitting it would take memory."""
         self._path, self._file, self._delimiter = path, file, delimiter
         self._limits = reading.limits
 
@@ -139,7 +187,7 @@ class _QuotedLines:
             if not self.of_row:
                 characters, checked = 0, 1
             # A byte order mark that the named encoding did not take away would hide a quote.
-            self.of_row.append(line.removeprefix("\ufeff"))
+            self.of_row.append(self._if_not_too_wide(line.removeprefix("\ufeff")))
             characters += len(line)
             lines = len(self.of_row)
             if (
@@ -152,6 +200,17 @@ class _QuotedLines:
                 checked *= 2
                 self._refuse_endless(number - lines + 1)
             yield self.of_row[-1]
+
+    def _if_not_too_wide(self, line: str) -> str:
+        most = self._limits.columns
+        # Behind the first line of a row it is unknown whether a quote is open.
+        if self.of_row or line.count(self._delimiter) < most:
+            return line
+        width = _QUOTED.sub("", line).count(self._delimiter) + 1
+        if width <= most:
+            return line
+        self.width = width
+        return "\n"
 
     def too_long(self, line: int) -> InputError:
         """Return what to say of a field that is longer than a field may be."""
@@ -192,14 +251,20 @@ def _open_quote(lines: Sequence[str], delimiter: str) -> tuple[int, int]:
     return opened, size if state == "quoted" else 0
 
 
-def _find_delimiter(file: TextIO) -> str:
-    """Return the delimiter with which the first rows have the same number of fields, above one."""
+def _find_delimiter(file: TextIO) -> tuple[str, bool]:
+    """Return the delimiter, and whether the first line says it, as spreadsheets write: `sep=;`.
+
+    Else it is that with which the first rows have the same number of fields, above one.
+    """
     text = file.read(_SNIFFED_CHARACTERS)
     file.seek(0)
+    said = _SAID_DELIMITER.match(text)
+    if said is not None:
+        return said[1], True
     lines = list(io.StringIO(text.removeprefix("\ufeff"), newline=""))
     if len(text) == _SNIFFED_CHARACTERS:
         lines = lines[:-1] or lines  # the last may be cut
-    return max(_DELIMITERS, key=lambda delimiter: _regularity(lines, delimiter))
+    return max(_DELIMITERS, key=lambda delimiter: _regularity(lines, delimiter)), False
 
 
 def _regularity(lines: Sequence[str], delimiter: str) -> tuple[float, int]:
@@ -213,6 +278,14 @@ def _regularity(lines: Sequence[str], delimiter: str) -> tuple[float, int]:
     if width < 2:
         return 0.0, 0
     return sum(len(row) == width for row in rows) / len(rows), width
+
+
+def _too_wide(path: Path, number: int, found: int, reading: Reading) -> SourceProblem:
+    """Return what to say of a row with more cells than a table has; InputError of the first."""
+    values = {"path": path.name, "found": found, "most": reading.limits.columns}
+    if number == 1:
+        raise InputError("too_many_columns", **values)
+    return SourceProblem(code="too_many_columns", values=values, position=number)
 
 
 def _too_long(number: int, reading: Reading) -> SourceProblem:

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, cast
 
-from memlm.collect.archives import Member, clean_name, decode_name
+from memlm.collect.archives import Member, clean_name
 from memlm.collect.config import Reading
+from memlm.collect.member_names import NamesSoFar, guess_note
 from memlm.collect.unpacking import Allowance, ByteStream, Unpacked, blocks_of
 from memlm.errors import InputError
 from memlm.records import SourceNote
@@ -44,8 +45,8 @@ def members_of_tar(
 
 def _members(
     path: Path, stream: ByteStream, allowance: Allowance, *, is_counted: bool
-) -> Iterator[Member]:
-    forward = _Forward(stream)
+) -> Iterator[Member | SourceNote]:
+    forward, names = _Forward(stream), NamesSoFar()
     try:
         # Not "r|": there the parser would read a header of any length that it claims.
         archive = tarfile.open(fileobj=cast("IO[bytes]", forward), mode="r:")  # noqa: SIM115
@@ -56,8 +57,12 @@ def _members(
             archive.members = []  # type: ignore[attr-defined]  # the parser would keep them all
             if not entry.isdir():
                 counts = entry.issparse() or not is_counted  # holes were in no compressed byte
-                pieces = _unpack(archive, entry, allowance if counts else None)
-                yield Member(_name_of(entry), pieces, is_ordinary=entry.isreg())
+                said = names.guess
+                name = clean_name(names.decode(entry.name.encode("utf-8", "surrogateescape")))
+                if names.guess != said:
+                    yield guess_note(path, names.guess)
+                pieces = _unpack(archive, entry, name, allowance if counts else None)
+                yield Member(name, pieces, is_ordinary=entry.isreg())
             if stream.error is not None or forward.is_cut_short:  # that member has said so
                 return
     except (tarfile.TarError, ValueError, EOFError) as error:
@@ -69,9 +74,9 @@ def _members(
 
 
 def _unpack(
-    archive: tarfile.TarFile, entry: tarfile.TarInfo, allowance: Allowance | None
+    archive: tarfile.TarFile, entry: tarfile.TarInfo, name: str, allowance: Allowance | None
 ) -> Iterator[bytes]:
-    name, left = _name_of(entry), entry.size
+    left = entry.size
     file = archive.extractfile(entry)
     assert file is not None  # links are never asked for
     try:
@@ -84,10 +89,6 @@ def _unpack(
         raise InputError("member_cut_short", path=name) from error
     if left:
         raise InputError("member_cut_short", path=name)
-
-
-def _name_of(entry: tarfile.TarInfo) -> str:
-    return clean_name(decode_name(entry.name.encode("utf-8", "surrogateescape")))
 
 
 class _Forward:

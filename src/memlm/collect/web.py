@@ -15,18 +15,20 @@ from email.message import Message
 from importlib.metadata import version
 from typing import Literal
 from urllib.parse import urlsplit
-from urllib.robotparser import RobotFileParser
 
 from memlm.collect.config import Limits, Reading, WebConfig
 from memlm.collect.fetching import Answer, Fetcher, clean_address, is_address, unpack_gzip
 from memlm.collect.files import normalise_text
 from memlm.collect.markup import extract_page_apart
+from memlm.collect.page_encoding import codec_of
+from memlm.collect.robots import FORBIDS_ALL, Robots, read_robots
 from memlm.collect.sitemaps import ListReader
 from memlm.collect.sources import READERS, Item, find_ending, read_file
-from memlm.errors import InputError, NotFoundError
+from memlm.errors import InputError, MemlmError, NotFoundError
 from memlm.records import SourceNote, SourceProblem, SourceText
 from memlm.storage import scratch_file, scratch_folder
 
+_NAME = "memlm"
 _DEEPEST_LIST = 3
 _HTML = ("text/html", "application/xhtml+xml")
 _HTML_ENDINGS = (".html", ".htm", ".xhtml")
@@ -45,8 +47,6 @@ _ENDINGS = {
     "application/zip": ".zip",
 }
 _SAYS_NOTHING = ("", "application/octet-stream", "binary/octet-stream")
-# What web servers call these is, to every browser, the larger set (encoding.spec.whatwg.org).
-_LARGER_SETS = {"gb2312": "gb18030", "gbk": "gb18030", "iso-8859-1": "cp1252", "us-ascii": "cp1252"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +58,8 @@ class Visit:
     body: bytes = b""
     content_type: str = ""
     charset: str | None = None
+    location: str = ""
+    """Where it came from in the end, redirects followed."""
     etag: str = ""
     last_modified: str = ""
     problem: SourceProblem | None = None
@@ -87,7 +89,7 @@ class Site:
         self.address = clean_address(address)
         self._config, self._limits = config, limits
         self._clock, self._sleep = clock, sleep
-        self._robots: dict[str, RobotFileParser] = {}
+        self._robots: dict[str, Robots] = {}
         self._last_request: float | None = None
         self._crawl_delay = 0.0
         self._visited = 0
@@ -107,12 +109,14 @@ class Site:
             clock=self._clock,
         )
         listed: dict[str, None] = {}
+        self._hosts = {urlsplit(self.address).netloc}
         first = self._visit(self.address, known.get(self.address))
         if first.outcome == "gone" and not known:
             raise NotFoundError("address_missing", address=self.address)
         body = _unpacked_list(first, self._limits)
         if body is not None:
-            yield from self._read_list(self.address, body, listed, depth=1)
+            self._hosts.add(urlsplit(first.location).netloc)  # example.org is www.example.org
+            yield from self._read_list(first, body, listed, depth=1)
         elif first.outcome != "gone" or self.address in known:
             yield first
         waiting = [page for page in {**listed, **dict.fromkeys(known)} if page != self.address]
@@ -133,9 +137,17 @@ class Site:
             conditions["If-Modified-Since"] = before.last_modified
         try:
             answer = self._fetcher.get(page, headers=conditions)
+            return self._outcome(page, answer, before)
         except InputError as error:
             problem = SourceProblem(code=error.code, values=error.values)
-            return Visit(address=page, outcome="failed", problem=problem)
+        except (MemlmError, MemoryError):
+            raise
+        except Exception as error:  # what one server says must not cost the other pages
+            values = {"path": page, "kind": type(error).__name__}
+            problem = SourceProblem(code="reader_failed", values=values)
+        return Visit(address=page, outcome="failed", problem=problem)
+
+    def _outcome(self, page: str, answer: Answer, before: KnownPage | None) -> Visit:
         if answer.status == 304 and before is not None:
             return Visit(address=page, outcome="unchanged")
         if answer.status in (404, 410):
@@ -153,10 +165,10 @@ class Site:
         return Visit(address=page, outcome="failed", problem=problem)
 
     def _read_list(
-        self, address: str, body: bytes, listed: dict[str, None], *, depth: int
+        self, found: Visit, body: bytes, listed: dict[str, None], *, depth: int
     ) -> Iterator[Visit | SourceNote]:
         """Add the pages of a sitemap, and of those it lists, to `listed`."""
-        reader = ListReader(address)
+        address, reader = found.address, ListReader(found.location)
         try:
             reader.read(body)
         except InputError as error:
@@ -167,7 +179,7 @@ class Site:
             problem = SourceProblem(code=refused.code, values=refused.values)
             yield Visit(address=str(refused.values["address"]), outcome="failed", problem=problem)
         for page in reader.pages:
-            if urlsplit(page).netloc == urlsplit(self.address).netloc:
+            if urlsplit(page).netloc in self._hosts:
                 listed[page] = None
             else:  # a sitemap speaks for its own host only
                 problem = SourceProblem(code="page_elsewhere", values={"address": page})
@@ -178,13 +190,13 @@ class Site:
                 values = {"count": len(reader.lists) - number, "source": address}
                 yield SourceNote(code="sitemaps_left", values=values)
                 return
-            found = self._visit(inner, None)
+            visit = self._visit(inner, None)
             self._visited -= 1  # a list is no page
-            unpacked = _unpacked_list(found, self._limits)
+            unpacked = _unpacked_list(visit, self._limits)
             if unpacked is not None:
-                yield from self._read_list(inner, unpacked, listed, depth=depth + 1)
-            elif found.outcome == "failed":
-                yield found
+                yield from self._read_list(visit, unpacked, listed, depth=depth + 1)
+            elif visit.outcome == "failed":
+                yield visit
             else:
                 problem = SourceProblem(code="sitemap_bad", values={"address": inner})
                 yield Visit(address=inner, outcome="failed", problem=problem)
@@ -205,8 +217,8 @@ class Site:
         """Ask robots.txt, and wait until it is time for the next request."""
         if is_page:
             robots = self._robots_of(address)
-            self._crawl_delay = float(robots.crawl_delay(_agent()) or 0)
-            if not robots.can_fetch(_agent(), address):
+            self._crawl_delay = robots.crawl_delay
+            if not robots.allows(address):
                 raise InputError("robots_forbid", address=address)
         pause = self._pause()
         if pause > 0:
@@ -221,18 +233,16 @@ class Site:
         delay = max(self._config.delay, self._crawl_delay)
         return self._last_request + delay - self._clock()
 
-    def _robots_of(self, address: str) -> RobotFileParser:
+    def _robots_of(self, address: str) -> Robots:
         parts = urlsplit(address)
         origin = f"{parts.scheme}://{parts.netloc}"
         if origin not in self._robots:
-            robots = RobotFileParser()
+            robots = FORBIDS_ALL  # RFC 9309, 2.3.1.4: not reached means not allowed
             answer = self._fetcher.get(f"{origin}/robots.txt", is_page=False)
             if answer.status == 200:
-                robots.parse(answer.body.decode("utf-8", "replace").splitlines())
+                robots = read_robots(answer.body, _NAME)
             elif 400 <= answer.status < 500:  # none is there: all is allowed
-                robots.parse([])
-            else:  # RFC 9309, 2.3.1.4: not reached means not allowed
-                robots.parse(["User-agent: *", "Disallow: /"])
+                robots = Robots()
             self._robots[origin] = robots
         return self._robots[origin]
 
@@ -254,12 +264,12 @@ def read_visit(visit: Visit, reading: Reading) -> Iterator[Item]:
     ):
         for item in read_file(path, reading):
             if isinstance(item, SourceText):
-                yield replace(item, fields={"url": visit.address, **item.fields})
+                yield replace(item, fields={"url": visit.location, **item.fields})
             else:  # it knows the page by the name of the scratch file
                 yield replace(item, values=_renamed(item.values, visit.address))
 
 
-def page_problem(error: InputError, address: str) -> SourceProblem:
+def page_problem(error: MemlmError, address: str) -> SourceProblem:
     """Return what is wrong with a page, named by its address and not by a scratch file's name."""
     return SourceProblem(
         code=error.code,
@@ -277,27 +287,28 @@ def _read_html(visit: Visit, reading: Reading) -> Iterator[Item]:
         visit.body,
         reading,
         name=visit.address,
-        address=visit.address,
+        address=visit.location,
         charset=visit.charset or None,
     )
     yield from page.notes
-    yield SourceText(text=normalise_text(page.text), fields={"url": visit.address, **page.fields})
+    yield SourceText(text=normalise_text(page.text), fields={"url": visit.location, **page.fields})
 
 
 def _decode(visit: Visit, charset: str) -> str:
-    name = charset.lower()
+    codec = codec_of(charset)
+    if not codec:
+        raise InputError("charset_unknown", address=visit.address, charset=charset)
     try:
-        return visit.body.decode(_LARGER_SETS.get(name, name))
-    except LookupError as error:
-        raise InputError("charset_unknown", address=visit.address, charset=charset) from error
-    except UnicodeDecodeError as error:
+        return visit.body.decode(codec)
+    except UnicodeError as error:
+        offset = error.start if isinstance(error, UnicodeDecodeError) else 0
         raise InputError(
-            "not_in_encoding", path=visit.address, offset=error.start, encoding=charset
+            "not_in_encoding", path=visit.address, offset=offset, encoding=charset
         ) from error
 
 
 def _is_html(visit: Visit) -> bool:
-    path = urlsplit(visit.address).path.lower()
+    path = urlsplit(visit.location).path.lower()
     says_nothing = visit.content_type in _SAYS_NOTHING
     return visit.content_type in _HTML or (says_nothing and path.endswith(_HTML_ENDINGS))
 
@@ -306,7 +317,7 @@ def _ending_of(visit: Visit) -> str:
     ending = _ENDINGS.get(visit.content_type)
     if ending is None and visit.content_type in (*_SAYS_NOTHING, "application/gzip"):
         try:
-            ending = find_ending(urlsplit(visit.address).path.rpartition("/")[2])
+            ending = find_ending(urlsplit(visit.location).path.rpartition("/")[2])
         except InputError:
             ending = None
     if ending not in READERS:
@@ -326,6 +337,7 @@ def _visit_of(page: str, answer: Answer) -> Visit:
         body=answer.body,
         content_type=said.get_content_type() if has_type else "",
         charset=charset.strip() or None if isinstance(charset, str) else None,
+        location=answer.address,
         etag=answer.headers.get("etag", ""),
         last_modified=answer.headers.get("last-modified", ""),
     )
@@ -334,7 +346,7 @@ def _visit_of(page: str, answer: Answer) -> Visit:
 def _unpacked_list(visit: Visit, limits: Limits) -> bytes | None:
     """Return a sitemap or feed, unpacked; None if this is something else."""
     body = visit.body
-    is_packed = urlsplit(visit.address).path.lower().endswith(".xml.gz")
+    is_packed = urlsplit(visit.location).path.lower().endswith(".xml.gz")
     if visit.outcome != "read" or visit.content_type in _HTML:
         return None
     if is_packed and body.startswith(b"\x1f\x8b"):
@@ -346,7 +358,7 @@ def _unpacked_list(visit: Visit, limits: Limits) -> bytes | None:
 
 
 def _agent() -> str:
-    return f"memlm/{version('memlm')}"
+    return f"{_NAME}/{version('memlm')}"
 
 
 __all__ = ["KnownPage", "Site", "Visit", "is_address", "page_problem", "read_visit"]

@@ -7,18 +7,19 @@ counted and said in one note per file.
 
 from __future__ import annotations
 
-import codecs
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
 from memlm.collect.config import Reading
 from memlm.collect.encoding import find_encoding
 from memlm.collect.files import normalise_text
 from memlm.collect.markup import extract_page_apart
+from memlm.collect.page_encoding import codec_of
 from memlm.collect.unpacking import Allowance, ByteStream, Unpacked, blocks_of
 from memlm.collect.web_records import WebRecord, arc_records, media_type_of, warc_records
-from memlm.errors import InputError
+from memlm.errors import InputError, MemlmError, MissingExtraError
 from memlm.records import SourceNote, SourceProblem, SourceText
 from memlm.storage import scratch_file, scratch_folder
 
@@ -26,11 +27,9 @@ Item = SourceText | SourceProblem | SourceNote
 _HTML = ("text/html", "application/xhtml+xml")
 _PLAIN = "text/plain"
 _WITH_TEXT = ("response", "resource", "conversion")
-# What pages call one thing and mean another, as browsers have agreed to read them.
-_MEANT = dict.fromkeys(("iso-8859-1", "latin1", "us-ascii", "ascii"), "cp1252") | dict.fromkeys(
-    ("gb2312", "gbk", "x-gbk"), "gb18030"
-)
 _NAMED_KINDS = 8
+# What is wrong with the page itself, and not with the archive or the machine.
+_OF_PAGES = ("page_without_text", "no_main_text")
 
 
 def read_warc(path: Path, reading: Reading) -> Iterator[Item]:
@@ -122,9 +121,15 @@ def _read_record(
             if media_type in _HTML:
                 yield from _page(record, data, charset, reading)
             else:
-                yield _plain(record, data, charset, reading)
-    except InputError as error:
+                yield from _plain(record, data, charset, reading)
+    except (InputError, MissingExtraError) as error:  # plain text can be read without it
         yield _problem(error, record.number)
+    except (MemlmError, OSError, MemoryError):  # of the machine, not of this record
+        raise
+    except Exception as error:  # one odd record must not cost the others
+        values = {"path": record.address, "kind": type(error).__name__}
+        number = record.number
+        yield SourceProblem(code="reader_failed", values=values, position=number, hides="here")
 
 
 def _page(record: WebRecord, data: bytes, charset: str | None, reading: Reading) -> Iterator[Item]:
@@ -133,13 +138,13 @@ def _page(record: WebRecord, data: bytes, charset: str | None, reading: Reading)
         reading,
         name=record.address,
         address=record.address or None,
-        charset=_MEANT.get(charset or "", charset),
+        charset=charset,
     )
     yield from page.notes
     yield _as_text(record, page.text, page.fields)
 
 
-def _plain(record: WebRecord, data: bytes, charset: str | None, reading: Reading) -> SourceText:
+def _plain(record: WebRecord, data: bytes, charset: str | None, reading: Reading) -> Iterator[Item]:
     text = _decode(data, charset)
     if text is None:
         with (
@@ -147,13 +152,18 @@ def _plain(record: WebRecord, data: bytes, charset: str | None, reading: Reading
             scratch_file(reading.scratch or own, [data], ending="") as place,
         ):
             try:
-                text = data.decode(find_encoding(place, wish=reading.config.encoding).name)
+                found = find_encoding(place, wish=reading.config.encoding)
             except InputError as error:
                 values = {**error.values, "path": record.address}
                 raise InputError(error.code, **values) from error
+        text = data.decode(found.name, "ignore" if found.is_cut else "strict")
+        if found.is_cut or found.is_doubtful:
+            code = "character_cut" if found.is_cut else "encoding_doubtful"
+            values = {"path": record.address, "encoding": found.name}
+            yield SourceNote(code=code, values=values)
     if not text.strip():
         raise InputError("page_without_text", address=record.address)
-    return _as_text(record, text, {})
+    yield _as_text(record, text, {})
 
 
 def _as_text(record: WebRecord, text: str, known: Mapping[str, str | None]) -> SourceText:
@@ -171,14 +181,15 @@ def _decode(data: bytes, charset: str | None) -> str | None:
 
     What is UTF-8 is UTF-8 whatever the server says: other encodings hardly ever are, by chance.
     """
-    for name in ("utf-8", _MEANT.get(charset or "", charset)):
+    for codec in ("utf-8", codec_of(charset or "")):
         try:
-            if name is not None and codecs.lookup(name)._is_text_encoding:
-                return data.decode(name)
-        except (LookupError, UnicodeDecodeError):
+            if codec:
+                return data.decode(codec)
+        except UnicodeError:
             continue
     return None
 
 
-def _problem(error: InputError, number: int) -> SourceProblem:
-    return SourceProblem(code=error.code, values=error.values, position=number)
+def _problem(error: MemlmError, number: int) -> SourceProblem:
+    hides: Literal["here"] | None = None if error.code in _OF_PAGES else "here"
+    return SourceProblem(code=error.code, values=error.values, position=number, hides=hides)

@@ -19,9 +19,11 @@ from typing import BinaryIO
 
 from memlm.collect.archives import Member
 from memlm.collect.config import Reading
+from memlm.collect.member_names import encoding_of_names, guess_note
 from memlm.collect.unpacking import Allowance
 from memlm.collect.zip_salvage import IS_UTF8, check_packing, members_without_list, name_in_zip
 from memlm.errors import InputError
+from memlm.records import SourceNote
 
 _BLOCK_BYTES = 1 << 16
 _END_MARK, _END_BYTES = b"PK\5\6", 22
@@ -31,7 +33,9 @@ _ENTRY_MARK, _ENTRY_BYTES = b"PK\1\2", 46  # in the list of members
 _HEADER_BYTES = 30  # before a member, at least
 
 
-def members_of_zip(path: Path, reading: Reading, allowance: Allowance) -> Iterator[Member]:
+def members_of_zip(
+    path: Path, reading: Reading, allowance: Allowance
+) -> Iterator[Member | SourceNote]:
     """Yield the files of a zip archive in the order of its list."""
     with path.open("rb") as file:
         fault = _fault_of_list(path, file, most=reading.limits.members)
@@ -42,12 +46,22 @@ def members_of_zip(path: Path, reading: Reading, allowance: Allowance) -> Iterat
             return
         entries = archive.infolist()
         _check_places(path, entries)
+        encoding = encoding_of_names(
+            _raw_name(entry) for entry in entries if not entry.flag_bits & IS_UTF8
+        )
+        if encoding != "utf-8":
+            yield guess_note(path, encoding)
         for entry in entries:
             if not entry.is_dir():
                 mode = entry.external_attr >> 16
+                name = name_in_zip(
+                    _raw_name(entry),
+                    flags=entry.flag_bits,
+                    decode=lambda raw: raw.decode(encoding, "replace"),
+                )
                 yield Member(
-                    name=_name_of(entry),
-                    pieces=_unpack(archive, entry, allowance),
+                    name=name,
+                    pieces=_unpack(archive, entry, name, allowance),
                     is_ordinary=stat.S_IFMT(mode) in (0, stat.S_IFREG),
                 )
 
@@ -96,9 +110,8 @@ def _check_places(path: Path, entries: list[zipfile.ZipInfo]) -> None:
 
 
 def _unpack(
-    archive: zipfile.ZipFile, entry: zipfile.ZipInfo, allowance: Allowance
+    archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, allowance: Allowance
 ) -> Iterator[bytes]:
-    name = _name_of(entry)
     check_packing(name, flags=entry.flag_bits, method=entry.compress_type)
     try:
         with archive.open(entry) as file:
@@ -109,7 +122,6 @@ def _unpack(
         raise InputError("member_damaged", path=name) from error
 
 
-def _name_of(entry: zipfile.ZipInfo) -> str:
+def _raw_name(entry: zipfile.ZipInfo) -> bytes:
     is_utf8 = entry.flag_bits & IS_UTF8
-    raw = entry.orig_filename.encode("utf-8" if is_utf8 else "cp437")  # as zipfile decoded it
-    return name_in_zip(raw, flags=entry.flag_bits)
+    return entry.orig_filename.encode("utf-8" if is_utf8 else "cp437")  # as zipfile decoded it

@@ -9,13 +9,15 @@ from __future__ import annotations
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from memlm.collect.archives import Member, clean_name, decode_name
+from memlm.collect.archives import Member, clean_name
+from memlm.collect.member_names import NamesSoFar, guess_note
 from memlm.collect.unpacking import Allowance, ByteStream, blocks_of
 from memlm.errors import InputError
+from memlm.records import SourceNote
 
 IS_ENCRYPTED, IS_UTF8 = 0x1, 0x800
 _HAS_DESCRIPTOR = 0x8  # sizes and checksum come after the member, because it was made in passing
@@ -29,9 +31,10 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 def members_without_list(
     path: Path, file: BinaryIO, allowance: Allowance, *, fault: str
-) -> Iterator[Member]:
+) -> Iterator[Member | SourceNote]:
     """Yield the files of a zip archive without a good list, then raise InputError with `fault`."""
     file.seek(0)
+    names = NamesSoFar()
     stream = ByteStream(blocks_of(file))
     is_first = True
     while True:
@@ -39,7 +42,10 @@ def members_without_list(
         if len(header) < _HEADER.size or not header.startswith(_MARK):
             break
         _, flags, method, checksum, packed, _, name_bytes, extra_bytes = _HEADER.unpack(header)
-        name = name_in_zip(stream.read(name_bytes), flags=flags)
+        said = names.guess
+        name = name_in_zip(stream.read(name_bytes), flags=flags, decode=names.decode)
+        if names.guess != said:
+            yield guess_note(path, names.guess)
         stream.skip(extra_bytes)
         end = stream.position + packed
         pieces = _unpack(stream, name, flags, method, packed, checksum)
@@ -61,9 +67,12 @@ def check_packing(name: str, *, flags: int, method: int) -> None:
         raise InputError("compression_unknown", path=name, method=method)
 
 
-def name_in_zip(raw: bytes, *, flags: int) -> str:
-    """Return a member's name, decoded; backslashes separate folders where nothing else does."""
-    name = raw.decode("utf-8", "replace") if flags & IS_UTF8 else decode_name(raw)
+def name_in_zip(raw: bytes, *, flags: int, decode: Callable[[bytes], str]) -> str:
+    """Return a member's name, by `decode` where it does not say to be UTF-8.
+
+    Backslashes separate folders where nothing else does.
+    """
+    name = raw.decode("utf-8", "replace") if flags & IS_UTF8 else decode(raw)
     name = clean_name(name if "/" in name else name.replace("\\", "/"))
     return f"{name}/" if raw.endswith(b"/") else name
 

@@ -42,14 +42,18 @@ class FileMerge:
     ) -> None:
         self._store, self._root, self._path, self._split = store, root, path, split
         self.counts = MergeCounts()
+        self.kept = 0
+        """Documents that were not found again and stay: something in the file hid its texts."""
+        self._hides_all = False
         self._digest_change = 0
         for table in (
             "seen (id TEXT PRIMARY KEY)",
             "row_keys (key TEXT, member TEXT, n INTEGER, PRIMARY KEY (key, member))",
             "new_places (member TEXT, position INTEGER, PRIMARY KEY (member, position))",
+            "hidden (member TEXT PRIMARY KEY)",
         ):
             store._run(f"CREATE TEMP TABLE IF NOT EXISTS {table}")
-        for name in ("seen", "row_keys", "new_places"):
+        for name in ("seen", "row_keys", "new_places", "hidden"):
             store._run(f"DELETE FROM temp.{name}")
         store._run("DELETE FROM rejected WHERE root=? AND path=?", root.number, path)
 
@@ -93,16 +97,36 @@ class FileMerge:
         return identity
 
     def reject(self, problem: SourceProblem) -> None:
-        """Note a row that could not be read, so that it can be listed now and later."""
+        """Note what could not be read, so that it can be listed now and later."""
         self._store._reject(self._root, self._path, problem)
+        if problem.hides == "file" or (problem.hides and not problem.member):
+            self._hides_all = True
+        elif problem.hides:
+            self._store._run("INSERT OR IGNORE INTO temp.hidden VALUES (?)", problem.member)
 
     def finish(self, *, keeps_others: bool) -> None:
         """Remove what the file no longer holds, and bring the digest up to date."""
         if not keeps_others:
+            self.kept = self._num_hidden()
             self._remove_unseen()
         old = int(self._store._value("SELECT value FROM meta WHERE key=?", "digest"), 16)
         new = (old + self._digest_change) % _DIGEST_MODULUS
         self._store._run("UPDATE meta SET value=? WHERE key=?", f"{new:x}", "digest")
+
+    def _num_hidden(self) -> int:
+        """Count what was not found again but may still be there, and take it for seen."""
+        is_hidden = "1"
+        if not self._hides_all:  # with what is in an archive inside the archive
+            is_hidden = (
+                "EXISTS (SELECT 1 FROM temp.hidden h WHERE h.member = documents.member"
+                " OR substr(documents.member, 1, length(h.member) + 1) = h.member || '/')"
+            )
+        return self._store._run(
+            "INSERT INTO temp.seen SELECT id FROM documents WHERE root=? AND path=?"
+            f" AND id NOT IN (SELECT id FROM temp.seen) AND {is_hidden}",
+            self._root.number,
+            self._path,
+        ).rowcount
 
     def _remove_unseen(self) -> None:
         gone = list(

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from memlm.messages import spell_out
+
 
 @dataclass(frozen=True)
 class Root:
@@ -31,8 +33,7 @@ def place_name(
 
 def root_name(path: Path) -> str:
     """Return the last name of a path; bytes in it that are not UTF-8 are spelt out."""
-    name = path.name or path.anchor
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return spell_out(path.name or path.anchor)
 
 
 def hash_place(salt: str, path: Path, is_folder: bool) -> str:

@@ -110,14 +110,9 @@ class DocumentStore:
         return Root(root.number, root_name(path), root.is_folder)
 
     def file_is_current(self, root: Root, path: str, *, bytes_hash: str, reading: str) -> bool:
-        """Say whether this file was read before with these bytes and these options.
-
-        One that lacked a package to be read whole is read again: it may be there now.
-        """
+        """Say whether this file was read before with these bytes and these options."""
         rows = self._rows(
-            "SELECT 1 FROM files f WHERE root=? AND path=? AND bytes_hash=? AND reading=?"
-            " AND NOT EXISTS (SELECT 1 FROM rejected x WHERE x.root = f.root AND x.path = f.path"
-            " AND x.code = 'extra_missing')",
+            "SELECT 1 FROM files WHERE root=? AND path=? AND bytes_hash=? AND reading=?",
             root.number,
             path,
             bytes_hash,
@@ -210,10 +205,20 @@ class DocumentStore:
         sql = "SELECT COUNT(*) FROM documents WHERE root=? AND path=?"
         return int(self._value(sql, root.number, path) or 0)
 
-    def count_below(self, root: Root, prefix: str) -> int:
-        """Return the number of documents of a root whose paths begin with `prefix`."""
-        sql = "SELECT COUNT(*) FROM documents WHERE root=? AND substr(path, 1, ?) = ?"
-        return int(self._value(sql, root.number, len(prefix), prefix) or 0)
+    def members_of(self, root: Root, path: str) -> Iterator[str]:
+        """Yield the members of one archive that gave documents; an empty name for other files."""
+        sql = "SELECT DISTINCT member FROM documents WHERE root=? AND path=?"
+        yield from (member for (member,) in self._rows(sql, root.number, path))
+
+    def count_below(self, root: Root, place: str) -> int:
+        """Return the number of documents of a file or folder in a root; of all of it if empty."""
+        inside = place.rstrip("/")
+        if not inside:
+            return int(self._value("SELECT COUNT(*) FROM documents WHERE root=?", root.number) or 0)
+        # Not of a neighbour whose name begins the same way.
+        sql = "SELECT COUNT(*) FROM documents WHERE root=? AND (path=? OR substr(path, 1, ?)=?)"
+        below = f"{inside}/"
+        return int(self._value(sql, root.number, inside, len(below), below) or 0)
 
     def ids(self) -> Iterator[str]:
         """Yield the id of every document."""
@@ -241,7 +246,7 @@ class DocumentStore:
         """
         yield from self._rows(
             "SELECT number, id, content, characters FROM documents"
-            " ORDER BY root, path, position, number"
+            " ORDER BY root, path, member, position, number"
         )
 
     def read_numbers(self, numbers: Iterable[int]) -> Iterator[tuple[int, Document]]:
@@ -328,10 +333,24 @@ class DocumentStore:
         sql = "SELECT DISTINCT path FROM rejected WHERE root=?"
         return {path for (path,) in self._rows(sql, root.number)}
 
-    def rejected_in_file(self, root: Root, path: str) -> list[Rejected]:
-        """Return what could not be read of one file when it was last read."""
+    def rejected_in_file(self, root: Root, path: str) -> Iterator[Rejected]:
+        """Yield what could not be read of one file when it was last read."""
         found = self._rejected("WHERE x.root=? AND x.path=?", root.number, path)
-        return [rejected for _, rejected in found]
+        yield from (rejected for _, rejected in found)
+
+    def num_rejected_in_file(self, root: Root, path: str) -> int:
+        """Return how much could not be read of one file when it was last read."""
+        sql = "SELECT COUNT(*) FROM rejected WHERE root=? AND path=?"
+        return int(self._value(sql, root.number, path))
+
+    def num_rejected(self) -> int:
+        """Return how much could not be read of all sources when they were last collected."""
+        return int(self._value("SELECT COUNT(*) FROM rejected"))
+
+    def rejected_codes(self, root: Root, path: str) -> set[str]:
+        """Return the codes of what could not be read of one file when it was last read."""
+        sql = "SELECT DISTINCT code FROM rejected WHERE root=? AND path=?"
+        return {code for (code,) in self._rows(sql, root.number, path)}
 
     # -- the connection -------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import locale
 import os
+import re
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from typing import Any, Literal, get_args
 
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
+_ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
 
 _chosen: ContextVar[Language | None] = ContextVar("memlm_language", default=None)
 
@@ -56,7 +58,18 @@ def catalogue(language: Language) -> dict[str, str]:
 
 def render(key: str, /, **values: Any) -> str:  # Any: whatever the sentence formats
     """Return the sentence `key` in the language in force, filled in with `values`."""
-    return catalogue(current_language())[key].format(**values)
+    return spell_out(catalogue(current_language())[key].format(**values))
+
+
+def spell_out(text: str) -> str:
+    """Return a text with what no encoding can hold spelt out: `\\xff` in the name of a file.
+
+    Python keeps such bytes of names as surrogates, at which writing a sentence would fail.
+    """
+    if text.isascii():
+        return text
+    text = _ESCAPED_BYTE.sub(lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", text)
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def join(*sentences: str) -> str:

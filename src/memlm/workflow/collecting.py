@@ -23,6 +23,7 @@ from memlm.records import CollectReport, Split
 from memlm.storage import new_file, scratch_folder
 from memlm.workflow.listener import Listener
 from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of, workspace_to_fill
+from memlm.workspace import Workspace
 
 
 def collect_documents(
@@ -42,10 +43,11 @@ def collect_documents(
     stays, however it is collected later, until another side is named.
     `prune` removes documents whose file or page is gone, and their text from everything prepared;
     where that is more than half of a source, `may_remove(source, documents, of all)` is asked.
-    Raises NotFoundError for a source that does not exist, before anything is written, and
-    ConfigError for a column that no table has; whatever else cannot be read is in `rejected`. A
-    call that ends by an error leaves no new workspace behind; in one that was there before, the
-    files that it had read whole stay, as after an interruption, and none is half read.
+    Raises NotFoundError for a path that does not exist, before anything is written, and for an
+    address with nothing at it if it is the only source; ConfigError for a column that no table has.
+    Whatever else cannot be read is in `rejected`. A call that ends by an error leaves no new
+    workspace behind; in one that was there before, the files that it had read whole stay, as after
+    an interruption, and none is half read.
 
     >>> import tempfile
     >>> report = collect_documents(tempfile.mkdtemp(), texts=["one text", "and another"])
@@ -55,10 +57,15 @@ def collect_documents(
     hears = listener or Listener()
     if not sources and texts is None:
         raise ConfigError("no_sources")
-    sites = [Site(str(one), web or WebConfig()) for one in sources if is_address(one)]
+    sites = _sites_of(sources, web or WebConfig())
     paths = [Path(source).expanduser() for source in sources if not is_address(source)]
     _check_labels(paths, config)
-    gone = [path for path in paths if _was_collected(workspace, path)]
+    # Here, since erasing prepares anew and preparing collects.
+    from memlm.workflow.erasing import erase_removed, finish_erasing
+
+    # What a run removed before it was killed is known by its root only.
+    is_again = finish_erasing(workspace, listener=listener) and prune
+    gone = [path for path in paths if _was_collected(workspace, path, is_again=is_again)]
     if gone and not prune:
         raise NotFoundError("source_vanished", path=gone[0])
     has_lines = config is not None and config.has_lines
@@ -80,29 +87,39 @@ def collect_documents(
             progress=lambda done, total: hears.progress("collect", done, total),
         )
         for site in sites:
-            collection.read_site(site)
+            collection.read_site(site, is_only=len(sources) == 1 and texts is None)
         for source, files in listed:
             collection.read_source(source, files)
         for source in gone:
             collection.read_vanished(source)
         if texts is not None:
             collection.read_texts(texts)
+        if opened.rejected_file.exists():  # what follows may end by an error
+            _list_rejected(opened, store)
         report = collection.finish()
-        with (
-            new_file(opened.rejected_file) as temporary,
-            temporary.open("w", encoding="utf-8") as f,
-        ):
-            f.writelines(json.dumps(asdict(r), ensure_ascii=False) + "\n" for r in store.rejected())
+        _list_rejected(opened, store)
         if prune:
-            removed = collection.remove_vanished(may_remove or _refuse_to_remove)
+            removed = collection.remove_vanished(
+                may_remove or _refuse_to_remove, before=lambda: opened.remember(erasing=True)
+            )
             removed += report.documents_removed
             report = replace(report, documents_removed=removed, characters=store.characters())
     if prune:
-        # Here, since erasing prepares anew and preparing collects.
-        from memlm.workflow.erasing import erase_removed
-
         erase_removed(opened, listener=listener)
     return report
+
+
+def _sites_of(sources: Iterable[Path | str], web: WebConfig) -> list[Site]:
+    web.check()
+    return [Site(str(one), web) for one in sources if is_address(one)]
+
+
+def _list_rejected(workspace: Workspace, store: DocumentStore) -> None:
+    with (
+        new_file(workspace.rejected_file) as temporary,
+        temporary.open("w", encoding="utf-8") as file,
+    ):
+        file.writelines(json.dumps(asdict(r), ensure_ascii=False) + "\n" for r in store.rejected())
 
 
 def _check_labels(sources: list[Path], config: CollectConfig | None) -> None:
@@ -115,8 +132,11 @@ def _check_labels(sources: list[Path], config: CollectConfig | None) -> None:
         raise ConfigError("labels_need_one_file")
 
 
-def _was_collected(workspace: AnyWorkspace, source: Path) -> bool:
-    """Say whether a source that is not there now was collected when it was."""
+def _was_collected(workspace: AnyWorkspace, source: Path, *, is_again: bool) -> bool:
+    """Say whether a source that is not there now was collected when it was.
+
+    With `is_again` it may be that nothing of it is left.
+    """
     if source.exists() or source.is_symlink():
         return False
     try:
@@ -126,7 +146,7 @@ def _was_collected(workspace: AnyWorkspace, source: Path) -> bool:
     if not opened.documents_file.exists():
         return False
     with documents_of(opened) as store:
-        return find_place(store, source) is not None
+        return find_place(store, source, may_be_empty=is_again) is not None
 
 
 def _refuse_to_remove(source: str, documents: int, total: int) -> bool:

@@ -7,7 +7,7 @@ from memlm.index import is_current
 from memlm.storage import delete_folder, new_file, read_json
 from memlm.workflow.listener import Listener
 from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of, ensure_index
-from memlm.workflow.preparing import clean, prepare_config_of, prepare_documents, settle_cleaning
+from memlm.workflow.preparing import clean, prepare_collected, prepare_config_of, settle_cleaning
 from memlm.workspace import Workspace
 
 
@@ -21,6 +21,8 @@ def erase_removed(workspace: AnyWorkspace, *, listener: Listener | None = None) 
     hears = listener or Listener()
     opened = as_workspace(workspace)
     with opened.writing():
+        if not opened.settings().get("erasing"):
+            opened.remember(erasing=True)  # so that a killed run is finished by the next
         with new_file(opened.documents_file) as temporary, documents_of(opened) as store:
             current, digest = set(store.ids()), store.digest()
             store.write_compact(temporary)
@@ -44,6 +46,19 @@ def erase_removed(workspace: AnyWorkspace, *, listener: Listener | None = None) 
             opened.character_index, digest=digest
         ):
             ensure_index(opened, hears)
+        opened.remember(erasing=False)
+
+
+def finish_erasing(workspace: AnyWorkspace, *, listener: Listener | None = None) -> bool:
+    """Erase what a run that was killed, or had no disk left, did not; say whether there was one."""
+    try:
+        opened = as_workspace(workspace)
+    except NotFoundError:
+        return False
+    if not opened.settings().get("erasing") or not opened.documents_file.exists():
+        return False
+    erase_removed(opened, listener=listener)
+    return True
 
 
 def _forget_statistics(workspace: Workspace, digest: str) -> None:
@@ -62,9 +77,7 @@ def _prepare_what_is_left(workspace: Workspace, tokenizer: str, listener: Listen
     config = prepare_config_of(workspace, tokenizer)
     cleaning = settle_cleaning(workspace, None, listener)
     try:  # as these tokens were made, whatever was prepared last
-        prepare_documents(
-            workspace, config=config, cleaning=cleaning, fresh=True, listener=listener
-        )
+        prepare_collected(workspace, config, cleaning, None, listener, fresh=True)
     except (InputError, NotFoundError) as error:
         if error.code not in ("nothing_to_prepare", "no_documents"):
             raise

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from memlm.collect import CollectConfig
+from memlm.collect import CollectConfig, is_table
 from memlm.errors import NotFoundError
 from memlm.prepare import (
     TOKENIZERS,
@@ -50,14 +50,27 @@ def prepare_documents(
     `processes` (None: one a core where there is much to do). Raises NotFoundError if there are no
     documents.
     """
-    hears = listener or Listener()
+    from memlm.workflow.erasing import finish_erasing  # here, since erasing prepares anew
+
     opened = as_workspace(workspace)
+    finish_erasing(opened, listener=listener)
     held_out_files = list(held_out)
     if held_out_files:
-        reading = replace(collect, labels=None, lines=collect.has_lines) if collect else None
-        collect_documents(
-            opened, *held_out_files, config=reading, split="held_out", listener=listener
-        )
+        _collect_held_out(opened, held_out_files, collect, listener)
+    hears = listener or Listener()
+    return prepare_collected(opened, config, cleaning, processes, hears, fresh=fresh)
+
+
+def prepare_collected(
+    opened: Workspace,
+    config: PrepareConfig | None,
+    cleaning: CleanConfig | None,
+    processes: int | None,
+    hears: Listener,
+    *,
+    fresh: bool,
+) -> PrepareReport:
+    """Do what `prepare_documents` does, with the documents as they are."""
     wish = config or PrepareConfig()
     wish.check()
     last = None if fresh else _last_prepare_config(opened)
@@ -112,6 +125,24 @@ def prepare_documents(
         repeated_characters=repeats["characters"],
         cut_characters=repeats["cut"],
     )
+
+
+def _collect_held_out(
+    opened: Workspace,
+    files: list[Path | str],
+    config: CollectConfig | None,
+    listener: Listener | None,
+) -> None:
+    """Collect text that is measured on, by lines where what is learned from is."""
+    groups = [(config, files)]
+    if config is not None and config.labels is not None:  # those of another file
+        tables = [file for file in files if is_table(str(file))]
+        others = [file for file in files if file not in tables]
+        unlabelled = replace(config, labels=None)
+        groups = [(unlabelled, tables), (replace(unlabelled, lines=True), others)]
+    for reading, group in groups:
+        if group:
+            collect_documents(opened, *group, config=reading, split="held_out", listener=listener)
 
 
 def clean(

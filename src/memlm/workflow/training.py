@@ -61,6 +61,9 @@ def train_model(
                 hears.note("collected", **asdict(report))
                 for item in report.rejected:
                     hears.note("rejected", **asdict(item))
+                more = report.documents_rejected - len(report.rejected)
+                if more:
+                    hears.note("rejected_more", count=more, path=opened.rejected_file)
             if resume:
                 name = config.name or _unfinished(opened, hears)
                 run = resume_run(opened.model(name), _tokens_of(opened, name), config)
