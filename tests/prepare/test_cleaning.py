@@ -181,3 +181,23 @@ def test_dropped_documents_are_listed_as_json(clean: Clean) -> None:
     cleaned = clean(["\x07", "text"])
     lines = (cleaned.folder / "dropped.jsonl").read_text("utf-8").splitlines()
     assert [json.loads(line).keys() for line in lines] == [{"id", "step", "reason", "values"}]
+
+
+def test_document_that_comes_back_in_another_row_keeps_its_own_text(tmp_path: Path) -> None:
+    """Rows of a database are given out again: a document is known by its id alone."""
+    database, folder = tmp_path / "ws" / "documents.sqlite", tmp_path / "ws" / "cleaned"
+
+    def collect(*names: str) -> None:
+        for name in names:
+            path = tmp_path / f"{name[0]}.jsonl"
+            path.write_text(json.dumps({"id": name, "text": f"\x07{name} of \x07it"}), "utf-8")
+            collect_documents(tmp_path / "ws", path)
+
+    collect("P", "Q")
+    before = [draft.text for draft in drafts(clean_documents(folder, database, CleanConfig()))]
+    collect("P2", "Q2", "Q", "P")
+    after = drafts(clean_documents(folder, database, CleanConfig()))
+    assert [draft.text for draft in after] == before == ["P of it", "Q of it"]
+    for draft in after:
+        assert draft.origin is not None
+        assert [draft.document.text[place] for place in draft.origin] == list(draft.text)

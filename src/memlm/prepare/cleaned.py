@@ -35,7 +35,7 @@ from memlm.storage import read_json
 LIST = "cleaned.json"
 FATE = np.dtype(
     [
-        ("number", "<i8"),  # of the document in the store
+        ("id", "S32"),  # of the document; its row in the store may be another's tomorrow
         ("identity", "<u8"),  # hash of its id
         ("is_kept", "?"),  # by the steps; copies are told by `copies.bin`
         ("is_changed", "?"),
@@ -199,10 +199,10 @@ class PartTexts:
 
     def draft(self, store: DocumentStore, fate: Any, *, group: str | None = None) -> Draft:
         """Return the draft of one document of the part."""  # Any: a record by names
-        found = next(store.read_numbers([int(fate["number"])]), None)
-        if found is None:
+        document = store.get(fate["id"].decode("ascii"))
+        if document is None:
             raise CorruptArtefactError("artefact_unreadable", path=store.path)
-        document, text, origin = found[1], found[1].text, None
+        text, origin = document.text, None
         if fate["is_changed"]:
             text = bytes(self._texts[fate["text_start"] : fate["text_end"]]).decode("utf-8")
             pairs = self._stretches[fate["origin_start"] : fate["origin_end"]]

@@ -59,7 +59,7 @@ _ENDS_ONE_IN = 64
 _SIGNED_AT_ONCE = 64
 _SIGNED_CHARACTERS = 1_000_000
 _MASK = (1 << 64) - 1
-_FORMAT = 3  # raised when the steps, or what becomes of copies, change
+_FORMAT = 4  # raised when the steps, or what becomes of copies, change
 TARGETS = (
     "target",
     "summary",
@@ -166,8 +166,8 @@ def run_job(
     with DocumentStore(Path(database)) as store, new_folder(Path(folder), made_from={}) as new:
         writer = _PartWriter(new, wish)
         with writer:
-            for number, document in store.read_numbers(numbers):
-                writer.add(number, document)
+            for _, document in store.read_numbers(numbers):
+                writer.add(document)
         writer.finish()
     return {}
 
@@ -199,7 +199,7 @@ class _PartWriter:
             self._sign()
         self._files.close()
 
-    def add(self, number: int, document: Document) -> None:
+    def add(self, document: Document) -> None:
         """Clean one document and note its fate."""
         found = _apply(self._steps, Draft(document=document, text=document.text))
         text = "" if isinstance(found, Dropped) else found.text
@@ -215,7 +215,7 @@ class _PartWriter:
         kind = _hash64(document.label or "", *_targets(document))
         self._fates.append(
             (
-                number,
+                document.id.encode("ascii"),
                 int(document.id, 16) & _MASK,
                 isinstance(found, Draft),
                 is_changed,
@@ -322,13 +322,13 @@ def _finish(
         repeats = Repeats(
             folder,
             draft=read,
-            identify=lambda row: store.id_of(int(rows["number"][row])),
+            identify=lambda row: _id_of(rows, row),
             is_changed=rows["is_changed"],
             drops_repeats=config.drop_repeats,
         )
         # Without fingerprints there is nothing to look at, and nothing is found.
         repeats.find(*_where_to_look(folder, config, plan, rows, copies))
-        _write_drops(folder, config, plan, rows, copies, store, repeats.dropped)
+        _write_drops(folder, config, plan, rows, copies, repeats.dropped)
         _note_sides(rows, copies, store)
     with new_file(folder / "copies.bin") as temporary:
         copies.tofile(temporary)
@@ -356,6 +356,10 @@ def _finish(
     for old in folder.glob("part-*"):
         if old.is_dir() and old.name not in names:
             delete_folder(old)
+
+
+def _id_of(rows: npt.NDArray[Any], row: int) -> str:
+    return str(rows["id"][row].decode("ascii"))
 
 
 def _num_kept(rows: npt.NDArray[Any], copies: npt.NDArray[Any], config: CleanConfig) -> int:
@@ -475,7 +479,7 @@ def _note_sides(rows: npt.NDArray[Any], copies: npt.NDArray[Any], store: Documen
     _, kind, sizes = np.unique(keys, return_inverse=True, return_counts=True)
     side_of_kind = np.zeros(len(sizes), dtype=np.uint8)
     for row in np.flatnonzero(rows["is_fixed"] & (sizes[kind] > 1)).tolist():
-        side = store.split_of(store.id_of(int(rows["number"][row])))
+        side = store.split_of(_id_of(rows, row))
         if side is not None and not side_of_kind[kind[row]]:
             side_of_kind[kind[row]] = 1 + SPLITS.index(side)
     copies["side"] = np.where(rows["is_fixed"] | ~rows["is_kept"], 0, side_of_kind[kind])
@@ -487,7 +491,6 @@ def _write_drops(
     plan: Sequence[_PlannedPart],
     rows: npt.NDArray[Any],
     copies: npt.NDArray[Any],
-    store: DocumentStore,
     emptied: Sequence[Dropped],
 ) -> None:
     """Write `dropped.jsonl`: what the steps left out, the copies, those that were all repeats."""
@@ -497,7 +500,7 @@ def _write_drops(
                 shutil.copyfileobj(lines, file)
         is_copy = copies["kept"] != np.arange(len(copies))
         for row in np.flatnonzero(is_copy).tolist() if config.drops_copies else ():
-            ids = [store.id_of(int(rows["number"][at])) for at in (row, copies["kept"][row])]
+            ids = [_id_of(rows, at) for at in (row, copies["kept"][row])]
             is_exact = bool(copies["is_exact"][row])
             values: dict[str, object] = {"kept": ids[1]}
             if not is_exact:
