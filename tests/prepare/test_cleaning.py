@@ -201,3 +201,15 @@ def test_document_that_comes_back_in_another_row_keeps_its_own_text(tmp_path: Pa
     for draft in after:
         assert draft.origin is not None
         assert [draft.document.text[place] for place in draft.origin] == list(draft.text)
+
+
+@pytest.mark.parametrize("column", ["Answer", "SUMMARY", " output ", "Completion", "答案", "译文"])
+def test_target_is_known_however_its_column_is_written(clean: Clean, column: str) -> None:
+    cleaned = clean([{"text": LONG, column: f"no. {number}"} for number in range(5)])
+    assert len(drafts(cleaned)) == 5
+
+
+def test_copy_that_differs_in_another_column_says_in_which(clean: Clean) -> None:
+    cleaned = clean([{"text": LONG, "author": name, "year": 1} for name in ("Ann", "Bo", "Ann")])
+    found = [one["values"].get("differs_in") for one in cleaned.dropped()]
+    assert found == [["author"], None]

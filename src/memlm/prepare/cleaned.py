@@ -47,6 +47,7 @@ FATE = np.dtype(
         ("characters", "<i8"),
         ("content", "<u8", (2,)),  # hash of cleaned text, label and target
         ("kind", "<u8"),  # hash of label and target
+        ("fields", "<u8"),  # hash of all columns but text and label
     ]
 )
 COPY = np.dtype(

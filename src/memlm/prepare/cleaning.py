@@ -60,18 +60,12 @@ _SIGNED_AT_ONCE = 64
 _SIGNED_CHARACTERS = 1_000_000
 _MASK = (1 << 64) - 1
 _FORMAT = 4  # raised when the steps, or what becomes of copies, change
-TARGETS = (
-    "target",
-    "summary",
-    "answer",
-    "translation",
-    "response",
-    "reply",
-    "目标",
-    "摘要",
-    "译文",
+TARGETS = frozenset(
+    "target targets answer answers summary highlights translation response reply output outputs"
+    " completion chosen rejected solution gold reference"
+    " 目标 摘要 总结 译文 翻译 回复 回答 答案 答复 响应 输出 目標 總結 譯文 翻譯 回覆 輸出".split()
 )
-"""Fields that say what a document teaches, as its label does."""
+"""Fields, in small letters, that say what a document teaches, as its label does."""
 
 
 def clean_documents(
@@ -224,6 +218,7 @@ class _PartWriter:
                 len(text),
                 (_hash64("1", str(kind), text), _hash64("2", str(kind), text)),
                 kind,
+                _hash_fields(document),
             )
         )
         self._unsigned.append(text)
@@ -294,7 +289,13 @@ def _apply(steps: Sequence[Step], draft: Draft) -> Draft | Dropped:
 
 
 def _targets(document: Document) -> list[str]:
-    return [str(document.fields[name]) for name in TARGETS if name in document.fields]
+    named = ((name.strip().casefold(), value) for name, value in document.fields.items())
+    found = sorted((name, str(value)) for name, value in named if name in TARGETS)
+    return [text for pair in found for text in pair]
+
+
+def _hash_fields(document: Document) -> int:
+    return _hash64(json.dumps(dict(document.fields), sort_keys=True, ensure_ascii=False))
 
 
 def _hash64(*texts: str) -> int:
@@ -328,7 +329,7 @@ def _finish(
         )
         # Without fingerprints there is nothing to look at, and nothing is found.
         repeats.find(*_where_to_look(folder, config, plan, rows, copies))
-        _write_drops(folder, config, plan, rows, copies, repeats.dropped)
+        _write_drops(folder, config, plan, rows, copies, store, repeats.dropped)
         _note_sides(rows, copies, store)
     with new_file(folder / "copies.bin") as temporary:
         copies.tofile(temporary)
@@ -491,6 +492,7 @@ def _write_drops(
     plan: Sequence[_PlannedPart],
     rows: npt.NDArray[Any],
     copies: npt.NDArray[Any],
+    store: DocumentStore,
     emptied: Sequence[Dropped],
 ) -> None:
     """Write `dropped.jsonl`: what the steps left out, the copies, those that were all repeats."""
@@ -503,6 +505,8 @@ def _write_drops(
             ids = [_id_of(rows, at) for at in (row, copies["kept"][row])]
             is_exact = bool(copies["is_exact"][row])
             values: dict[str, object] = {"kept": ids[1]}
+            if is_exact and rows["fields"][row] != rows["fields"][copies["kept"][row]]:
+                values["differs_in"] = _differing(*(store.get(one) for one in ids))
             if not is_exact:
                 values["similarity"] = round(float(copies["similarity"][row]), 3)
             reason = "exact_copy" if is_exact else "near_copy"
@@ -512,6 +516,13 @@ def _write_drops(
                 )
             )
         file.writelines(drop_line(dropped) for dropped in emptied)
+
+
+def _differing(one: Document | None, other: Document | None) -> list[str]:
+    """Return the names of the columns in which two documents differ, whatever is in them."""
+    fields = [document.fields if document is not None else {} for document in (one, other)]
+    names = sorted({*fields[0], *fields[1]})
+    return [name for name in names if fields[0].get(name) != fields[1].get(name)]
 
 
 def _as_json(config: CleanConfig) -> dict[str, Any]:
