@@ -9,6 +9,7 @@ each word.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cache
 
@@ -26,6 +27,11 @@ _WHOLE = (
     (0x1100, 0x11FF), (0x2E80, 0x2FDF), (0x3040, 0x30FF), (0x3400, 0x9FFF), (0xA960, 0xA97F),
     (0xAC00, 0xD7FF), (0xF900, 0xFAFF), (0x20000, 0x323AF),
 )  # fmt: skip
+_WHOLE_CLASS = "".join(f"{chr(low)}-{chr(high)}" for low, high in _WHOLE)
+_OF_SENTENCES = r".,;:!?…'\"‘’“”„«»‹›—–。，、；：！？「」『』《》〈〉·_\u00ad\u200b\ufe0e\ufe0f"
+_WORD_OR_SIGN = re.compile(
+    rf"(?<=\d)[.,:;'](?=\d)|[{_WHOLE_CLASS}]|[^\W_{_WHOLE_CLASS}]+|[^\w\s{_OF_SENTENCES}]"
+)
 _BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2^64
 _INVERSE = pow(_BASE, -1, 1 << 64)
 _WEIGHTS = (0xD6E8FEB86659FD93, 0xA0761D6478BD642F, 0xE7037ED1A0B428DB)
@@ -50,6 +56,18 @@ def shingle_hashes(texts: Sequence[str]) -> tuple[Hashes, npt.NDArray[np.int64]]
         inside = place + shift < starts[owner + 1]
         total += np.where(inside, padded[place + shift], np.uint64(0)) * np.uint64(weight)
     return mix(total), offsets
+
+
+def written_form(text: str) -> str:
+    """Return the words of a text in order, and the signs that mean something, without case.
+
+    Only what ends or joins sentences is left out, and even that counts between two digits: `a + b`
+    is not `a - b`, `C++` not `C#`, `10:30` not `10.30`, and a smile no frown.
+
+    >>> written_form("Yes, he did: 1.5 + 2 :)")
+    'yes he did 1 . 5 + 2 )'
+    """
+    return " ".join(_WORD_OR_SIGN.findall(text.lower()))
 
 
 def run_hashes(shingles: Hashes) -> Hashes:
