@@ -213,3 +213,16 @@ def test_copy_that_differs_in_another_column_says_in_which(clean: Clean) -> None
     cleaned = clean([{"text": LONG, "author": name, "year": 1} for name in ("Ann", "Bo", "Ann")])
     found = [one["values"].get("differs_in") for one in cleaned.dropped()]
     assert found == [["author"], None]
+
+
+def test_documents_that_differ_in_stop_words_are_no_copies(clean: Clean) -> None:
+    texts: list[object] = ["the cat sat on a mat", "a cat sat under the mat", "the"]
+    cleaned = clean(texts, remove_stop_words=True)
+    assert [draft.text for draft in drafts(cleaned)] == ["cat sat mat", "cat sat mat"]
+    assert [one["reason"] for one in cleaned.dropped()] == ["empty"]
+
+
+def test_near_copies_are_told_by_the_text_before_stop_words_go(clean: Clean) -> None:
+    cleaned = clean([LONG, LONG + " more"], remove_stop_words=True)
+    (dropped,) = cleaned.dropped()
+    assert dropped["values"]["similarity"] == 0.938  # 15 of 16 shingles

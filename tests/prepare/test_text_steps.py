@@ -144,6 +144,19 @@ def test_stop_words_go_with_their_space() -> None:
     assert after(RemoveStopWords(), "The cat sat on the mat.\nIt is").text == "cat sat mat.\n"
 
 
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ("It is not the end, and she doesn't know", "not end, doesn't know"),
+        ("我不是学生", "不是学生"),
+        ("她没有去过北京，别去", "没有去过北京别去"),
+    ],
+    ids=["English", "不", "没有 and 别"],
+)
+def test_words_that_deny_stay(text: str, rest: str) -> None:
+    assert after(RemoveStopWords(), text).text.strip() == rest
+
+
 def test_stop_words_hold_no_words_of_meaning() -> None:
     assert {"the", "don't"} <= stop_words("en")
     assert not {"computer", "important", "good"} & stop_words("en")

@@ -45,7 +45,7 @@ FATE = np.dtype(
         ("origin_start", "<i8"),  # stretches of origins.bin
         ("origin_end", "<i8"),
         ("characters", "<i8"),
-        ("content", "<u8", (2,)),  # hash of cleaned text, label and target
+        ("content", "<u8", (2,)),  # hash of text (with its stop words), label, target
         ("kind", "<u8"),  # hash of label and target
         ("fields", "<u8"),  # hash of all columns but text and label
     ]

@@ -171,9 +171,10 @@ class _PartWriter:
 
     def __init__(self, folder: Path, config: CleanConfig) -> None:
         self._folder, self._config = folder, config
-        self._steps = text_steps(config)
+        self._steps, self._last_steps = _steps(config)
         self._fates: list[tuple[Any, ...]] = []
         self._unsigned: list[str] = []
+        self._final: list[str] = []
         self._keys: list[Keys] = []
         self._prints: list[tuple[Keys, npt.NDArray[np.int64]]] = []
         self._survey = Survey()
@@ -196,6 +197,9 @@ class _PartWriter:
     def add(self, document: Document) -> None:
         """Clean one document and note its fate."""
         found = _apply(self._steps, Draft(document=document, text=document.text))
+        compared = "" if isinstance(found, Dropped) else found.text
+        if self._last_steps and isinstance(found, Draft):
+            found = _apply(self._last_steps, found)
         text = "" if isinstance(found, Dropped) else found.text
         texts, stretches = self._bytes, self._stretches
         is_changed = isinstance(found, Draft) and found.origin is not None
@@ -216,12 +220,13 @@ class _PartWriter:
                 document.split is not None,
                 *(texts, self._bytes, stretches, self._stretches),
                 len(text),
-                (_hash64("1", str(kind), text), _hash64("2", str(kind), text)),
+                tuple(_hash64(name, str(kind), compared) for name in "12"),
                 kind,
                 _hash_fields(document),
             )
         )
-        self._unsigned.append(text)
+        self._unsigned.append(compared)
+        self._final.append(text)
         self._waiting += len(text)
         if len(self._unsigned) >= _SIGNED_AT_ONCE or self._waiting >= _SIGNED_CHARACTERS:
             self._sign()
@@ -256,10 +261,10 @@ class _PartWriter:
     def _sign(self) -> None:
         if self._config.finds_near_copies:
             self._keys.append(sign_texts(self._unsigned))
-        hashes, places = fingerprints(self._unsigned if self._config.finds_repeats else [])
+        hashes, places = fingerprints(self._final if self._config.finds_repeats else [])
         self._prints.append((hashes, places + self._signed))
         self._signed += self._waiting
-        self._unsigned, self._waiting = [], 0
+        self._unsigned, self._final, self._waiting = [], [], 0
 
 
 def drop_line(dropped: Dropped) -> bytes:
@@ -275,6 +280,15 @@ def drop_line(dropped: Dropped) -> bytes:
 
 def _json_line(value: Mapping[str, object]) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode("utf-8") + b"\n"
+
+
+def _steps(config: CleanConfig) -> tuple[list[Step], list[Step]]:
+    """Return the steps before copies are told by the text, and those after.
+
+    Without its stop words a text is no longer what it says: it may equal one that denies it.
+    """
+    first = text_steps(replace(config, remove_stop_words=False))
+    return first, text_steps(config)[len(first) :]
 
 
 def _apply(steps: Sequence[Step], draft: Draft) -> Draft | Dropped:
@@ -408,10 +422,20 @@ def _copies(
         # Where the side of a document is given, its copies make way for it.
         np.argsort(~fates["is_fixed"], kind="stable"),
         band=band if config.finds_near_copies else None,
-        read=lambda row: read(int(kept_rows[row])).text,
+        read=lambda row: _compared_text(config, read(int(kept_rows[row]))),
         joins=not config.drops_copies,
     )
     return _as_rows(found, rows, kept_rows)
+
+
+def _compared_text(config: CleanConfig, draft: Draft) -> str:
+    """Return the text of a document by which its copies are told."""
+    first, last = _steps(config)
+    if not last:
+        return draft.text
+    found = _apply(first, Draft(document=draft.document, text=draft.document.text))
+    assert isinstance(found, Draft), "it was kept"
+    return found.text
 
 
 def _reader(
