@@ -131,6 +131,57 @@ def test_page_numbers_and_headers_go() -> None:
     assert done.removed["page_number"] == 14
 
 
+def test_page_numbers_beside_form_feeds_go() -> None:
+    lines = [f"line {number} of all\n" for number in range(140)]
+    pages = "".join(
+        "".join(lines[20 * page : 20 * page + 20]) + f"{page + 1}\n\f" for page in range(7)
+    )
+    done = draft(pages)
+    for step in text_steps(CleanConfig(quality="off")):
+        found = step.run(done)
+        assert isinstance(found, Draft)
+        done = found
+    assert done.text == "".join(lines)
+
+
+def test_numbers_of_sonnets_stay() -> None:
+    sonnets = "".join(f"{n}\n\n" + f"A line of fourteen, {n}\n" * 14 + "\n" for n in range(1, 155))
+    assert after(Boilerplate(), sonnets).text == sonnets
+
+
+START = "*** START OF THE PROJECT GUTENBERG EBOOK ONE ***\n"
+END = "*** END OF THE PROJECT GUTENBERG EBOOK ONE ***\n"
+OTHER = "Another book\n" * 5_000
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        (f"Head\n{START}One\n{END}Licence\nHead\n{START}Two\n{END}Licence\n", "One\nTwo\n"),
+        (f"Diary\n{END}Letters\n", None),
+        (f"Diary\n{END}Letters\n{START}One\n{END}Licence", f"Diary\n{END}Letters\nOne\n"),
+        (f"Head\n{START}One\n{START}Two\n", "One\nTwo\n"),
+        (f"Head\n{START}One\n{END}{OTHER}", f"One\n{OTHER}"),
+    ],
+    ids=["two books", "end only", "end before start", "no end", "book behind"],
+)
+def test_no_book_goes_with_a_licence(text: str, rest: str | None) -> None:
+    assert after(Boilerplate(), text).text == (text if rest is None else rest)
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ("We use cookies as the base of the cake.\nBake.", None),
+        ("We use cookies to make this website better.\nBake.", "Bake."),
+        ("Skip to content\nWe use cookies for this and that.\nBake.", "Bake."),
+    ],
+    ids=["cake", "website", "second line"],
+)
+def test_cookies_of_bakers_stay(text: str, rest: str | None) -> None:
+    assert after(Boilerplate(), text).text == (text if rest is None else rest)
+
+
 def test_numbered_verses_stay() -> None:
     verses = "".join(f"{n}\nA verse\nand another\n" for n in range(1, 30))
     assert after(Boilerplate(), verses).text == verses

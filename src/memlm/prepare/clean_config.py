@@ -97,7 +97,10 @@ class CleanConfig:
 def text_steps(config: CleanConfig) -> list[Step]:
     """Return the steps that look at one document at a time, in the order in which they run."""
     steps: list[Step] = [
-        step for step in (Repair(), Controls(), Boilerplate()) if step.name not in config.without
+        # Boilerplate first: it knows pages by their form feeds, which are control characters.
+        step
+        for step in (Repair(), Boilerplate(), Controls())
+        if step.name not in config.without
     ]
     if config.simplify:
         steps.append(Simplify())
