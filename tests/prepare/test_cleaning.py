@@ -226,3 +226,13 @@ def test_near_copies_are_told_by_the_text_before_stop_words_go(clean: Clean) -> 
     cleaned = clean([LONG, LONG + " more"], remove_stop_words=True)
     (dropped,) = cleaned.dropped()
     assert dropped["values"]["similarity"] == 0.938  # 15 of 16 shingles
+
+
+def test_one_text_under_two_labels_is_kept_together(clean: Clean) -> None:
+    texts: list[object] = [
+        {"text": LONG, "label": "a"}, {"text": LONG, "label": "b"}, {"text": LONG, "label": "b"},
+        {"text": "alone", "label": "a"}, {"text": "twice"}, {"text": "twice"},
+    ]  # fmt: skip
+    groups = [draft.group for draft in drafts(clean(texts))]
+    assert groups[0] == groups[1] is not None
+    assert groups[2:] == [None, None]  # whose copy is gone is alone

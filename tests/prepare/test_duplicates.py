@@ -49,7 +49,7 @@ def copies_of(
         np.array(first if first is not None else range(number), dtype=np.int64),
         band=lambda number: keys[:, number],
         read=lambda row: texts[row],
-        joins=joins,
+        texts=np.array([texts.index(text) for text in texts], dtype=np.uint64) if joins else None,
     )
 
 
@@ -199,3 +199,10 @@ def test_document_is_no_copy_where_more_than_an_eighth_is_changed() -> None:
     texts = [as_text(one, "en") for one in words]
     texts += [as_text(change(draw, one, 0.12, "en"), "en") for one in words]
     assert copies_of(texts).kept.tolist() == list(range(100))
+
+
+def test_same_or_like_text_of_another_kind_is_of_the_group_and_no_copy() -> None:
+    text = as_text(make_words(random.Random(10), "en", 100), "en")
+    found = copies_of([text, text, text + " more"], kinds=[1, 2, 3], joins=True)
+    assert found.kept.tolist() == [0, 1, 2]
+    assert found.group.tolist() == [0, 0, 0]

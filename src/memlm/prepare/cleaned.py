@@ -46,6 +46,7 @@ FATE = np.dtype(
         ("origin_end", "<i8"),
         ("characters", "<i8"),
         ("content", "<u8", (2,)),  # hash of text (with its stop words), label, target
+        ("text", "<u8"),  # hash of the text alone
         ("kind", "<u8"),  # hash of label and target
         ("fields", "<u8"),  # hash of all columns but text and label
     ]
@@ -53,7 +54,7 @@ FATE = np.dtype(
 COPY = np.dtype(
     [
         ("kept", "<i8"),  # row of the document that stands for this one
-        ("group", "<u8"),  # identity of the first of all that are joined by copies; 0: no copies
+        ("group", "<u8"),  # identity of the first of all that are joined by copies; 0: it is alone
         ("side", "<u1"),  # 1 + place in SPLITS of the side that one of its kind was put on, or 0
         ("similarity", "<f4"),
         ("is_exact", "?"),
@@ -112,6 +113,9 @@ class Part(Protocol):
     def drafts(self) -> Iterator[Draft]:
         """Yield its documents that are kept, in order."""
 
+    def grouped(self) -> Iterator[Draft]:
+        """Yield those that have to stay on the side of others, since they are copies."""
+
     def to_json(self) -> dict[str, object] | None:
         """Return what another process opens it by; None where it is in this one's memory only."""
 
@@ -151,16 +155,21 @@ class StoredPart:
         return Survey(**found | {"labels": Counter(found["labels"])})
 
     def drafts(self) -> Iterator[Draft]:
+        yield from self._drafts(np.flatnonzero(self._is_left(self._fates())))
+
+    def grouped(self) -> Iterator[Draft]:
+        is_left = self._is_left(self._fates())
+        yield from self._drafts(np.flatnonzero(is_left & (self._copies()["group"] != 0)))
+
+    def _drafts(self, rows: npt.NDArray[np.intp]) -> Iterator[Draft]:
         fates, copies, cuts = self._fates(), self._copies(), self._cuts()
         texts = PartTexts(Path(self.folder) / self.name)
         with DocumentStore(Path(self.database)) as store:
-            for row in np.flatnonzero(self._is_left(fates)).tolist():
-                group = None
-                if copies["group"][row] and not self.drops_copies:
-                    group = f"copies of {int(copies['group'][row]):x}"
-                draft = texts.draft(store, fates[row], group=group)
-                if group is not None and draft.document.split is None:
-                    side = SPLITS[copies["side"][row] - 1] if copies["side"][row] else None
+            for row in rows.tolist():
+                group = copies["group"][row].item()
+                draft = texts.draft(store, fates[row], group=f"copies of {group:x}" if group else None)
+                if copies["side"][row] and draft.document.split is None:
+                    side = SPLITS[copies["side"][row] - 1]
                     draft = replace(draft, document=replace(draft.document, split=side))
                 yield cut_out(draft, cuts[slice(*np.searchsorted(cuts["row"], (row, row + 1)))])
 
@@ -261,6 +270,9 @@ class PartInMemory:
 
     def drafts(self) -> Iterator[Draft]:
         yield from self.held
+
+    def grouped(self) -> Iterator[Draft]:
+        yield from (draft for draft in self.held if draft.group is not None)
 
     def to_json(self) -> None:
         return None

@@ -221,6 +221,7 @@ class _PartWriter:
                 *(texts, self._bytes, stretches, self._stretches),
                 len(text),
                 tuple(_hash64(name, str(kind), compared) for name in "12"),
+                _hash64(compared),
                 kind,
                 _hash_fields(document),
             )
@@ -345,6 +346,7 @@ def _finish(
         repeats.find(*_where_to_look(folder, config, plan, rows, copies))
         _write_drops(folder, config, plan, rows, copies, store, repeats.dropped)
         _note_sides(rows, copies, store)
+        _free_the_lonely(rows, copies, config)
     with new_file(folder / "copies.bin") as temporary:
         copies.tofile(temporary)
     _join_lines(folder, plan, "personal.jsonl")
@@ -360,7 +362,7 @@ def _finish(
         "documents": digest,
         "config": _as_json(config),
         "drops_copies": config.drops_copies,
-        "documents_kept": _num_kept(rows, copies, config),
+        "documents_kept": int(_is_left(rows, copies, config).sum()),
         "repeats": {name: repeats.counts[name] for name in ("passages", "characters", "cut")},
         "parts": entries,
         "held_out_copies": int(np.count_nonzero(copies["side"] > 1 + SPLITS.index("train"))),
@@ -375,13 +377,6 @@ def _finish(
 
 def _id_of(rows: npt.NDArray[Any], row: int) -> str:
     return str(rows["id"][row].decode("ascii"))
-
-
-def _num_kept(rows: npt.NDArray[Any], copies: npt.NDArray[Any], config: CleanConfig) -> int:
-    is_kept = rows["is_kept"].copy()
-    if config.drops_copies:
-        is_kept &= copies["kept"] == np.arange(len(copies))
-    return int(is_kept.sum())
 
 
 def _join_lines(folder: Path, plan: Sequence[_PlannedPart], name: str) -> None:
@@ -423,9 +418,14 @@ def _copies(
         np.argsort(~fates["is_fixed"], kind="stable"),
         band=band if config.finds_near_copies else None,
         read=lambda row: _compared_text(config, read(int(kept_rows[row]))),
-        joins=not config.drops_copies,
+        # Where copies go, only those of other kinds are left to be kept together.
+        texts=fates["text"] if not config.drops_copies or _varies(fates["kind"]) else None,
     )
     return _as_rows(found, rows, kept_rows)
+
+
+def _varies(values: npt.NDArray[np.uint64]) -> bool:
+    return len(values) > 0 and bool((values != values[0]).any())
 
 
 def _compared_text(config: CleanConfig, draft: Draft) -> str:
@@ -468,10 +468,7 @@ def _where_to_look(
         sizes = rows["characters"][first_row : first_row + len(part.numbers)]
         parts.append(PartPrints(folder / part.name / "prints.bin", first_row, sizes))
         first_row += len(part.numbers)
-    is_left = rows["is_kept"]
-    if config.drops_copies:
-        is_left = is_left & (copies["kept"] == np.arange(len(rows)))
-    left = np.flatnonzero(is_left)
+    left = np.flatnonzero(_is_left(rows, copies, config))
     # As among copies, a document whose side is given goes before those that are free.
     return parts, left[np.argsort(~rows["is_fixed"][left], kind="stable")]
 
@@ -508,6 +505,26 @@ def _note_sides(rows: npt.NDArray[Any], copies: npt.NDArray[Any], store: Documen
         if side is not None and not side_of_kind[kind[row]]:
             side_of_kind[kind[row]] = 1 + SPLITS.index(side)
     copies["side"] = np.where(rows["is_fixed"] | ~rows["is_kept"], 0, side_of_kind[kind])
+
+
+def _free_the_lonely(
+    rows: npt.NDArray[Any], copies: npt.NDArray[Any], config: CleanConfig
+) -> None:
+    """Take documents out of groups of which nobody else is left: they are split like any other."""
+    is_left = _is_left(rows, copies, config)
+    _, group, sizes = np.unique(copies["group"][is_left], return_inverse=True, return_counts=True)
+    copies["group"][~is_left] = 0
+    copies["group"][np.flatnonzero(is_left)[sizes[group] == 1]] = 0
+
+
+def _is_left(
+    rows: npt.NDArray[Any], copies: npt.NDArray[Any], config: CleanConfig
+) -> npt.NDArray[np.bool_]:
+    """Say which documents are left by the steps and among copies."""
+    is_left = rows["is_kept"].copy()
+    if config.drops_copies:
+        is_left &= copies["kept"] == np.arange(len(rows))
+    return np.asarray(is_left)
 
 
 def _write_drops(

@@ -15,7 +15,8 @@ with the chance 1 - (1 - s^4)^32, which is 0.998 at 0.64 and 0.05 at 0.2. Each s
 compared exactly, so that chance can only miss a copy, never invent one. (Of texts of many megabytes
 the shingles whose hash ends in some zero bits are compared, still a hundred thousand and more.)
 
-Documents that differ in label or target are never copies: they teach different things.
+Documents that differ in label or target are never copies: they teach different things. They are of
+one group all the same, so that what is learned under one label is not measured under another.
 """
 
 from __future__ import annotations
@@ -60,8 +61,8 @@ class Copies:
     is_exact: npt.NDArray[np.bool_]
     """Whether it is an exact copy of another document."""
     group: npt.NDArray[np.int64]
-    """First row of the documents that are joined to this one by a chain of copies; its own where
-    there are none. Chains are followed only where copies are kept."""
+    """First row of the documents that are joined to this one by a chain of copies, whatever their
+    kinds; its own where there are none. Followed only where the hashes of the texts are given."""
 
 
 def sign_texts(texts: Sequence[str]) -> Keys:
@@ -126,14 +127,15 @@ def find_copies(
     *,
     band: Callable[[int], Keys] | None,
     read: Callable[[int], str],
-    joins: bool = False,
+    texts: Keys | None = None,
 ) -> Copies:
     """Return which documents are copies of which; a copy comes later in `order` than its original.
 
     `contents` (n, 2) are hashes of text and kind, equal for exact copies only; `kinds` (n,) hashes
     of label and target; `order` says which row goes first; `band` returns the keys (n,) of a band,
-    and is None where near copies are not wanted; `read` returns the text of a row; `joins` says
-    that copies are to be kept, so that all that are like one another must be known.
+    and is None where near copies are not wanted; `read` returns the text of a row; `texts` (n,) are
+    hashes of the text alone, given where groups are wanted: of all that are like one another,
+    whatever their kind.
     """
     num = len(order)
     rank = np.empty(num, dtype=np.int64)
@@ -153,15 +155,44 @@ def find_copies(
                 if found >= SIMILARITY:
                     kept[row], similarity[row] = original, found
                     break
-            for other in earlier if joins else ():
-                if comparison.similarity(other, row) >= SIMILARITY:
-                    _join(group, row, other)
         kept = kept[kept]  # an exact copy of a near copy stands behind the same document
         for row in np.flatnonzero(kept != np.arange(num)).tolist():
             _join(group, row, int(kept[row]))
+        if texts is not None:
+            _join_alike(group, texts, rank, band, comparison)
+    elif texts is not None:
+        _join_equal(group, texts, rank)
     for row in np.flatnonzero(group != np.arange(num)).tolist():
         group[row] = _first(group, row)
     return Copies(kept, similarity, is_exact, group)
+
+
+def _join_equal(
+    group: npt.NDArray[np.int64], texts: Keys, rank: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """Join all rows of one text; say which are the first of theirs."""
+    is_first = np.ones(len(texts), dtype=bool)
+    for first, later in _groups(texts, rank):
+        is_first[later] = False
+        for row in later.tolist():
+            _join(group, row, first)
+    return is_first
+
+
+def _join_alike(
+    group: npt.NDArray[np.int64],
+    texts: Keys,
+    rank: npt.NDArray[np.int64],
+    band: Callable[[int], Keys],
+    comparison: _Comparison,
+) -> None:
+    """Join all rows of texts that are like one another, whatever their kinds."""
+    is_first = _join_equal(group, texts, rank)
+    for row, earlier in _candidates(band, np.zeros_like(texts), rank, is_first):
+        for other in earlier:
+            is_joined = _first(group, row) == _first(group, other)
+            if not is_joined and comparison.similarity(other, row) >= SIMILARITY:
+                _join(group, row, other)
 
 
 def _join(group: npt.NDArray[np.int64], one: int, other: int) -> None:
