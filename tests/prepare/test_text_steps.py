@@ -306,14 +306,26 @@ def test_steps_come_in_their_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("quality", "fields", "is_dropped"),
-    [("auto", {}, False), ("auto", {"url": "http://a.example/"}, True), ("on", {}, True),
-     ("off", {"url": "http://a.example/"}, False)],
-)  # fmt: skip
+    ("quality", "source", "has_address", "is_dropped"),
+    [
+        ("auto", "https://a.example/", True, True),
+        ("auto", "https://a.example:80", True, True),
+        ("auto", "crawl/a.warc.gz:3", True, True),
+        ("auto", "pages/a.html", True, True),
+        ("auto", "pages/a.html", False, False),
+        ("auto", "train.csv:12", True, False),
+        ("auto", "https://a.example/train.csv:12", True, False),
+        ("auto", "texts", True, False),
+        ("on", "train.csv:12", False, True),
+        ("off", "https://a.example/", True, False),
+    ],
+)
 def test_quality_is_judged_of_web_pages_only_unless_asked(
-    quality: str, fields: dict[str, object], is_dropped: bool
+    quality: str, source: str, has_address: bool, is_dropped: bool
 ) -> None:
-    draft = Draft(document=Document(id="0", text="Too short.", fields=fields), text="Too short.")
+    fields = {"url": "http://a.example/"} if has_address else {}
+    document = Document(id="0", text="Too short.", fields=fields, source=source)
+    draft = Draft(document=document, text="Too short.")
     for step in text_steps(CleanConfig(quality=quality)):  # type: ignore[arg-type]
         found = step.run(draft)
         if isinstance(found, Dropped):
