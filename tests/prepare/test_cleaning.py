@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from memlm import CleanConfig, DocumentStore, collect_documents
 from memlm.prepare import CleanedDocuments, Draft, clean_documents, is_clean
+from memlm.errors import CorruptArtefactError
 from memlm.prepare import cleaning as module
 from memlm.prepare.cleaned import pack_origin, unpack_origin
 
@@ -236,3 +237,21 @@ def test_one_text_under_two_labels_is_kept_together(clean: Clean) -> None:
     groups = [draft.group for draft in drafts(clean(texts))]
     assert groups[0] == groups[1] is not None
     assert groups[2:] == [None, None]  # whose copy is gone is alone
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["part-*/texts.bin", "part-*/fates.bin", "copies.bin", "cuts.bin", "dropped.jsonl",
+     "personal.jsonl"],
+)  # fmt: skip
+def test_changed_byte_is_said_before_anything_is_cut(clean: Clean, name: str) -> None:
+    texts = ["\x07bell", LONG, LONG, "mail to ann@example.org"]
+    passage = " ".join(f"word{number}" for number in range(60))
+    cleaned = clean([*texts, f"{passage}\nand again\n{passage}"], redact=True, drop_repeats=True)
+    (path,) = cleaned.folder.glob(name)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(CorruptArtefactError) as caught:
+        drafts(cleaned)
+    assert caught.value.values["path"] == path

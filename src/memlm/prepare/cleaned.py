@@ -30,9 +30,11 @@ from memlm.prepare.cuts import Cuts, cut_out, lost_characters, read_cuts
 from memlm.prepare.draft import Draft, Origin
 from memlm.prepare.words import han_share
 from memlm.records import SPLITS, Document, PersonalPlace
-from memlm.storage import read_json
+from memlm.storage import hash_file, read_json, verify_folder
 
 LIST = "cleaned.json"
+JOINT_FILES = ("copies.bin", "cuts.bin", "dropped.jsonl", "personal.jsonl")
+"""What is of all parts; `cleaned.json` knows the hash of each."""
 FATE = np.dtype(
     [
         ("id", "S32"),  # of the document; its row in the store may be another's tomorrow
@@ -228,7 +230,14 @@ class CleanedDocuments:
         self.header: dict[str, Any] = read_json(folder / LIST)  # Any: JSON
 
     def parts(self) -> list[StoredPart]:
-        """Return the parts, in reading order."""
+        """Return the parts, in reading order, every byte of them checked.
+
+        Raises CorruptArtefactError if one has changed.
+        """
+        for name in JOINT_FILES:
+            self._verify(name)
+        for entry in self.header["parts"]:
+            verify_folder(self.folder / entry["name"])
         return [
             StoredPart(
                 database=str(self._database),
@@ -243,15 +252,24 @@ class CleanedDocuments:
 
     def dropped(self) -> Iterator[dict[str, Any]]:  # Any: JSON
         """Yield what was left out: id, step, reason, values."""
+        self._verify("dropped.jsonl")
         with (self.folder / "dropped.jsonl").open(encoding="utf-8") as file:
             for line in file:
                 yield json.loads(line)
 
     def masked(self) -> Iterator[PersonalPlace]:
         """Yield where something was masked, in code points of the collected texts."""
+        self._verify("personal.jsonl")
         with (self.folder / "personal.jsonl").open(encoding="utf-8") as file:
             for line in file:
                 yield PersonalPlace(**json.loads(line))
+
+    def _verify(self, name: str) -> None:
+        path, expected = self.folder / name, self.header["files"][name]
+        if not path.is_file():
+            raise CorruptArtefactError("artefact_file_missing", path=path)
+        if hash_file(path) != expected:
+            raise CorruptArtefactError("artefact_changed", path=path, expected=expected)
 
 
 @dataclass(frozen=True)

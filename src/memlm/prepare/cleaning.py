@@ -29,6 +29,7 @@ from memlm.prepare.clean_config import CleanConfig, text_steps
 from memlm.prepare.cleaned import (
     COPY,
     FATE,
+    JOINT_FILES,
     LIST,
     CleanedDocuments,
     PartTexts,
@@ -45,6 +46,7 @@ from memlm.records import SPLITS, Document, Dropped
 from memlm.storage import (
     MANIFEST,
     delete_folder,
+    hash_file,
     hash_json,
     new_file,
     new_folder,
@@ -366,6 +368,7 @@ def _finish(
         "repeats": {name: repeats.counts[name] for name in ("passages", "characters", "cut")},
         "parts": entries,
         "held_out_copies": int(np.count_nonzero(copies["side"] > 1 + SPLITS.index("train"))),
+        "files": {name: hash_file(folder / name) for name in JOINT_FILES},
         **_sum_counts(folder, plan),
     }
     write_json(folder / LIST, header)
