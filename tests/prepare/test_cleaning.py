@@ -255,3 +255,14 @@ def test_changed_byte_is_said_before_anything_is_cut(clean: Clean, name: str) ->
     with pytest.raises(CorruptArtefactError) as caught:
         drafts(cleaned)
     assert caught.value.values["path"] == path
+
+
+def test_only_documents_that_are_kept_count_as_masked_and_cleaned(clean: Clean) -> None:
+    text = "\x07Mail to ann@example.org today"
+    cleaned = clean([text, text, f"{text} or tomorrow"], redact=True)
+    assert cleaned.header["masked"] == {"email": 2}
+    assert cleaned.header["removed"] == {"control": 2}
+    lines = (cleaned.folder / "personal.jsonl").read_text("utf-8").splitlines()
+    ids = [json.loads(line)["document_id"] for line in lines]
+    assert ids == [draft.document.id for draft in drafts(cleaned)]
+    assert len(list(cleaned.masked())) == 3  # a trace shows copies, too

@@ -2,7 +2,8 @@
 
     cleaned.json   the parts in force, and what was counted
     copies.bin     for each document the row of the one that stands for it, and how alike they are
-    personal.jsonl where something was masked: document, kind, and place in the collected text
+    personal.jsonl where something was masked: document, kind, and place in the collected text;
+                   personal-dropped.jsonl the same of copies that were left out, for traces
     dropped.jsonl  documents left out: id, step, reason and the numbers that decided
     repeats.jsonl  passages that occur again, and cuts.bin: those that are cut out (see `cuts.py`)
     part-.../      some neighbouring documents, cleaned
@@ -33,7 +34,8 @@ from memlm.records import SPLITS, Document, PersonalPlace
 from memlm.storage import hash_file, read_json, verify_folder
 
 LIST = "cleaned.json"
-JOINT_FILES = ("copies.bin", "cuts.bin", "dropped.jsonl", "personal.jsonl")
+MASKED_FILES = ("personal.jsonl", "personal-dropped.jsonl")
+JOINT_FILES = ("copies.bin", "cuts.bin", "dropped.jsonl", *MASKED_FILES)
 """What is of all parts; `cleaned.json` knows the hash of each."""
 FATE = np.dtype(
     [
@@ -258,11 +260,15 @@ class CleanedDocuments:
                 yield json.loads(line)
 
     def masked(self) -> Iterator[PersonalPlace]:
-        """Yield where something was masked, in code points of the collected texts."""
-        self._verify("personal.jsonl")
-        with (self.folder / "personal.jsonl").open(encoding="utf-8") as file:
-            for line in file:
-                yield PersonalPlace(**json.loads(line))
+        """Yield where something was masked, in code points of the collected texts, copies and all.
+
+        A trace knows documents that were left out, too.
+        """
+        for name in MASKED_FILES:
+            self._verify(name)
+            with (self.folder / name).open(encoding="utf-8") as file:
+                for line in file:
+                    yield PersonalPlace(**json.loads(line))
 
     def _verify(self, name: str) -> None:
         path, expected = self.folder / name, self.header["files"][name]

@@ -31,6 +31,7 @@ from memlm.prepare.cleaned import (
     FATE,
     JOINT_FILES,
     LIST,
+    MASKED_FILES,
     CleanedDocuments,
     PartTexts,
     Survey,
@@ -50,7 +51,6 @@ from memlm.storage import (
     hash_json,
     new_file,
     new_folder,
-    read_json,
     verify_folder,
     write_json,
 )
@@ -180,14 +180,12 @@ class _PartWriter:
         self._keys: list[Keys] = []
         self._prints: list[tuple[Keys, npt.NDArray[np.int64]]] = []
         self._survey = Survey()
-        self._removed: Counter[str] = Counter()
-        self._masked: Counter[str] = Counter()
         self._bytes = self._stretches = self._signed = self._waiting = 0
 
     def __enter__(self) -> None:
         self._files = ExitStack()
-        names = ("texts.bin", "origins.bin", "dropped.jsonl", "personal.jsonl")
-        self._texts, self._origins, self._drops, self._personal = (
+        names = ("texts.bin", "origins.bin", "dropped.jsonl", "personal.jsonl", "removed.jsonl")
+        self._texts, self._origins, self._drops, self._personal, self._removed = (
             self._files.enter_context((self._folder / name).open("wb")) for name in names
         )
 
@@ -209,7 +207,7 @@ class _PartWriter:
             self._drops.write(drop_line(found))
         else:
             self._survey.add(document, text)
-            self._count(found)
+            self._note_losses(found)
             if found.origin is not None:
                 self._write_text(text, pack_origin(found.origin))
         kind = _hash64(document.label or "", *_targets(document))
@@ -243,16 +241,13 @@ class _PartWriter:
         np.ascontiguousarray(keys.T).astype("<u8").tofile(self._folder / "signed.bin")
         hashes, places = (np.concatenate(found) for found in zip(*self._prints, strict=True))
         write_fingerprints(self._folder / "prints.bin", hashes, places)
-        counts = {
-            "survey": vars(self._survey),
-            "removed": self._removed,
-            "masked": self._masked,
-        }
+        counts = {"survey": vars(self._survey)}
         (self._folder / "counts.json").write_text(json.dumps(counts), encoding="utf-8")
 
-    def _count(self, draft: Draft) -> None:
-        self._removed.update(draft.removed)
-        self._masked.update(place.kind for place in draft.masked)
+    def _note_losses(self, draft: Draft) -> None:
+        """Write what one document lost; whether it counts is known when copies are."""
+        if draft.removed:
+            self._removed.write(_json_line({"document_id": draft.document.id, **draft.removed}))
         for place in draft.masked:
             self._personal.write(_json_line(asdict(place)))
 
@@ -351,7 +346,9 @@ def _finish(
         _free_the_lonely(rows, copies, config)
     with new_file(folder / "copies.bin") as temporary:
         copies.tofile(temporary)
-    _join_lines(folder, plan, "personal.jsonl")
+    is_left = _is_left(rows, copies, config)
+    is_left &= ~np.isin(rows["id"], [one.document_id.encode("ascii") for one in repeats.dropped])
+    losses = _join_losses(folder, plan, rows, is_left)
     entries, first_row = [], 0
     for part, held in zip(plan, fates, strict=True):
         own = hashlib.blake2b(copies[first_row : first_row + len(held)].tobytes(), digest_size=8)
@@ -369,7 +366,7 @@ def _finish(
         "parts": entries,
         "held_out_copies": int(np.count_nonzero(copies["side"] > 1 + SPLITS.index("train"))),
         "files": {name: hash_file(folder / name) for name in JOINT_FILES},
-        **_sum_counts(folder, plan),
+        **losses,
     }
     write_json(folder / LIST, header)
     names = {part.name for part in plan}
@@ -382,21 +379,37 @@ def _id_of(rows: npt.NDArray[Any], row: int) -> str:
     return str(rows["id"][row].decode("ascii"))
 
 
-def _join_lines(folder: Path, plan: Sequence[_PlannedPart], name: str) -> None:
-    with new_file(folder / name) as temporary, temporary.open("wb") as file:
-        for part in plan:
-            with (folder / part.name / name).open("rb") as lines:
-                shutil.copyfileobj(lines, file)
-
-
-def _sum_counts(folder: Path, plan: Sequence[_PlannedPart]) -> dict[str, dict[str, int]]:
-    """Return what the steps counted in all parts: removed by reason, masked by kind."""
+def _join_losses(
+    folder: Path,
+    plan: Sequence[_PlannedPart],
+    rows: npt.NDArray[Any],
+    is_left: npt.NDArray[np.bool_],
+) -> dict[str, dict[str, int]]:
+    """Write where the documents were masked, and return what those that are left have lost."""
     totals: dict[str, Counter[str]] = {"removed": Counter(), "masked": Counter()}
-    for part in plan:
-        counts = read_json(folder / part.name / "counts.json")
-        for name, total in totals.items():
-            total.update(counts[name])
-    return {name: dict(total) for name, total in totals.items()}
+    first_row = 0
+    with ExitStack() as files:
+        kept, dropped = (
+            files.enter_context(files.enter_context(new_file(folder / name)).open("wb"))
+            for name in MASKED_FILES
+        )
+        for part in plan:
+            here = slice(first_row, first_row := first_row + len(part.numbers))
+            ids = {identity.decode("ascii") for identity in rows["id"][here][is_left[here]]}
+            for line, found in _read_lines(folder / part.name / "personal.jsonl"):
+                is_kept = found["document_id"] in ids
+                totals["masked"][found["kind"]] += is_kept
+                (kept if is_kept else dropped).write(line)
+            for _, found in _read_lines(folder / part.name / "removed.jsonl"):
+                if found.pop("document_id") in ids:
+                    totals["removed"].update(found)
+    return {name: dict(+total) for name, total in totals.items()}
+
+
+def _read_lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:  # Any: JSON
+    with path.open("rb") as lines:
+        for line in lines:
+            yield line, json.loads(line)
 
 
 def _copies(
