@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memlm import CleanConfig, DocumentStore, collect_documents
-from memlm.prepare import CleanedDocuments, Draft, clean_documents, is_clean
+from memlm.prepare import CleanedDocuments, Draft, clean_documents, is_clean, survey_parts
 from memlm.errors import CorruptArtefactError
 from memlm.prepare import cleaning as module
 from memlm.prepare.cleaned import pack_origin, unpack_origin
@@ -266,3 +266,11 @@ def test_only_documents_that_are_kept_count_as_masked_and_cleaned(clean: Clean) 
     ids = [json.loads(line)["document_id"] for line in lines]
     assert ids == [draft.document.id for draft in drafts(cleaned)]
     assert len(list(cleaned.masked())) == 3  # a trace shows copies, too
+
+
+def test_share_of_chinese_is_that_of_the_documents_that_are_kept(clean: Clean) -> None:
+    han = "床前明月光疑是地上霜"
+    cleaned = clean([han, *[{"text": f"{LONG}{'!' * n}"} for n in range(6)]])
+    survey = survey_parts(cleaned.parts())
+    assert survey.han == len(han)
+    assert survey.characters == len(han) + len(LONG)

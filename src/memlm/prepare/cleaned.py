@@ -49,6 +49,7 @@ FATE = np.dtype(
         ("origin_start", "<i8"),  # stretches of origins.bin
         ("origin_end", "<i8"),
         ("characters", "<i8"),
+        ("han", "<f8"),  # how many of them are Chinese, estimated
         ("content", "<u8", (2,)),  # hash of text (with its stop words), label, target
         ("text", "<u8"),  # hash of the text alone
         ("kind", "<u8"),  # hash of label and target
@@ -82,7 +83,7 @@ class Survey:
     def add(self, document: Document, text: str) -> None:
         """Count one document."""
         self.characters += len(text)
-        self.han += han_share(text[:_SAMPLED_CHARACTERS]) * len(text)
+        self.han += estimated_han(text)
         self.has_held_out |= document.split == "held_out"
         if document.split is None:
             self.sizes.append(len(text))
@@ -101,6 +102,11 @@ class Survey:
     def han_share(self) -> float:
         """Share of Chinese in the text."""
         return self.han / max(1, self.characters)
+
+
+def estimated_han(text: str) -> float:
+    """Return how many code points of a text are Chinese, going by its beginning."""
+    return han_share(text[:_SAMPLED_CHARACTERS]) * len(text)
 
 
 class Part(Protocol):
@@ -153,7 +159,7 @@ class StoredPart:
                 sizes=characters[is_left & ~fates["is_fixed"]].tolist(),
                 labels=Counter(found["labels"]),
                 characters=int(characters[is_left].sum()),
-                han=found["han"],
+                han=float(fates["han"][is_left].sum()),
                 has_held_out=found["has_held_out"],
             )
         return Survey(**found | {"labels": Counter(found["labels"])})

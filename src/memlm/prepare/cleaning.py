@@ -35,6 +35,7 @@ from memlm.prepare.cleaned import (
     CleanedDocuments,
     PartTexts,
     Survey,
+    estimated_han,
     pack_origin,
     read_fates,
 )
@@ -220,6 +221,7 @@ class _PartWriter:
                 document.split is not None,
                 *(texts, self._bytes, stretches, self._stretches),
                 len(text),
+                estimated_han(text),
                 tuple(_hash64(name, str(kind), compared) for name in "12"),
                 _hash64(compared),
                 kind,
