@@ -23,7 +23,7 @@ import numpy.typing as npt
 from memlm.errors import CorruptArtefactError
 from memlm.prepare.draft import Draft, collected_span, with_edits
 from memlm.prepare.repeats import PartPrints, Repeat, find_repeats
-from memlm.prepare.shingles import whole_words
+from memlm.prepare.shingles import is_of_word, whole_words
 from memlm.records import Dropped
 from memlm.storage import new_file
 
@@ -187,7 +187,7 @@ def _between_words(text: str, start: int, end: int) -> tuple[int, int]:
 
 def _is_inside_word(text: str, place: int) -> bool:
     return 0 < place < len(text) and all(
-        character.isalnum() and not whole_words()[ord(character)]
+        is_of_word(character) and not whole_words()[ord(character)]
         for character in text[place - 1 : place + 1]
     )
 
