@@ -14,7 +14,7 @@ planted, or if it is natural and at least 80 % of the longer one's words are in 
 same order (difflib, which shares nothing with what is measured). The words of old Chinese are not
 sure: where one hanzi is written differently in two prints of a poem, rjieba cuts the line anew; so
 precision is given with hanzi as words, too. One JSON line for each share, language and length: long
-from 200 characters on; tiny under 20 words, where one changed word is more than 5 %; short between.
+from 200 characters on; tiny under 30 words, of which none may be changed; short between.
 Then precision and times.
 """
 
@@ -37,12 +37,12 @@ from pathlib import Path
 import numpy as np
 import rjieba
 
-from memlm.prepare.duplicates import Copies, find_copies, sign_texts
+from memlm.prepare.duplicates import FEWEST_WORDS, Copies, find_copies, sign_texts
 
 DOCUMENTS, COPIES_OF_EACH = 20_000, 500
 SHARES = (0.0, 0.02, 0.05, 0.1)
 SHORT = 200
-TINY_WORDS, LEAST_WORDS = 20, 8
+LEAST_WORDS = 8
 IN_ORDER = 0.8
 HANZI = re.compile("[\u3400-\u9fff]")
 CHAPTERS = ("lunyu", "mengzi", "daxue", "zhongyong", "guwenguanzhi", "qianziwen")
@@ -141,9 +141,11 @@ def change(draw: random.Random, text: str, share: float, language: str, words: l
 
 
 def length_of(text: str, language: str) -> str:
-    if len(text) >= SHORT:
-        return "long"
-    return "tiny" if len(words_of(text, language)) < TINY_WORDS else "short"
+    # As preparing counts words: a hanzi is one.
+    count = HANZI.findall(text) if language == "zh" else words_of(text, language)
+    if len(count) < FEWEST_WORDS:
+        return "tiny"
+    return "long" if len(text) >= SHORT else "short"
 
 
 def make_documents(data: Path) -> tuple[list[str], list[str], list[Planted]]:

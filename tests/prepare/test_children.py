@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,7 +26,8 @@ def run_job(*, does, number=0):
         raise ValueError("the user's text")
     if does == "die":
         os.kill(os.getpid(), signal.SIGKILL)
-    print("noise that is no answer")
+    if does != "quiet":
+        print("noise that is no answer")
     return {"square": number * number, "process": os.getpid()}
 '''
 
@@ -76,3 +81,21 @@ def test_death_of_a_child_is_said() -> None:
     with pytest.raises(ResourceError) as caught:
         dict(run_jobs(jobs("die", "work", "work"), processes=2))
     assert caught.value.code == "child_ended"
+
+
+@pytest.mark.usefixtures("_stand_in")
+def test_child_whose_parent_is_gone_ends_without_a_word() -> None:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-m", "memlm.prepare"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdout.close()
+        child.stdin.write(json.dumps({"kind": "test", "given": {"does": "quiet"}}).encode() + b"\n")
+        child.stdin.close()
+        assert child.stderr.read() == b""
+    assert child.returncode == 0

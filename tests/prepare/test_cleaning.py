@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memlm import CleanConfig, DocumentStore, collect_documents
-from memlm.prepare import CleanedDocuments, Draft, clean_documents, is_clean
+from memlm.prepare import CleanedDocuments, Draft, clean_documents, is_clean, survey_parts
+from memlm.errors import CorruptArtefactError
 from memlm.prepare import cleaning as module
 from memlm.prepare.cleaned import pack_origin, unpack_origin
 
@@ -195,3 +196,95 @@ def test_dropped_documents_are_listed_as_json(clean: Clean) -> None:
     cleaned = clean(["\x07", "text"])
     lines = (cleaned.folder / "dropped.jsonl").read_text("utf-8").splitlines()
     assert [json.loads(line).keys() for line in lines] == [{"id", "step", "reason", "values"}]
+
+
+def test_document_that_comes_back_in_another_row_keeps_its_own_text(tmp_path: Path) -> None:
+    """Rows of a database are given out again: a document is known by its id alone."""
+    database, folder = tmp_path / "ws" / "documents.sqlite", tmp_path / "ws" / "cleaned"
+
+    def collect(*names: str) -> None:
+        for name in names:
+            path = tmp_path / f"{name[0]}.jsonl"
+            path.write_text(json.dumps({"id": name, "text": f"\x07{name} of \x07it"}), "utf-8")
+            collect_documents(tmp_path / "ws", path)
+
+    collect("P", "Q")
+    before = [draft.text for draft in drafts(clean_documents(folder, database, CleanConfig()))]
+    collect("P2", "Q2", "Q", "P")
+    after = drafts(clean_documents(folder, database, CleanConfig()))
+    assert [draft.text for draft in after] == before == ["P of it", "Q of it"]
+    for draft in after:
+        assert draft.origin is not None
+        assert [draft.document.text[place] for place in draft.origin] == list(draft.text)
+
+
+@pytest.mark.parametrize("column", ["Answer", "SUMMARY", " output ", "Completion", "答案", "译文"])
+def test_target_is_known_however_its_column_is_written(clean: Clean, column: str) -> None:
+    cleaned = clean([{"text": LONG, column: f"no. {number}"} for number in range(5)])
+    assert len(drafts(cleaned)) == 5
+
+
+def test_copy_that_differs_in_another_column_says_in_which(clean: Clean) -> None:
+    cleaned = clean([{"text": LONG, "author": name, "year": 1} for name in ("Ann", "Bo", "Ann")])
+    found = [one["values"].get("differs_in") for one in cleaned.dropped()]
+    assert found == [["author"], None]
+
+
+def test_documents_that_differ_in_stop_words_are_no_copies(clean: Clean) -> None:
+    texts: list[object] = ["the cat sat on a mat", "a cat sat under the mat", "the"]
+    cleaned = clean(texts, remove_stop_words=True)
+    assert [draft.text for draft in drafts(cleaned)] == ["cat sat mat", "cat sat mat"]
+    assert [one["reason"] for one in cleaned.dropped()] == ["empty"]
+
+
+def test_near_copies_are_told_by_the_text_before_stop_words_go(clean: Clean) -> None:
+    cleaned = clean([LONG, LONG + " more"], remove_stop_words=True)
+    (dropped,) = cleaned.dropped()
+    assert dropped["values"]["similarity"] == 0.938  # 15 of 16 shingles
+
+
+def test_one_text_under_two_labels_is_kept_together(clean: Clean) -> None:
+    texts: list[object] = [
+        {"text": LONG, "label": "a"}, {"text": LONG, "label": "b"}, {"text": LONG, "label": "b"},
+        {"text": "alone", "label": "a"}, {"text": "twice"}, {"text": "twice"},
+    ]  # fmt: skip
+    groups = [draft.group for draft in drafts(clean(texts))]
+    assert groups[0] == groups[1] is not None
+    assert groups[2:] == [None, None]  # whose copy is gone is alone
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["part-*/texts.bin", "part-*/fates.bin", "copies.bin", "cuts.bin", "dropped.jsonl",
+     "personal.jsonl"],
+)  # fmt: skip
+def test_changed_byte_is_said_before_anything_is_cut(clean: Clean, name: str) -> None:
+    texts = ["\x07bell", LONG, LONG, "mail to ann@example.org"]
+    passage = " ".join(f"word{number}" for number in range(60))
+    cleaned = clean([*texts, f"{passage}\nand again\n{passage}"], redact=True, drop_repeats=True)
+    (path,) = cleaned.folder.glob(name)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(CorruptArtefactError) as caught:
+        drafts(cleaned)
+    assert caught.value.values["path"] == path
+
+
+def test_only_documents_that_are_kept_count_as_masked_and_cleaned(clean: Clean) -> None:
+    text = "\x07Mail to ann@example.org today"
+    cleaned = clean([text, text, f"{text} or tomorrow"], redact=True)
+    assert cleaned.header["masked"] == {"email": 2}
+    assert cleaned.header["removed"] == {"control": 2}
+    lines = (cleaned.folder / "personal.jsonl").read_text("utf-8").splitlines()
+    ids = [json.loads(line)["document_id"] for line in lines]
+    assert ids == [draft.document.id for draft in drafts(cleaned)]
+    assert len(list(cleaned.masked())) == 3  # a trace shows copies, too
+
+
+def test_share_of_chinese_is_that_of_the_documents_that_are_kept(clean: Clean) -> None:
+    han = "床前明月光疑是地上霜"
+    cleaned = clean([han, *[{"text": f"{LONG}{'!' * n}"} for n in range(6)]])
+    survey = survey_parts(cleaned.parts())
+    assert survey.han == len(han)
+    assert survey.characters == len(han) + len(LONG)

@@ -49,7 +49,7 @@ def copies_of(
         np.array(first if first is not None else range(number), dtype=np.int64),
         band=lambda number: keys[:, number],
         read=lambda row: texts[row],
-        joins=joins,
+        texts=np.array([texts.index(text) for text in texts], dtype=np.uint64) if joins else None,
     )
 
 
@@ -119,7 +119,7 @@ def chain(draw: random.Random) -> list[str]:
     """Make texts each of which is like the one before it, the first and the last unlike."""
     words = [make_words(draw, "en", 200)]
     for _ in range(4):
-        words.append(change(draw, words[-1], 0.07, "en"))
+        words.append(change(draw, words[-1], 0.06, "en"))
     return [as_text(one, "en") for one in words]
 
 
@@ -149,3 +149,60 @@ def test_long_text_is_compared_piece_by_piece(monkeypatch: pytest.MonkeyPatch, w
     found = copies_of(texts)
     assert found.kept.tolist() == [0, 1, 2, 3, 1]
     assert found.similarity[4] == pytest.approx(expected, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("The developer argued because he did not like it", None),
+        ("您今天下午有没有时间和我们去喝茶", "你今天下午有没有时间和我们去喝茶"),
+        ("大盘周一下跌百分之三以上", "大盘周四下跌百分之三以上"),
+        ("then x = a + b for all of them", "then x = a - b for all of them"),
+        ("we are all here :)", "we are all here :("),
+        ("he writes C++ all day", "he writes C# all day"),
+        ("it is cold today 😀", "it is cold today 😡"),
+        ("the meeting is at 10:30", "the meeting is at 10.30"),
+    ],
+    ids=["he or she", "您 or 你", "weekday", "sum", "face", "language", "emoji", "time"],
+)
+def test_short_texts_that_differ_in_a_word_or_sign_are_no_copies(
+    one: str, other: str | None
+) -> None:
+    texts = [one, other or one.replace(" he ", " she ")]
+    assert copies_of(texts).kept.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Yes, it is cold here.", "yes it is COLD here!"),
+        ("床前明月光，疑是地上霜。", "床前 明月光 疑是地上霜"),
+    ],
+    ids=["English", "Chinese"],
+)
+def test_short_texts_that_differ_in_case_and_punctuation_are_copies(one: str, other: str) -> None:
+    assert copies_of([one, other]).kept.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("words", range(30, 60, 5))
+def test_copy_of_few_words_is_found_with_one_in_twenty_changed(words: int) -> None:
+    draw = random.Random(words)
+    originals = [make_words(draw, "en", words) for _ in range(50)]
+    copies = [change(draw, one, 0.05, "en") for one in originals]
+    found = copies_of([as_text(one, "en") for one in [*originals, *copies]])
+    assert sum(found.kept[50:] == np.arange(50)) >= 49
+
+
+def test_document_is_no_copy_where_more_than_an_eighth_is_changed() -> None:
+    draw = random.Random(9)
+    words = [make_words(draw, "en", 100) for _ in range(50)]
+    texts = [as_text(one, "en") for one in words]
+    texts += [as_text(change(draw, one, 0.12, "en"), "en") for one in words]
+    assert copies_of(texts).kept.tolist() == list(range(100))
+
+
+def test_same_or_like_text_of_another_kind_is_of_the_group_and_no_copy() -> None:
+    text = as_text(make_words(random.Random(10), "en", 100), "en")
+    found = copies_of([text, text, text + " more"], kinds=[1, 2, 3], joins=True)
+    assert found.kept.tolist() == [0, 1, 2]
+    assert found.group.tolist() == [0, 0, 0]

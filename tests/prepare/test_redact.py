@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memlm.prepare.clean_config import CleanConfig, text_steps
 from memlm.prepare.draft import Draft, with_edits
 from memlm.prepare.personal import find_personal_data
 from memlm.prepare.redact import PLACEHOLDER_WORDS, RedactStep, redact_draft
-from memlm.records import PERSONAL_KINDS, Document
+from memlm.records import PERSONAL_KINDS, Document, Dropped
 
 SECRETS = [
     "ada@example.org",
@@ -161,3 +162,23 @@ def test_what_prints_itself_shows_no_secret(text: str) -> None:
     _, places = redact_draft(draft_of(text))
     shown = repr(places)
     assert not [one for one in SECRETS if one in shown]
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("password = cafÃ©Ã© end", "cafÃ©Ã©"),
+        ("password = caf&eacute;8&amp;&eacute; end", "caf&eacute;8&amp;&eacute;"),
+        ("password = cafÃ©8Ã©", "cafÃ©8Ã©"),
+        ("password = cafe8xyz\x07\x07 end", "cafe8xyz"),
+    ],
+    ids=["mojibake", "entities", "at the end", "control characters"],
+)
+def test_place_of_a_repaired_secret_holds_all_of_it(text: str, secret: str) -> None:
+    draft: Draft | Dropped = Draft(document=Document(id="0", text=text), text=text)
+    for step in text_steps(CleanConfig(redact=True, quality="off")):
+        assert isinstance(draft, Draft)
+        draft = step.run(draft)
+    assert isinstance(draft, Draft)
+    (place,) = draft.masked
+    assert text[place.start : place.end] == secret

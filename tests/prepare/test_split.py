@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memlm.prepare.split import BLOCK_CHARACTERS, SplitPlan, plan_split
+from memlm.prepare.draft import Draft
+from memlm.prepare.split import BLOCK_CHARACTERS, SplitPlan, Splitter, plan_split
 from memlm.records import Document, Split
 
 
@@ -107,3 +108,22 @@ def test_pieces_make_the_text_and_neighbours_differ(text: str, block: int, share
     assert "".join(text[piece.start : piece.end] for piece in pieces) == text
     assert all(piece.end > piece.start for piece in pieces)
     assert all(a.split != b.split for a, b in pairwise(pieces))
+
+
+def test_copies_join_the_groups_of_a_column() -> None:
+    plan = SplitPlan(0.5, 0, None)
+    drafts = [
+        Draft(
+            document=Document(id=f"{n:x}", text="t", fields={"author": f"author {n}"}, source="a"),
+            text="t",
+            group=f"copies of {n // 2}" if n < 40 else None,
+        )
+        for n in range(60)
+    ]
+    splitter = Splitter(plan, group_column="author").joining(
+        draft for draft in drafts if draft.group is not None
+    )
+    sides = [splitter.pieces(draft)[0].split for draft in drafts]
+    assert sides[0:40:2] == sides[1:40:2]
+    assert len(set(sides)) == 2
+    assert Splitter.from_json(splitter.to_json()) == splitter

@@ -131,6 +131,57 @@ def test_page_numbers_and_headers_go() -> None:
     assert done.removed["page_number"] == 14
 
 
+def test_page_numbers_beside_form_feeds_go() -> None:
+    lines = [f"line {number} of all\n" for number in range(140)]
+    pages = "".join(
+        "".join(lines[20 * page : 20 * page + 20]) + f"{page + 1}\n\f" for page in range(7)
+    )
+    done = draft(pages)
+    for step in text_steps(CleanConfig(quality="off")):
+        found = step.run(done)
+        assert isinstance(found, Draft)
+        done = found
+    assert done.text == "".join(lines)
+
+
+def test_numbers_of_sonnets_stay() -> None:
+    sonnets = "".join(f"{n}\n\n" + f"A line of fourteen, {n}\n" * 14 + "\n" for n in range(1, 155))
+    assert after(Boilerplate(), sonnets).text == sonnets
+
+
+START = "*** START OF THE PROJECT GUTENBERG EBOOK ONE ***\n"
+END = "*** END OF THE PROJECT GUTENBERG EBOOK ONE ***\n"
+OTHER = "Another book\n" * 5_000
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        (f"Head\n{START}One\n{END}Licence\nHead\n{START}Two\n{END}Licence\n", "One\nTwo\n"),
+        (f"Diary\n{END}Letters\n", None),
+        (f"Diary\n{END}Letters\n{START}One\n{END}Licence", f"Diary\n{END}Letters\nOne\n"),
+        (f"Head\n{START}One\n{START}Two\n", "One\nTwo\n"),
+        (f"Head\n{START}One\n{END}{OTHER}", f"One\n{OTHER}"),
+    ],
+    ids=["two books", "end only", "end before start", "no end", "book behind"],
+)
+def test_no_book_goes_with_a_licence(text: str, rest: str | None) -> None:
+    assert after(Boilerplate(), text).text == (text if rest is None else rest)
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ("We use cookies as the base of the cake.\nBake.", None),
+        ("We use cookies to make this website better.\nBake.", "Bake."),
+        ("Skip to content\nWe use cookies for this and that.\nBake.", "Bake."),
+    ],
+    ids=["cake", "website", "second line"],
+)
+def test_cookies_of_bakers_stay(text: str, rest: str | None) -> None:
+    assert after(Boilerplate(), text).text == (text if rest is None else rest)
+
+
 def test_numbered_verses_stay() -> None:
     verses = "".join(f"{n}\nA verse\nand another\n" for n in range(1, 30))
     assert after(Boilerplate(), verses).text == verses
@@ -142,6 +193,19 @@ def test_traditional_becomes_simplified() -> None:
 
 def test_stop_words_go_with_their_space() -> None:
     assert after(RemoveStopWords(), "The cat sat on the mat.\nIt is").text == "cat sat mat.\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ("It is not the end, and she doesn't know", "not end, doesn't know"),
+        ("我不是学生", "不是学生"),
+        ("她没有去过北京，别去", "没有去过北京别去"),
+    ],
+    ids=["English", "不", "没有 and 别"],
+)
+def test_words_that_deny_stay(text: str, rest: str) -> None:
+    assert after(RemoveStopWords(), text).text.strip() == rest
 
 
 def test_stop_words_hold_no_words_of_meaning() -> None:
@@ -242,14 +306,26 @@ def test_steps_come_in_their_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("quality", "fields", "is_dropped"),
-    [("auto", {}, False), ("auto", {"url": "http://a.example/"}, True), ("on", {}, True),
-     ("off", {"url": "http://a.example/"}, False)],
-)  # fmt: skip
+    ("quality", "source", "has_address", "is_dropped"),
+    [
+        ("auto", "https://a.example/", True, True),
+        ("auto", "https://a.example:80", True, True),
+        ("auto", "crawl/a.warc.gz:3", True, True),
+        ("auto", "pages/a.html", True, True),
+        ("auto", "pages/a.html", False, False),
+        ("auto", "train.csv:12", True, False),
+        ("auto", "https://a.example/train.csv:12", True, False),
+        ("auto", "texts", True, False),
+        ("on", "train.csv:12", False, True),
+        ("off", "https://a.example/", True, False),
+    ],
+)
 def test_quality_is_judged_of_web_pages_only_unless_asked(
-    quality: str, fields: dict[str, object], is_dropped: bool
+    quality: str, source: str, has_address: bool, is_dropped: bool
 ) -> None:
-    draft = Draft(document=Document(id="0", text="Too short.", fields=fields), text="Too short.")
+    fields = {"url": "http://a.example/"} if has_address else {}
+    document = Document(id="0", text="Too short.", fields=fields, source=source)
+    draft = Draft(document=document, text="Too short.")
     for step in text_steps(CleanConfig(quality=quality)):  # type: ignore[arg-type]
         found = step.run(draft)
         if isinstance(found, Dropped):

@@ -54,6 +54,8 @@ def prepare(
         )
     for reason, count in report.dropped_by_reason.items():
         say("prepared.dropped", count=count, reason=drop_reason(reason))
+    if "near_copy" in report.dropped_by_reason:
+        say("prepared.near_copies")
     for reason, count in report.removed.items():
         say("prepared.removed", count=count, reason=render(f"removed.{reason}"))
     for kind, count in report.masked.items():

@@ -258,13 +258,6 @@ class DocumentStore:
             for document in self._documents("WHERE d.number = ?", number):
                 yield number, document
 
-    def id_of(self, number: int) -> str:
-        """Return the id of the document with this number; KeyError if it is gone."""
-        found = self._value("SELECT id FROM documents WHERE number=?", number)
-        if found is None:
-            raise KeyError(number)
-        return str(found)
-
     def split_of(self, document_id: str) -> Split | None:
         """Return the side on which a document was put by name; None where the hash decides."""
         return cast(

@@ -7,12 +7,14 @@ texts hold none of what the steps look for, and one look at the table says so.
 from __future__ import annotations
 
 from functools import cache
+from unicodedata import category
 
 import numpy as np
 import numpy.typing as npt
 
 Ranges = tuple[tuple[int, int], ...]
 _NUM_CODES = 0x110000
+_NUM_MARKS = 0x1F000  # beyond these only selectors of variants are marks
 
 
 def has_any(text: str, ranges: Ranges) -> bool:
@@ -24,6 +26,21 @@ def has_any(text: str, ranges: Ranges) -> bool:
         return False
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
     return bool(_table(ranges)[codes].any())
+
+
+@cache
+def mark_ranges() -> Ranges:
+    """Return Unicode's categories Mn and Mc: what stands on a letter and goes on with its word."""
+    codes = [code for code in range(0x300, _NUM_MARKS) if category(chr(code)) in ("Mn", "Mc")]
+    lows = [code for code, before in zip(codes, [0, *codes], strict=False) if code != before + 1]
+    highs = [code for code, after in zip(codes, [*codes[1:], 0], strict=True) if after != code + 1]
+    return tuple(zip(lows, highs, strict=True))
+
+
+@cache
+def marks() -> str:
+    """Return the same as it stands between the brackets of a regular expression."""
+    return "".join(f"{chr(low)}-{chr(high)}" for low, high in mark_ranges())
 
 
 @cache

@@ -154,5 +154,10 @@ def do_jobs() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # nothing that is printed may be an answer
     for line in sys.stdin.buffer:
-        answers.write(json.dumps(_answer(line), ensure_ascii=True).encode("ascii") + b"\n")
-        answers.flush()
+        try:
+            answers.write(json.dumps(_answer(line), ensure_ascii=True).encode("ascii") + b"\n")
+            answers.flush()
+        except OSError:  # the parent was killed while we worked: nobody waits for the answer
+            # What could not be flushed would be tried again, and be said, when Python ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), answers.fileno())
+            return

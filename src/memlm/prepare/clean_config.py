@@ -18,13 +18,18 @@ from memlm.prepare.redact import RedactStep
 from memlm.prepare.repair import Repair
 from memlm.prepare.simplify import Simplify
 from memlm.prepare.stop_words import RemoveStopWords
-from memlm.records import Dropped
+from memlm.records import Document, Dropped
 from memlm.runtime import is_installed, require_package
 
 DUPLICATES, NEAR_DUPLICATES, REPEATS = "duplicates", "near-duplicates", "repeats"
 DEFAULT_STEPS = ("repair", "controls", "boilerplate", DUPLICATES, NEAR_DUPLICATES, REPEATS)
 _PACKAGES = {"repair": "ftfy", NEAR_DUPLICATES: "rensa"}
 _LANGUAGE_CODE = re.compile("[a-z]{2,3}")
+_FROM_THE_WEB = re.compile(
+    r"https?://[^/]*(?:/(?!.*:\d+$).*)?"  # no row of a table that was fetched
+    r"|.*\.x?html?|.*\.w?arc(?:\.w[ae]t)?(?:\.gz)?(?::\d+)?",
+    re.IGNORECASE | re.DOTALL,
+)
 WhenQuality = Literal["auto", "on", "off"]
 
 
@@ -110,7 +115,10 @@ DEFAULTS = CleanConfig(
 def text_steps(config: CleanConfig) -> list[Step]:
     """Return the steps that look at one document at a time, in the order in which they run."""
     steps: list[Step] = [
-        step for step in (Repair(), Controls(), Boilerplate()) if step.name not in config.without
+        # Boilerplate first: it knows pages by their form feeds, which are control characters.
+        step
+        for step in (Repair(), Boilerplate(), Controls())
+        if step.name not in config.without
     ]
     if config.simplify:
         steps.append(Simplify())
@@ -133,7 +141,13 @@ class _ForWebPages:
 
     def run(self, draft: Draft) -> Draft | Dropped:
         """Return what the step says of a web page."""
-        return self._step.run(draft) if draft.document.fields.get("url") else draft
+        return self._step.run(draft) if _is_web_page(draft.document) else draft
+
+
+def _is_web_page(document: Document) -> bool:
+    """Say whether a document was collected as a page: a table may have a column `url` too."""
+    has_address = bool(document.fields.get("url"))
+    return has_address and _FROM_THE_WEB.fullmatch(document.source) is not None
 
 
 def _check_choice(option: str, value: str, choices: Sequence[str]) -> None:

@@ -2,7 +2,8 @@
 
     cleaned.json   the parts in force, and what was counted
     copies.bin     for each document the row of the one that stands for it, and how alike they are
-    personal.jsonl where something was masked: document, kind, and place in the collected text
+    personal.jsonl where something was masked: document, kind, and place in the collected text;
+                   personal-dropped.jsonl the same of copies that were left out, for traces
     dropped.jsonl  documents left out: id, step, reason and the numbers that decided
     repeats.jsonl  passages that occur again, and cuts.bin: those that are cut out (see `cuts.py`)
     part-.../      some neighbouring documents, cleaned
@@ -30,12 +31,15 @@ from memlm.prepare.cuts import Cuts, cut_out, lost_characters, read_cuts
 from memlm.prepare.draft import Draft, Origin
 from memlm.prepare.words import han_share
 from memlm.records import SPLITS, Document, PersonalPlace
-from memlm.storage import read_json
+from memlm.storage import hash_file, read_json, verify_folder
 
 LIST = "cleaned.json"
+MASKED_FILES = ("personal.jsonl", "personal-dropped.jsonl")
+JOINT_FILES = ("copies.bin", "cuts.bin", "dropped.jsonl", *MASKED_FILES)
+"""What is of all parts; `cleaned.json` knows the hash of each."""
 FATE = np.dtype(
     [
-        ("number", "<i8"),  # of the document in the store
+        ("id", "S32"),  # of the document; its row in the store may be another's tomorrow
         ("identity", "<u8"),  # hash of its id
         ("is_kept", "?"),  # by the steps; copies are told by `copies.bin`
         ("is_changed", "?"),
@@ -45,14 +49,17 @@ FATE = np.dtype(
         ("origin_start", "<i8"),  # stretches of origins.bin
         ("origin_end", "<i8"),
         ("characters", "<i8"),
-        ("content", "<u8", (2,)),  # hash of cleaned text, label and target
+        ("han", "<f8"),  # how many of them are Chinese, estimated
+        ("content", "<u8", (2,)),  # hash of text (with its stop words), label, target
+        ("text", "<u8"),  # hash of the text alone
         ("kind", "<u8"),  # hash of label and target
+        ("fields", "<u8"),  # hash of all columns but text and label
     ]
 )
 COPY = np.dtype(
     [
         ("kept", "<i8"),  # row of the document that stands for this one
-        ("group", "<u8"),  # identity of the first of all that are joined by copies; 0: no copies
+        ("group", "<u8"),  # identity of the first of all that are joined by copies; 0: it is alone
         ("side", "<u1"),  # 1 + place in SPLITS of the side that one of its kind was put on, or 0
         ("similarity", "<f4"),
         ("is_exact", "?"),
@@ -76,7 +83,7 @@ class Survey:
     def add(self, document: Document, text: str) -> None:
         """Count one document."""
         self.characters += len(text)
-        self.han += han_share(text[:_SAMPLED_CHARACTERS]) * len(text)
+        self.han += estimated_han(text)
         self.has_held_out |= document.split == "held_out"
         if document.split is None:
             self.sizes.append(len(text))
@@ -97,6 +104,11 @@ class Survey:
         return self.han / max(1, self.characters)
 
 
+def estimated_han(text: str) -> float:
+    """Return how many code points of a text are Chinese, going by its beginning."""
+    return han_share(text[:_SAMPLED_CHARACTERS]) * len(text)
+
+
 class Part(Protocol):
     """Some neighbouring documents, cleaned: what is cut into tokens in one go."""
 
@@ -110,6 +122,9 @@ class Part(Protocol):
 
     def drafts(self) -> Iterator[Draft]:
         """Yield its documents that are kept, in order."""
+
+    def grouped(self) -> Iterator[Draft]:
+        """Yield those that have to stay on the side of others, since they are copies."""
 
     def to_json(self) -> dict[str, object] | None:
         """Return what another process opens it by; None where it is in this one's memory only."""
@@ -144,22 +159,27 @@ class StoredPart:
                 sizes=characters[is_left & ~fates["is_fixed"]].tolist(),
                 labels=Counter(found["labels"]),
                 characters=int(characters[is_left].sum()),
-                han=found["han"],
+                han=float(fates["han"][is_left].sum()),
                 has_held_out=found["has_held_out"],
             )
         return Survey(**found | {"labels": Counter(found["labels"])})
 
     def drafts(self) -> Iterator[Draft]:
+        yield from self._drafts(np.flatnonzero(self._is_left(self._fates())))
+
+    def grouped(self) -> Iterator[Draft]:
+        is_left = self._is_left(self._fates())
+        yield from self._drafts(np.flatnonzero(is_left & (self._copies()["group"] != 0)))
+
+    def _drafts(self, rows: npt.NDArray[np.intp]) -> Iterator[Draft]:
         fates, copies, cuts = self._fates(), self._copies(), self._cuts()
         texts = PartTexts(Path(self.folder) / self.name)
         with DocumentStore(Path(self.database)) as store:
-            for row in np.flatnonzero(self._is_left(fates)).tolist():
-                group = None
-                if copies["group"][row] and not self.drops_copies:
-                    group = f"copies of {int(copies['group'][row]):x}"
-                draft = texts.draft(store, fates[row], group=group)
-                if group is not None and draft.document.split is None:
-                    side = SPLITS[copies["side"][row] - 1] if copies["side"][row] else None
+            for row in rows.tolist():
+                group = copies["group"][row].item()
+                draft = texts.draft(store, fates[row], group=f"copies of {group:x}" if group else None)
+                if copies["side"][row] and draft.document.split is None:
+                    side = SPLITS[copies["side"][row] - 1]
                     draft = replace(draft, document=replace(draft.document, split=side))
                 yield cut_out(draft, cuts[slice(*np.searchsorted(cuts["row"], (row, row + 1)))])
 
@@ -199,10 +219,10 @@ class PartTexts:
 
     def draft(self, store: DocumentStore, fate: Any, *, group: str | None = None) -> Draft:
         """Return the draft of one document of the part."""  # Any: a record by names
-        found = next(store.read_numbers([int(fate["number"])]), None)
-        if found is None:
+        document = store.get(fate["id"].decode("ascii"))
+        if document is None:
             raise CorruptArtefactError("artefact_unreadable", path=store.path)
-        document, text, origin = found[1], found[1].text, None
+        text, origin = document.text, None
         if fate["is_changed"]:
             text = bytes(self._texts[fate["text_start"] : fate["text_end"]]).decode("utf-8")
             pairs = self._stretches[fate["origin_start"] : fate["origin_end"]]
@@ -218,7 +238,14 @@ class CleanedDocuments:
         self.header: dict[str, Any] = read_json(folder / LIST)  # Any: JSON
 
     def parts(self) -> list[StoredPart]:
-        """Return the parts, in reading order."""
+        """Return the parts, in reading order, every byte of them checked.
+
+        Raises CorruptArtefactError if one has changed.
+        """
+        for name in JOINT_FILES:
+            self._verify(name)
+        for entry in self.header["parts"]:
+            verify_folder(self.folder / entry["name"])
         return [
             StoredPart(
                 database=str(self._database),
@@ -233,15 +260,28 @@ class CleanedDocuments:
 
     def dropped(self) -> Iterator[dict[str, Any]]:  # Any: JSON
         """Yield what was left out: id, step, reason, values."""
+        self._verify("dropped.jsonl")
         with (self.folder / "dropped.jsonl").open(encoding="utf-8") as file:
             for line in file:
                 yield json.loads(line)
 
     def masked(self) -> Iterator[PersonalPlace]:
-        """Yield where something was masked, in code points of the collected texts."""
-        with (self.folder / "personal.jsonl").open(encoding="utf-8") as file:
-            for line in file:
-                yield PersonalPlace(**json.loads(line))
+        """Yield where something was masked, in code points of the collected texts, copies and all.
+
+        A trace knows documents that were left out, too.
+        """
+        for name in MASKED_FILES:
+            self._verify(name)
+            with (self.folder / name).open(encoding="utf-8") as file:
+                for line in file:
+                    yield PersonalPlace(**json.loads(line))
+
+    def _verify(self, name: str) -> None:
+        path, expected = self.folder / name, self.header["files"][name]
+        if not path.is_file():
+            raise CorruptArtefactError("artefact_file_missing", path=path)
+        if hash_file(path) != expected:
+            raise CorruptArtefactError("artefact_changed", path=path, expected=expected)
 
 
 @dataclass(frozen=True)
@@ -260,6 +300,9 @@ class PartInMemory:
 
     def drafts(self) -> Iterator[Draft]:
         yield from self.held
+
+    def grouped(self) -> Iterator[Draft]:
+        yield from (draft for draft in self.held if draft.group is not None)
 
     def to_json(self) -> None:
         return None

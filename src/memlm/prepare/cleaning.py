@@ -29,10 +29,13 @@ from memlm.prepare.clean_config import CleanConfig, text_steps
 from memlm.prepare.cleaned import (
     COPY,
     FATE,
+    JOINT_FILES,
     LIST,
+    MASKED_FILES,
     CleanedDocuments,
     PartTexts,
     Survey,
+    estimated_han,
     pack_origin,
     read_fates,
 )
@@ -45,10 +48,10 @@ from memlm.records import SPLITS, Document, Dropped
 from memlm.storage import (
     MANIFEST,
     delete_folder,
+    hash_file,
     hash_json,
     new_file,
     new_folder,
-    read_json,
     verify_folder,
     write_json,
 )
@@ -59,19 +62,13 @@ _ENDS_ONE_IN = 64
 _SIGNED_AT_ONCE = 64
 _SIGNED_CHARACTERS = 1_000_000
 _MASK = (1 << 64) - 1
-_FORMAT = 3  # raised when the steps, or what becomes of copies, change
-TARGETS = (
-    "target",
-    "summary",
-    "answer",
-    "translation",
-    "response",
-    "reply",
-    "目标",
-    "摘要",
-    "译文",
+_FORMAT = 4  # raised when the steps, or what becomes of copies, change
+TARGETS = frozenset(
+    "target targets answer answers summary highlights translation response reply output outputs"
+    " completion chosen rejected solution gold reference"
+    " 目标 摘要 总结 译文 翻译 回复 回答 答案 答复 响应 输出 目標 總結 譯文 翻譯 回覆 輸出".split()
 )
-"""Fields that say what a document teaches, as its label does."""
+"""Fields, in small letters, that say what a document teaches, as its label does."""
 
 
 def clean_documents(
@@ -166,8 +163,8 @@ def run_job(
     with DocumentStore(Path(database)) as store, new_folder(Path(folder), made_from={}) as new:
         writer = _PartWriter(new, wish)
         with writer:
-            for number, document in store.read_numbers(numbers):
-                writer.add(number, document)
+            for _, document in store.read_numbers(numbers):
+                writer.add(document)
         writer.finish()
     return {}
 
@@ -177,20 +174,19 @@ class _PartWriter:
 
     def __init__(self, folder: Path, config: CleanConfig) -> None:
         self._folder, self._config = folder, config
-        self._steps = text_steps(config)
+        self._steps, self._last_steps = _steps(config)
         self._fates: list[tuple[Any, ...]] = []
         self._unsigned: list[str] = []
+        self._final: list[str] = []
         self._keys: list[Keys] = []
         self._prints: list[tuple[Keys, npt.NDArray[np.int64]]] = []
         self._survey = Survey()
-        self._removed: Counter[str] = Counter()
-        self._masked: Counter[str] = Counter()
         self._bytes = self._stretches = self._signed = self._waiting = 0
 
     def __enter__(self) -> None:
         self._files = ExitStack()
-        names = ("texts.bin", "origins.bin", "dropped.jsonl", "personal.jsonl")
-        self._texts, self._origins, self._drops, self._personal = (
+        names = ("texts.bin", "origins.bin", "dropped.jsonl", "personal.jsonl", "removed.jsonl")
+        self._texts, self._origins, self._drops, self._personal, self._removed = (
             self._files.enter_context((self._folder / name).open("wb")) for name in names
         )
 
@@ -199,9 +195,12 @@ class _PartWriter:
             self._sign()
         self._files.close()
 
-    def add(self, number: int, document: Document) -> None:
+    def add(self, document: Document) -> None:
         """Clean one document and note its fate."""
         found = _apply(self._steps, Draft(document=document, text=document.text))
+        compared = "" if isinstance(found, Dropped) else found.text
+        if self._last_steps and isinstance(found, Draft):
+            found = _apply(self._last_steps, found)
         text = "" if isinstance(found, Dropped) else found.text
         texts, stretches = self._bytes, self._stretches
         is_changed = isinstance(found, Draft) and found.origin is not None
@@ -209,24 +208,28 @@ class _PartWriter:
             self._drops.write(drop_line(found))
         else:
             self._survey.add(document, text)
-            self._count(found)
+            self._note_losses(found)
             if found.origin is not None:
                 self._write_text(text, pack_origin(found.origin))
         kind = _hash64(document.label or "", *_targets(document))
         self._fates.append(
             (
-                number,
+                document.id.encode("ascii"),
                 int(document.id, 16) & _MASK,
                 isinstance(found, Draft),
                 is_changed,
                 document.split is not None,
                 *(texts, self._bytes, stretches, self._stretches),
                 len(text),
-                (_hash64("1", str(kind), text), _hash64("2", str(kind), text)),
+                estimated_han(text),
+                tuple(_hash64(name, str(kind), compared) for name in "12"),
+                _hash64(compared),
                 kind,
+                _hash_fields(document),
             )
         )
-        self._unsigned.append(text)
+        self._unsigned.append(compared)
+        self._final.append(text)
         self._waiting += len(text)
         if len(self._unsigned) >= _SIGNED_AT_ONCE or self._waiting >= _SIGNED_CHARACTERS:
             self._sign()
@@ -240,16 +243,13 @@ class _PartWriter:
         np.ascontiguousarray(keys.T).astype("<u8").tofile(self._folder / "signed.bin")
         hashes, places = (np.concatenate(found) for found in zip(*self._prints, strict=True))
         write_fingerprints(self._folder / "prints.bin", hashes, places)
-        counts = {
-            "survey": vars(self._survey),
-            "removed": self._removed,
-            "masked": self._masked,
-        }
+        counts = {"survey": vars(self._survey)}
         (self._folder / "counts.json").write_text(json.dumps(counts), encoding="utf-8")
 
-    def _count(self, draft: Draft) -> None:
-        self._removed.update(draft.removed)
-        self._masked.update(place.kind for place in draft.masked)
+    def _note_losses(self, draft: Draft) -> None:
+        """Write what one document lost; whether it counts is known when copies are."""
+        if draft.removed:
+            self._removed.write(_json_line({"document_id": draft.document.id, **draft.removed}))
         for place in draft.masked:
             self._personal.write(_json_line(asdict(place)))
 
@@ -261,10 +261,10 @@ class _PartWriter:
     def _sign(self) -> None:
         if self._config.finds_near_copies:
             self._keys.append(sign_texts(self._unsigned))
-        hashes, places = fingerprints(self._unsigned if self._config.finds_repeats else [])
+        hashes, places = fingerprints(self._final if self._config.finds_repeats else [])
         self._prints.append((hashes, places + self._signed))
         self._signed += self._waiting
-        self._unsigned, self._waiting = [], 0
+        self._unsigned, self._final, self._waiting = [], [], 0
 
 
 def drop_line(dropped: Dropped) -> bytes:
@@ -282,6 +282,15 @@ def _json_line(value: Mapping[str, object]) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode("utf-8") + b"\n"
 
 
+def _steps(config: CleanConfig) -> tuple[list[Step], list[Step]]:
+    """Return the steps before copies are told by the text, and those after.
+
+    Without its stop words a text is no longer what it says: it may equal one that denies it.
+    """
+    first = text_steps(replace(config, remove_stop_words=False))
+    return first, text_steps(config)[len(first) :]
+
+
 def _apply(steps: Sequence[Step], draft: Draft) -> Draft | Dropped:
     for step in steps:
         found = step.run(draft)
@@ -294,7 +303,13 @@ def _apply(steps: Sequence[Step], draft: Draft) -> Draft | Dropped:
 
 
 def _targets(document: Document) -> list[str]:
-    return [str(document.fields[name]) for name in TARGETS if name in document.fields]
+    named = ((name.strip().casefold(), value) for name, value in document.fields.items())
+    found = sorted((name, str(value)) for name, value in named if name in TARGETS)
+    return [text for pair in found for text in pair]
+
+
+def _hash_fields(document: Document) -> int:
+    return _hash64(json.dumps(dict(document.fields), sort_keys=True, ensure_ascii=False))
 
 
 def _hash64(*texts: str) -> int:
@@ -322,7 +337,7 @@ def _finish(
         repeats = Repeats(
             folder,
             draft=read,
-            identify=lambda row: store.id_of(int(rows["number"][row])),
+            identify=lambda row: _id_of(rows, row),
             is_changed=rows["is_changed"],
             drops_repeats=bool(config.drop_repeats),
         )
@@ -330,9 +345,12 @@ def _finish(
         repeats.find(*_where_to_look(folder, config, plan, rows, copies))
         _write_drops(folder, config, plan, rows, copies, store, repeats.dropped)
         _note_sides(rows, copies, store)
+        _free_the_lonely(rows, copies, config)
     with new_file(folder / "copies.bin") as temporary:
         copies.tofile(temporary)
-    _join_lines(folder, plan, "personal.jsonl")
+    is_left = _is_left(rows, copies, config)
+    is_left &= ~np.isin(rows["id"], [one.document_id.encode("ascii") for one in repeats.dropped])
+    losses = _join_losses(folder, plan, rows, is_left)
     entries, first_row = [], 0
     for part, held in zip(plan, fates, strict=True):
         own = hashlib.blake2b(copies[first_row : first_row + len(held)].tobytes(), digest_size=8)
@@ -345,11 +363,12 @@ def _finish(
         "documents": digest,
         "config": _as_json(config),
         "drops_copies": config.drops_copies,
-        "documents_kept": _num_kept(rows, copies, config),
+        "documents_kept": int(_is_left(rows, copies, config).sum()),
         "repeats": {name: repeats.counts[name] for name in ("passages", "characters", "cut")},
         "parts": entries,
         "held_out_copies": int(np.count_nonzero(copies["side"] > 1 + SPLITS.index("train"))),
-        **_sum_counts(folder, plan),
+        "files": {name: hash_file(folder / name) for name in JOINT_FILES},
+        **losses,
     }
     write_json(folder / LIST, header)
     names = {part.name for part in plan}
@@ -358,28 +377,41 @@ def _finish(
             delete_folder(old)
 
 
-def _num_kept(rows: npt.NDArray[Any], copies: npt.NDArray[Any], config: CleanConfig) -> int:
-    is_kept = rows["is_kept"].copy()
-    if config.drops_copies:
-        is_kept &= copies["kept"] == np.arange(len(copies))
-    return int(is_kept.sum())
+def _id_of(rows: npt.NDArray[Any], row: int) -> str:
+    return str(rows["id"][row].decode("ascii"))
 
 
-def _join_lines(folder: Path, plan: Sequence[_PlannedPart], name: str) -> None:
-    with new_file(folder / name) as temporary, temporary.open("wb") as file:
-        for part in plan:
-            with (folder / part.name / name).open("rb") as lines:
-                shutil.copyfileobj(lines, file)
-
-
-def _sum_counts(folder: Path, plan: Sequence[_PlannedPart]) -> dict[str, dict[str, int]]:
-    """Return what the steps counted in all parts: removed by reason, masked by kind."""
+def _join_losses(
+    folder: Path,
+    plan: Sequence[_PlannedPart],
+    rows: npt.NDArray[Any],
+    is_left: npt.NDArray[np.bool_],
+) -> dict[str, dict[str, int]]:
+    """Write where the documents were masked, and return what those that are left have lost."""
     totals: dict[str, Counter[str]] = {"removed": Counter(), "masked": Counter()}
-    for part in plan:
-        counts = read_json(folder / part.name / "counts.json")
-        for name, total in totals.items():
-            total.update(counts[name])
-    return {name: dict(total) for name, total in totals.items()}
+    first_row = 0
+    with ExitStack() as files:
+        kept, dropped = (
+            files.enter_context(files.enter_context(new_file(folder / name)).open("wb"))
+            for name in MASKED_FILES
+        )
+        for part in plan:
+            here = slice(first_row, first_row := first_row + len(part.numbers))
+            ids = {identity.decode("ascii") for identity in rows["id"][here][is_left[here]]}
+            for line, found in _read_lines(folder / part.name / "personal.jsonl"):
+                is_kept = found["document_id"] in ids
+                totals["masked"][found["kind"]] += is_kept
+                (kept if is_kept else dropped).write(line)
+            for _, found in _read_lines(folder / part.name / "removed.jsonl"):
+                if found.pop("document_id") in ids:
+                    totals["removed"].update(found)
+    return {name: dict(+total) for name, total in totals.items()}
+
+
+def _read_lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:  # Any: JSON
+    with path.open("rb") as lines:
+        for line in lines:
+            yield line, json.loads(line)
 
 
 def _copies(
@@ -403,10 +435,25 @@ def _copies(
         # Where the side of a document is given, its copies make way for it.
         np.argsort(~fates["is_fixed"], kind="stable"),
         band=band if config.finds_near_copies else None,
-        read=lambda row: read(int(kept_rows[row])).text,
-        joins=not config.drops_copies,
+        read=lambda row: _compared_text(config, read(int(kept_rows[row]))),
+        # Where copies go, only those of other kinds are left to be kept together.
+        texts=fates["text"] if not config.drops_copies or _varies(fates["kind"]) else None,
     )
     return _as_rows(found, rows, kept_rows)
+
+
+def _varies(values: npt.NDArray[np.uint64]) -> bool:
+    return len(values) > 0 and bool((values != values[0]).any())
+
+
+def _compared_text(config: CleanConfig, draft: Draft) -> str:
+    """Return the text of a document by which its copies are told."""
+    first, last = _steps(config)
+    if not last:
+        return draft.text
+    found = _apply(first, Draft(document=draft.document, text=draft.document.text))
+    assert isinstance(found, Draft), "it was kept"
+    return found.text
 
 
 def _reader(
@@ -439,10 +486,7 @@ def _where_to_look(
         sizes = rows["characters"][first_row : first_row + len(part.numbers)]
         parts.append(PartPrints(folder / part.name / "prints.bin", first_row, sizes))
         first_row += len(part.numbers)
-    is_left = rows["is_kept"]
-    if config.drops_copies:
-        is_left = is_left & (copies["kept"] == np.arange(len(rows)))
-    left = np.flatnonzero(is_left)
+    left = np.flatnonzero(_is_left(rows, copies, config))
     # As among copies, a document whose side is given goes before those that are free.
     return parts, left[np.argsort(~rows["is_fixed"][left], kind="stable")]
 
@@ -475,10 +519,30 @@ def _note_sides(rows: npt.NDArray[Any], copies: npt.NDArray[Any], store: Documen
     _, kind, sizes = np.unique(keys, return_inverse=True, return_counts=True)
     side_of_kind = np.zeros(len(sizes), dtype=np.uint8)
     for row in np.flatnonzero(rows["is_fixed"] & (sizes[kind] > 1)).tolist():
-        side = store.split_of(store.id_of(int(rows["number"][row])))
+        side = store.split_of(_id_of(rows, row))
         if side is not None and not side_of_kind[kind[row]]:
             side_of_kind[kind[row]] = 1 + SPLITS.index(side)
     copies["side"] = np.where(rows["is_fixed"] | ~rows["is_kept"], 0, side_of_kind[kind])
+
+
+def _free_the_lonely(
+    rows: npt.NDArray[Any], copies: npt.NDArray[Any], config: CleanConfig
+) -> None:
+    """Take documents out of groups of which nobody else is left: they are split like any other."""
+    is_left = _is_left(rows, copies, config)
+    _, group, sizes = np.unique(copies["group"][is_left], return_inverse=True, return_counts=True)
+    copies["group"][~is_left] = 0
+    copies["group"][np.flatnonzero(is_left)[sizes[group] == 1]] = 0
+
+
+def _is_left(
+    rows: npt.NDArray[Any], copies: npt.NDArray[Any], config: CleanConfig
+) -> npt.NDArray[np.bool_]:
+    """Say which documents are left by the steps and among copies."""
+    is_left = rows["is_kept"].copy()
+    if config.drops_copies:
+        is_left &= copies["kept"] == np.arange(len(rows))
+    return np.asarray(is_left)
 
 
 def _write_drops(
@@ -497,9 +561,11 @@ def _write_drops(
                 shutil.copyfileobj(lines, file)
         is_copy = copies["kept"] != np.arange(len(copies))
         for row in np.flatnonzero(is_copy).tolist() if config.drops_copies else ():
-            ids = [store.id_of(int(rows["number"][at])) for at in (row, copies["kept"][row])]
+            ids = [_id_of(rows, at) for at in (row, copies["kept"][row])]
             is_exact = bool(copies["is_exact"][row])
             values: dict[str, object] = {"kept": ids[1]}
+            if is_exact and rows["fields"][row] != rows["fields"][copies["kept"][row]]:
+                values["differs_in"] = _differing(*(store.get(one) for one in ids))
             if not is_exact:
                 values["similarity"] = round(float(copies["similarity"][row]), 3)
             reason = "exact_copy" if is_exact else "near_copy"
@@ -509,6 +575,13 @@ def _write_drops(
                 )
             )
         file.writelines(drop_line(dropped) for dropped in emptied)
+
+
+def _differing(one: Document | None, other: Document | None) -> list[str]:
+    """Return the names of the columns in which two documents differ, whatever is in them."""
+    fields = [document.fields if document is not None else {} for document in (one, other)]
+    names = sorted({*fields[0], *fields[1]})
+    return [name for name in names if fields[0].get(name) != fields[1].get(name)]
 
 
 def _as_json(config: CleanConfig) -> dict[str, Any]:

@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from memlm.errors import CorruptArtefactError
-from memlm.prepare.draft import Draft, with_edits
+from memlm.prepare.draft import Draft, collected_span, with_edits
 from memlm.prepare.repeats import PartPrints, Repeat, find_repeats
-from memlm.prepare.shingles import whole_words
+from memlm.prepare.shingles import is_of_word, whole_words
 from memlm.records import Dropped
 from memlm.storage import new_file
 
@@ -54,7 +54,7 @@ class Repeats:
         self._folder, self._draft, self._drops = folder, draft, drops_repeats
         self._is_changed = is_changed
         self._identify = lru_cache(maxsize=10_000)(identify)
-        self._origin = lru_cache(maxsize=8)(lambda row: draft(row).origin)
+        self._held = lru_cache(maxsize=8)(draft)
         self.counts: Counter[str] = Counter()
         self.cuts: Cuts = np.zeros(0, dtype=CUT)
         self.dropped: list[Dropped] = []
@@ -100,9 +100,8 @@ class Repeats:
 
     def _place(self, row: int, start: int, end: int) -> dict[str, object]:
         """Return a place as people know it: in the collected text."""
-        origin = self._origin(row) if self._is_changed[row] else None
-        if origin is not None:
-            start, end = int(origin[start]), int(origin[end - 1]) + 1
+        if self._is_changed[row]:
+            start, end = collected_span(self._held(row), start, end)
         return {"id": self._identify(row), "start": start, "end": end}
 
     def _cut(self, row: int, stretches: Sequence[tuple[int, int]]) -> Cuts:
@@ -188,7 +187,7 @@ def _between_words(text: str, start: int, end: int) -> tuple[int, int]:
 
 def _is_inside_word(text: str, place: int) -> bool:
     return 0 < place < len(text) and all(
-        character.isalnum() and not whole_words()[ord(character)]
+        is_of_word(character) and not whole_words()[ord(character)]
         for character in text[place - 1 : place + 1]
     )
 

@@ -13,6 +13,8 @@ import numpy.typing as npt
 from memlm.records import Document, Dropped, PersonalPlace
 
 Origin = npt.NDArray[np.int64]
+_LONGEST_REPAIRED = 33
+"""Code points that can have become one: the longest entity has as many."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,22 @@ class Step(Protocol):
 
     def run(self, draft: Draft) -> Draft | Dropped:
         """Return the draft, changed or not, or why the document is left out."""
+
+
+def collected_span(draft: Draft, start: int, end: int) -> tuple[int, int]:
+    """Return where in the collected text a stretch of a draft came from, all of it.
+
+    A last character that was repaired may have been several (`Ã©`, `&eacute;`), of which its origin
+    is the first: it reaches as far as the next one, unless more than a repair lies between.
+    """
+    if draft.origin is None or start >= end:
+        return start, end
+    origin, collected = draft.origin, draft.document.text
+    last = int(origin[end - 1])
+    if collected[last] == draft.text[end - 1] != "&":
+        return int(origin[start]), last + 1
+    following = int(origin[end]) if end < len(origin) else len(collected)
+    return int(origin[start]), max(last + 1, min(following, last + _LONGEST_REPAIRED))
 
 
 def with_edits(draft: Draft, edits: Sequence[tuple[int, int, str]]) -> Draft:

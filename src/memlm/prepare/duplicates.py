@@ -1,32 +1,44 @@
 """Which documents are copies of others? Exact ones by hash, near ones by MinHash.
 
-Two documents are near copies if at least 55 % of the shingles (see `shingles.py`) that either has
-are in both: their Jaccard similarity. To compare all pairs is too much, so each text is reduced to
+Two documents are near copies if at least 64 % of the shingles (see `shingles.py`) that either has
+are in both: their Jaccard similarity. That is as much as can be asked if a text of 30 words is to be
+found again with 5 % of them changed (two words, six of 28 shingles: 22 of 34 are shared). It is not
+little: a template that is filled in with two other names is a near copy too. Where that is not
+meant, near copies must be kept, and `prepare` says how. In fewer than 30 words each word may be what
+matters (*he* or *she*, Monday or Thursday, plus or minus): there only texts are near copies whose
+words and signs are all the same, in order, but for case and the punctuation of sentences.
+
+To compare all pairs is too much, so each text is reduced to
 128 minima whose chance of agreeing is that similarity (Broder 1997), and only pairs that agree in
 all 4 minima of one of 32 *bands* are looked at (Indyk and Motwani 1998): a pair of similarity s
-with the chance 1 - (1 - s^4)^32, which is 0.998 at 0.65 and 0.05 at 0.2. Each such pair is then
+with the chance 1 - (1 - s^4)^32, which is 0.998 at 0.64 and 0.05 at 0.2. Each such pair is then
 compared exactly, so that chance can only miss a copy, never invent one. (Of texts of many megabytes
 the shingles whose hash ends in some zero bits are compared, still a hundred thousand and more.)
 
-Documents that differ in label or target are never copies: they teach different things.
+Documents that differ in label or target are never copies: they teach different things. They are of
+one group all the same, so that what is learned under one label is not measured under another.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from memlm.prepare.shingles import run_hashes, shingle_hashes
+from memlm.prepare.shingles import WORDS, run_hashes, shingle_hashes, written_form
 from memlm.runtime import require_package
 
-SIMILARITY = 0.55
+SIMILARITY = 0.64
 """Least Jaccard similarity of near copies; with 5 % of its words changed a copy has about 0.75."""
 SIMILARITY_OF_RUNS = 0.08
 """The same of the runs of 21 words of long texts: about 0.2 with 5 % of the words changed."""
+FEWEST_WORDS = 30
+"""Of texts with fewer, all words and signs of near copies are the same."""
 _LONG_WORDS = 400
 BANDS = 32
 _ROWS = 4
@@ -49,8 +61,8 @@ class Copies:
     is_exact: npt.NDArray[np.bool_]
     """Whether it is an exact copy of another document."""
     group: npt.NDArray[np.int64]
-    """First row of the documents that are joined to this one by a chain of copies; its own where
-    there are none. Chains are followed only where copies are kept."""
+    """First row of the documents that are joined to this one by a chain of copies, whatever their
+    kinds; its own where there are none. Followed only where the hashes of the texts are given."""
 
 
 def sign_texts(texts: Sequence[str]) -> Keys:
@@ -59,8 +71,10 @@ def sign_texts(texts: Sequence[str]) -> Keys:
     from rensa import RMinHash
 
     minima = np.full((len(texts), BANDS * _ROWS), _NO_WORDS, dtype=np.uint64)
+    num_shingles = np.zeros(len(texts), dtype=np.int64)
     for numbers, pieces in _batches(texts):
         hashes, offsets = shingle_hashes(pieces)
+        num_shingles[numbers] += np.diff(offsets)
         if len(hashes) == 0:
             continue
         matrix = RMinHash.digest_matrix_from_flat_token_hashes(
@@ -73,8 +87,16 @@ def sign_texts(texts: Sequence[str]) -> Keys:
     for row in range(_ROWS):
         keys = (keys ^ minima[:, row::_ROWS]) * np.uint64(0x9E3779B97F4A7C15)
         keys ^= keys >> np.uint64(29)
-    keys[minima[:, 0] == _NO_WORDS] = 0
+    keys[num_shingles == 0] = 0
+    for number in np.flatnonzero((num_shingles > 0) & _is_short(num_shingles)).tolist():
+        form = written_form(texts[number]).encode("utf-8", "surrogatepass")
+        digest = hashlib.blake2b(form, digest_size=8).digest()
+        keys[number] = max(1, int.from_bytes(digest, "big"))
     return keys
+
+
+def _is_short(num_shingles: Any) -> Any:  # Any: a number or an array of them
+    return num_shingles < FEWEST_WORDS - (WORDS - 1)
 
 
 def _batches(texts: Sequence[str]) -> Iterator[tuple[list[int], list[str]]]:
@@ -105,14 +127,15 @@ def find_copies(
     *,
     band: Callable[[int], Keys] | None,
     read: Callable[[int], str],
-    joins: bool = False,
+    texts: Keys | None = None,
 ) -> Copies:
     """Return which documents are copies of which; a copy comes later in `order` than its original.
 
     `contents` (n, 2) are hashes of text and kind, equal for exact copies only; `kinds` (n,) hashes
     of label and target; `order` says which row goes first; `band` returns the keys (n,) of a band,
-    and is None where near copies are not wanted; `read` returns the text of a row; `joins` says
-    that copies are to be kept, so that all that are like one another must be known.
+    and is None where near copies are not wanted; `read` returns the text of a row; `texts` (n,) are
+    hashes of the text alone, given where groups are wanted: of all that are like one another,
+    whatever their kind.
     """
     num = len(order)
     rank = np.empty(num, dtype=np.int64)
@@ -132,15 +155,44 @@ def find_copies(
                 if found >= SIMILARITY:
                     kept[row], similarity[row] = original, found
                     break
-            for other in earlier if joins else ():
-                if comparison.similarity(other, row) >= SIMILARITY:
-                    _join(group, row, other)
         kept = kept[kept]  # an exact copy of a near copy stands behind the same document
         for row in np.flatnonzero(kept != np.arange(num)).tolist():
             _join(group, row, int(kept[row]))
+        if texts is not None:
+            _join_alike(group, texts, rank, band, comparison)
+    elif texts is not None:
+        _join_equal(group, texts, rank)
     for row in np.flatnonzero(group != np.arange(num)).tolist():
         group[row] = _first(group, row)
     return Copies(kept, similarity, is_exact, group)
+
+
+def _join_equal(
+    group: npt.NDArray[np.int64], texts: Keys, rank: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """Join all rows of one text; say which are the first of theirs."""
+    is_first = np.ones(len(texts), dtype=bool)
+    for first, later in _groups(texts, rank):
+        is_first[later] = False
+        for row in later.tolist():
+            _join(group, row, first)
+    return is_first
+
+
+def _join_alike(
+    group: npt.NDArray[np.int64],
+    texts: Keys,
+    rank: npt.NDArray[np.int64],
+    band: Callable[[int], Keys],
+    comparison: _Comparison,
+) -> None:
+    """Join all rows of texts that are like one another, whatever their kinds."""
+    is_first = _join_equal(group, texts, rank)
+    for row, earlier in _candidates(band, np.zeros_like(texts), rank, is_first):
+        for other in earlier:
+            is_joined = _first(group, row) == _first(group, other)
+            if not is_joined and comparison.similarity(other, row) >= SIMILARITY:
+                _join(group, row, other)
 
 
 def _join(group: npt.NDArray[np.int64], one: int, other: int) -> None:
@@ -222,6 +274,8 @@ class _Comparison:
     def similarity(self, one: int, other: int) -> float:
         """Return the Jaccard similarity of two rows' texts; 0 where they are surely no copies."""
         first, second = self._shingles(one), self._shingles(other)
+        if first.form is not None or second.form is not None:
+            return float(first.form == second.form)
         bits = max(first.bits, second.bits)
         found = _jaccard(first.sampled(bits), second.sampled(bits), least=SIMILARITY)
         if found == 0.0 or not (first.is_long and second.is_long):
@@ -250,6 +304,8 @@ class _Shingles:
     """The same of its runs of 21 words."""
     bits: int
     is_long: bool
+    form: str | None
+    """How it is written, where it is short (see `written_form`)."""
 
     def sampled(self, bits: int) -> Keys:
         """Return those that end in more zero bits."""
@@ -265,7 +321,11 @@ def _collect(text: str) -> _Shingles:
         hashes.append(_sample(found, bits))
         runs.append(_sample(run_hashes(found), bits))
     return _Shingles(
-        np.unique(np.concatenate(hashes)), np.unique(np.concatenate(runs)), bits, num >= _LONG_WORDS
+        np.unique(np.concatenate(hashes)),
+        np.unique(np.concatenate(runs)),
+        bits,
+        is_long=num >= _LONG_WORDS,
+        form=written_form(text) if _is_short(num) else None,
     )
 
 

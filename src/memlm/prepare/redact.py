@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 
-from memlm.prepare.draft import Draft, with_edits
+from memlm.prepare.draft import Draft, collected_span, with_edits
 from memlm.prepare.personal import find_personal_data, halfwidth
 from memlm.prepare.phones import digits_of_phone
 from memlm.records import PERSONAL_KINDS, PersonalData, PersonalKind, PersonalPlace
@@ -73,9 +73,7 @@ def redact_draft(draft: Draft) -> tuple[Draft, list[PersonalPlace]]:
 
 def place_of(draft: Draft, found: PersonalData) -> PersonalPlace:
     """Return where in the collected document something stood that was found in a draft of it."""
-    start, end = found.start, found.end
-    if draft.origin is not None:
-        start, end = int(draft.origin[start]), int(draft.origin[end - 1]) + 1
+    start, end = collected_span(draft, found.start, found.end)
     return PersonalPlace(
         document_id=draft.document.id,
         source=draft.document.source,

@@ -1,7 +1,8 @@
 """A text as a set of numbers: the hashes of its runs of three words.
 
 Two texts are near copies if they share most of their *shingles*, the runs of three neighbouring
-words (Broder 1997). A word is a run of letters and digits, in lower case; a hanzi, kana or hangul
+words (Broder 1997). A word is a run of letters and digits, in lower case, with the marks on them
+(vowels of Hindi, points of Arabic); a hanzi, kana or hangul
 is a word of its own, since Chinese has no spaces; everything else only separates. All texts of a
 batch are hashed at once, by prefix sums of a polynomial modulo 2^64, so that no Python runs for
 each word.
@@ -9,23 +10,31 @@ each word.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
+from memlm.prepare.character_classes import mark_ranges, marks
+
 Hashes = npt.NDArray[np.uint64]
 WORDS = 3
 """Words in a shingle: a changed word spoils three, which leaves 3 of 4 at 5 % of words changed."""
 _SHINGLES_OF_RUN = 7
-_SEPARATOR, _LETTER, _WHOLE_WORD = 0, 1, 2
+_SEPARATOR, _LETTER, _WHOLE_WORD, _MARK = 0, 1, 2, 3
 _NUM_CODES = 0x110000
 _NUM_LETTERS = 0x33480  # no letter or digit has a code point beyond these
 _WHOLE = (
     (0x1100, 0x11FF), (0x2E80, 0x2FDF), (0x3040, 0x30FF), (0x3400, 0x9FFF), (0xA960, 0xA97F),
     (0xAC00, 0xD7FF), (0xF900, 0xFAFF), (0x20000, 0x323AF),
 )  # fmt: skip
+_WHOLE_CLASS = "".join(f"{chr(low)}-{chr(high)}" for low, high in _WHOLE)
+_OF_SENTENCES = r".,;:!?…'\"‘’“”„«»‹›—–。，、；：！？「」『』《》〈〉·_\u00ad\u200b\ufe0e\ufe0f"
+_WORD_OR_SIGN = re.compile(
+    rf"(?<=\d)[.,:;'](?=\d)|[{_WHOLE_CLASS}]|[^\W_{_WHOLE_CLASS}][^\W_{_WHOLE_CLASS}]*(?:[{marks()}]+[^\W_{_WHOLE_CLASS}]*)*|[^\w\s{_OF_SENTENCES}]"
+)
 _BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2^64
 _INVERSE = pow(_BASE, -1, 1 << 64)
 _WEIGHTS = (0xD6E8FEB86659FD93, 0xA0761D6478BD642F, 0xE7037ED1A0B428DB)
@@ -52,6 +61,18 @@ def shingle_hashes(texts: Sequence[str]) -> tuple[Hashes, npt.NDArray[np.int64]]
     return mix(total), offsets
 
 
+def written_form(text: str) -> str:
+    """Return the words of a text in order, and the signs that mean something, without case.
+
+    Only what ends or joins sentences is left out, and even that counts between two digits: `a + b`
+    is not `a - b`, `C++` not `C#`, `10:30` not `10.30`, and a smile no frown.
+
+    >>> written_form("Yes, he did: 1.5 + 2 :)")
+    'yes he did 1 . 5 + 2 )'
+    """
+    return " ".join(_WORD_OR_SIGN.findall(text.lower()))
+
+
 def run_hashes(shingles: Hashes) -> Hashes:
     """Return the hashes of all runs of 21 words of one text, from its shingles in order."""
     total = np.zeros(max(0, len(shingles) - (_SHINGLES_OF_RUN - 1) * WORDS), dtype=np.uint64)
@@ -66,7 +87,7 @@ def _word_hashes(texts: Sequence[str]) -> tuple[Hashes, npt.NDArray[np.int64]]:
     # A separator behind each text ends its last word.
     joined = "\n".join([*texts, ""])
     codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-    kinds = _kinds()[codes]
+    kinds = _with_marks(_kinds()[codes])
     before = np.concatenate([np.zeros(1, kinds.dtype), kinds[:-1]])
     is_first = (kinds == _WHOLE_WORD) | ((kinds == _LETTER) & (before != _LETTER))
     firsts = np.flatnonzero(is_first)
@@ -78,6 +99,16 @@ def _word_hashes(texts: Sequence[str]) -> tuple[Hashes, npt.NDArray[np.int64]]:
     text_ends = np.cumsum(lengths + 1)
     upto = np.searchsorted(firsts, text_ends)
     return hashes, np.diff(upto, prepend=0)
+
+
+def _with_marks(kinds: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return the kinds with each mark as a part of the word before it, or as what separates."""
+    is_mark = kinds == _MARK
+    if not is_mark.any():
+        return kinds
+    places = np.maximum.accumulate(np.where(is_mark, 0, np.arange(len(kinds))))
+    carried = np.where(kinds[places] == _LETTER, _LETTER, _SEPARATOR).astype(kinds.dtype)
+    return np.where(is_mark, carried, kinds)
 
 
 def _stretch_hashes(
@@ -112,9 +143,11 @@ def mix(values: Hashes) -> Hashes:
 
 @cache
 def _kinds() -> npt.NDArray[np.uint8]:
-    """Return the kind of every code point: separator, letter, or a word of its own."""
+    """Return the kind of every code point: separator, letter, a word of its own, or mark."""
     kinds = np.zeros(_NUM_CODES, dtype=np.uint8)
     kinds[:_NUM_LETTERS] = [chr(code).isalnum() for code in range(_NUM_LETTERS)]
+    for low, high in mark_ranges():
+        kinds[low : high + 1] = _MARK
     for low, high in _WHOLE:
         block = kinds[low : high + 1]
         block[block == _LETTER] = _WHOLE_WORD
@@ -136,3 +169,8 @@ def _lower() -> Hashes:
 def whole_words() -> npt.NDArray[np.bool_]:
     """Say of every code point whether it is a word of its own (a hanzi, kana or hangul)."""
     return np.asarray(_kinds() == _WHOLE_WORD)
+
+
+def is_of_word(character: str) -> bool:
+    """Say whether a word can go on with this character."""
+    return bool(_kinds()[ord(character)] != _SEPARATOR)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from memlm.prepare.draft import Draft
@@ -78,6 +78,8 @@ class Splitter:
     plan: SplitPlan
     by_file: bool = False
     group_column: str | None = None
+    joined: Mapping[str, str] = field(default_factory=dict)
+    """Other names of groups that copies join: two authors of one text are on one side."""
 
     def pieces(self, draft: Draft) -> list[Piece]:
         """Return the stretches of a draft's text, each with its side."""
@@ -92,7 +94,27 @@ class Splitter:
         """Return the splitter that was written as JSON."""
         return cls(**{**values, "plan": SplitPlan(**values["plan"])})
 
+    def joining(self, grouped: Iterable[Draft]) -> Splitter:
+        """Return the splitter that keeps the groups of these copies together, each as a whole."""
+        names: dict[str, str] = {}
+
+        def first(name: str) -> str:
+            while name in names:
+                name = names[name]
+            return name
+
+        for draft in grouped:
+            own, copies = self._own_group(draft), draft.group
+            if own is not None and copies is not None and first(own) != first(copies):
+                low, high = sorted((first(own), first(copies)))
+                names[high] = low
+        return replace(self, joined={name: first(name) for name in names})
+
     def _group(self, draft: Draft) -> str | None:
+        own = self._own_group(draft)
+        return None if own is None else self.joined.get(own, own)
+
+    def _own_group(self, draft: Draft) -> str | None:
         fields = draft.document.fields
         if self.group_column is not None and fields.get(self.group_column) is not None:
             return f"group {fields[self.group_column]}"

@@ -1,11 +1,13 @@
 """Words that carry grammar rather than meaning, and a step that takes them out of a text.
 
 The English list is our own (`stop_words.toml`): function words only, because longer lists in
-circulation hold words like `computer` and `important`. Others come from `stopwordsiso`.
+circulation hold words like `computer` and `important`. Others come from `stopwordsiso`. Words that
+deny stay in a text, though they carry grammar: without them it says the opposite.
 """
 
 from __future__ import annotations
 
+import re
 import tomllib
 from functools import cache
 from importlib.resources import files
@@ -16,7 +18,10 @@ from memlm.records import Dropped
 from memlm.runtime import require_package
 
 _EVERY = ("en", "zh")
-
+_DENIALS = frozenset(
+    "no not nor never none nobody nothing nowhere neither without cannot hardly unless".split()
+)
+_DENYING = re.compile("n't$|[不没沒無无非别別未勿莫毋否休甭]")
 
 _NONE: frozenset[str] = frozenset()
 
@@ -38,14 +43,20 @@ def stop_words(language: str) -> frozenset[str]:
     )
 
 
+@cache
+def _removed_words() -> frozenset[str]:
+    known = frozenset[str]().union(*map(stop_words, _EVERY)) - _DENIALS
+    return frozenset(word for word in known if not _DENYING.search(word))
+
+
 class RemoveStopWords:
-    """English and Chinese stop words out, each English one with the space before it."""
+    """English and Chinese stop words out, each English one with the space before it; not `not`."""
 
     name = "stop_words"
 
     def run(self, draft: Draft) -> Draft | Dropped:
         """Return the draft without stop words; a line never begins with a space left over."""
-        known = frozenset[str]().union(*map(stop_words, _EVERY))
+        known = _removed_words()
         edits: list[tuple[int, int, str]] = []
         place, opens_line = 0, False
         for piece in split_words(draft.text):

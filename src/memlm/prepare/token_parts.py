@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from memlm.language_model import Tokenizer, unknown_bytes
 from memlm.prepare.cleaned import Part, StoredPart
-from memlm.prepare.draft import Draft
+from memlm.prepare.draft import Draft, collected_span
 from memlm.prepare.split import Piece, Splitter
 from memlm.prepare.tokenizer import load_tokenizer
 from memlm.records import SPLITS
@@ -122,9 +122,7 @@ class _PartWriter:
         if piece.end == len(text):
             self._put([tokenizer.end], [len(document.text)])
         words = text[piece.start : piece.end]
-        bounds = (piece.start, piece.end)
-        if origin is not None:
-            bounds = int(origin[piece.start]), int(origin[piece.end - 1]) + 1
+        bounds = collected_span(draft, piece.start, piece.end)
         self._units.append(
             (
                 self._num_documents,

@@ -336,6 +336,8 @@ def _plan(parts: Sequence[Part], config: PrepareConfig, survey: Survey) -> Split
     splitter = Splitter(plan, config.split_by == "file", config.group_column)
     if config.group_column is not None:
         _require_column(parts, config.group_column)
+    if splitter.by_file or splitter.group_column is not None:
+        splitter = splitter.joining(draft for part in parts for draft in part.grouped())
     is_large = plan.block_characters is None and len(survey.sizes) * share > _SURELY_BOTH
     if share == 0 or (is_large and config.split_by == "document" and not config.group_column):
         return splitter

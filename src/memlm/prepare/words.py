@@ -1,6 +1,6 @@
 """Words of English and Chinese text, with nothing lost: the pieces put together are the text.
 
-A word of letters takes the space before it along; Chinese is segmented by jieba's dictionary
+A word of letters, with the marks on them (vowels of Hindi, points of Arabic), takes the space before it along; Chinese is segmented by jieba's dictionary
 (`rjieba`); line ends, other spaces and punctuation are pieces of their own.
 """
 
@@ -9,13 +9,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from memlm.prepare.character_classes import marks
 from memlm.runtime import require_package
 
 HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
 """The hanzi of Unicode, as they stand between the brackets of a regular expression."""
+
+
+def _letters(but: str) -> str:
+    """Return the expression of a run of letters and the marks on them, without those of `but`."""
+    letter = rf"[^\W\d_{but}]"
+    return rf"{letter}+(?:[{marks()}]+{letter}*)*"
+
+
+_LETTERS, _LETTERS_OF_WORD = _letters(HAN), _letters(HAN + "〇")
 _PIECE = re.compile(
     rf"[{HAN}]+"
-    rf"| ?[^\W\d_{HAN}]+(?:['’][^\W\d_{HAN}]+)*"  # letters, with apostrophes inside
+    rf"| ?{_LETTERS}(?:['’]{_LETTERS})*"  # letters, with apostrophes inside
     r"| ?\d+"
     r"|\n"
     r"|[^\S\n]+(?=\S)(?<! )"  # tabs and wide spaces
@@ -24,7 +34,7 @@ _PIECE = re.compile(
     r"|[^\S\n]+"
     r"|."
 )
-_WORD = re.compile(rf"[{HAN}〇]+|[^\W\d_{HAN}〇]+(?:['’][^\W\d_{HAN}〇]+)*")
+_WORD = re.compile(rf"[{HAN}〇]+|{_LETTERS_OF_WORD}(?:['’]{_LETTERS_OF_WORD})*")
 _LONGEST_WORD = 40
 _IS_HAN = re.compile(rf"[{HAN}]")
 
