@@ -63,11 +63,12 @@ _SIGNED_AT_ONCE = 64
 _SIGNED_CHARACTERS = 1_000_000
 _MASK = (1 << 64) - 1
 _FORMAT = 4  # raised when the steps, or what becomes of copies, change
-TARGETS = frozenset(
-    "target targets answer answers summary highlights translation response reply output outputs"
-    " completion chosen rejected solution gold reference"
-    " 目标 摘要 总结 译文 翻译 回复 回答 答案 答复 响应 输出 目標 總結 譯文 翻譯 回覆 輸出".split()
-)
+TARGETS = frozenset({
+    "target", "targets", "answer", "answers", "summary", "highlights", "translation", "response",
+    "reply", "output", "outputs", "completion", "chosen", "rejected", "solution", "gold",
+    "reference", "目标", "摘要", "总结", "译文", "翻译", "回复", "回答", "答案", "答复", "响应",
+    "输出", "目標", "總結", "譯文", "翻譯", "回覆", "輸出",
+})  # fmt: skip
 """Fields, in small letters, that say what a document teaches, as its label does."""
 
 
@@ -525,9 +526,7 @@ def _note_sides(rows: npt.NDArray[Any], copies: npt.NDArray[Any], store: Documen
     copies["side"] = np.where(rows["is_fixed"] | ~rows["is_kept"], 0, side_of_kind[kind])
 
 
-def _free_the_lonely(
-    rows: npt.NDArray[Any], copies: npt.NDArray[Any], config: CleanConfig
-) -> None:
+def _free_the_lonely(rows: npt.NDArray[Any], copies: npt.NDArray[Any], config: CleanConfig) -> None:
     """Take documents out of groups of which nobody else is left: they are split like any other."""
     is_left = _is_left(rows, copies, config)
     _, group, sizes = np.unique(copies["group"][is_left], return_inverse=True, return_counts=True)
