@@ -88,9 +88,7 @@ def test_child_whose_parent_is_gone_ends_without_a_word() -> None:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-m", "memlm.prepare"]
     pipe = subprocess.PIPE
-    with subprocess.Popen(
-        command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment
-    ) as child:
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment) as child:
         assert child.stdin is not None
         assert child.stdout is not None
         assert child.stderr is not None

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memlm import CleanConfig, DocumentStore, collect_documents
-from memlm.prepare import CleanedDocuments, Draft, clean_documents, is_clean, survey_parts
 from memlm.errors import CorruptArtefactError
+from memlm.prepare import CleanedDocuments, Draft, clean_documents, is_clean, survey_parts
 from memlm.prepare import cleaning as module
 from memlm.prepare.cleaned import pack_origin, unpack_origin
 

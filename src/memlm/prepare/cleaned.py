@@ -177,7 +177,9 @@ class StoredPart:
         with DocumentStore(Path(self.database)) as store:
             for row in rows.tolist():
                 group = copies["group"][row].item()
-                draft = texts.draft(store, fates[row], group=f"copies of {group:x}" if group else None)
+                draft = texts.draft(
+                    store, fates[row], group=f"copies of {group:x}" if group else None
+                )
                 if copies["side"][row] and draft.document.split is None:
                     side = SPLITS[copies["side"][row] - 1]
                     draft = replace(draft, document=replace(draft.document, split=side))

@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from memlm.documents import DocumentStore
 from memlm.prepare.children import Job, run_jobs
-from memlm.prepare.clean_config import CleanConfig, text_steps
+from memlm.prepare.clean_config import CleanConfig
 from memlm.prepare.cleaned import (
     COPY,
     FATE,
@@ -34,16 +34,18 @@ from memlm.prepare.cleaned import (
     MASKED_FILES,
     CleanedDocuments,
     PartTexts,
-    Survey,
-    estimated_han,
-    pack_origin,
     read_fates,
 )
+from memlm.prepare.cleaned_part import (
+    PartWriter,
+    apply_steps,
+    drop_line,
+    steps_around_copies,
+)
 from memlm.prepare.cuts import Repeats, read_cuts
-from memlm.prepare.draft import Draft, Step
-from memlm.prepare.duplicates import BANDS, Copies, Keys, find_copies, sign_texts
-from memlm.prepare.repeats import PartPrints, write_fingerprints
-from memlm.prepare.winnow import fingerprints
+from memlm.prepare.draft import Draft
+from memlm.prepare.duplicates import BANDS, Copies, Keys, find_copies
+from memlm.prepare.repeats import PartPrints
 from memlm.records import SPLITS, Document, Dropped
 from memlm.storage import (
     MANIFEST,
@@ -59,16 +61,7 @@ from memlm.storage import (
 PART_CHARACTERS = 4_000_000
 _LEAST_PART_CHARACTERS = 1_000_000
 _ENDS_ONE_IN = 64
-_SIGNED_AT_ONCE = 64
-_SIGNED_CHARACTERS = 1_000_000
-_MASK = (1 << 64) - 1
 _FORMAT = 4  # raised when the steps, or what becomes of copies, change
-TARGETS = frozenset(
-    "target targets answer answers summary highlights translation response reply output outputs"
-    " completion chosen rejected solution gold reference"
-    " 目标 摘要 总结 译文 翻译 回复 回答 答案 答复 响应 输出 目標 總結 譯文 翻譯 回覆 輸出".split()
-)
-"""Fields, in small letters, that say what a document teaches, as its label does."""
 
 
 def clean_documents(
@@ -161,163 +154,12 @@ def run_job(
     """Clean one part; what `children` calls."""
     wish = CleanConfig.from_json(config)
     with DocumentStore(Path(database)) as store, new_folder(Path(folder), made_from={}) as new:
-        writer = _PartWriter(new, wish)
+        writer = PartWriter(new, wish)
         with writer:
             for _, document in store.read_numbers(numbers):
                 writer.add(document)
         writer.finish()
     return {}
-
-
-class _PartWriter:
-    """Takes documents through the steps and writes what became of them."""
-
-    def __init__(self, folder: Path, config: CleanConfig) -> None:
-        self._folder, self._config = folder, config
-        self._steps, self._last_steps = _steps(config)
-        self._fates: list[tuple[Any, ...]] = []
-        self._unsigned: list[str] = []
-        self._final: list[str] = []
-        self._keys: list[Keys] = []
-        self._prints: list[tuple[Keys, npt.NDArray[np.int64]]] = []
-        self._survey = Survey()
-        self._bytes = self._stretches = self._signed = self._waiting = 0
-
-    def __enter__(self) -> None:
-        self._files = ExitStack()
-        names = ("texts.bin", "origins.bin", "dropped.jsonl", "personal.jsonl", "removed.jsonl")
-        self._texts, self._origins, self._drops, self._personal, self._removed = (
-            self._files.enter_context((self._folder / name).open("wb")) for name in names
-        )
-
-    def __exit__(self, *error: object) -> None:
-        if self._unsigned and error[0] is None:
-            self._sign()
-        self._files.close()
-
-    def add(self, document: Document) -> None:
-        """Clean one document and note its fate."""
-        found = _apply(self._steps, Draft(document=document, text=document.text))
-        compared = "" if isinstance(found, Dropped) else found.text
-        if self._last_steps and isinstance(found, Draft):
-            found = _apply(self._last_steps, found)
-        text = "" if isinstance(found, Dropped) else found.text
-        texts, stretches = self._bytes, self._stretches
-        is_changed = isinstance(found, Draft) and found.origin is not None
-        if isinstance(found, Dropped):
-            self._drops.write(drop_line(found))
-        else:
-            self._survey.add(document, text)
-            self._note_losses(found)
-            if found.origin is not None:
-                self._write_text(text, pack_origin(found.origin))
-        kind = _hash64(document.label or "", *_targets(document))
-        self._fates.append(
-            (
-                document.id.encode("ascii"),
-                int(document.id, 16) & _MASK,
-                isinstance(found, Draft),
-                is_changed,
-                document.split is not None,
-                *(texts, self._bytes, stretches, self._stretches),
-                len(text),
-                estimated_han(text),
-                tuple(_hash64(name, str(kind), compared) for name in "12"),
-                _hash64(compared),
-                kind,
-                _hash_fields(document),
-            )
-        )
-        self._unsigned.append(compared)
-        self._final.append(text)
-        self._waiting += len(text)
-        if len(self._unsigned) >= _SIGNED_AT_ONCE or self._waiting >= _SIGNED_CHARACTERS:
-            self._sign()
-
-    def finish(self) -> None:
-        """Write what is known only at the end."""
-        fates = np.array(self._fates, dtype=FATE)
-        fates.tofile(self._folder / "fates.bin")
-        # Band by band, as they are read: one band of all documents at a time fits in memory.
-        keys = np.concatenate([*self._keys, np.zeros((0, BANDS), np.uint64)])
-        np.ascontiguousarray(keys.T).astype("<u8").tofile(self._folder / "signed.bin")
-        hashes, places = (np.concatenate(found) for found in zip(*self._prints, strict=True))
-        write_fingerprints(self._folder / "prints.bin", hashes, places)
-        counts = {"survey": vars(self._survey)}
-        (self._folder / "counts.json").write_text(json.dumps(counts), encoding="utf-8")
-
-    def _note_losses(self, draft: Draft) -> None:
-        """Write what one document lost; whether it counts is known when copies are."""
-        if draft.removed:
-            self._removed.write(_json_line({"document_id": draft.document.id, **draft.removed}))
-        for place in draft.masked:
-            self._personal.write(_json_line(asdict(place)))
-
-    def _write_text(self, text: str, stretches: npt.NDArray[np.int64]) -> None:
-        self._bytes += self._texts.write(text.encode("utf-8"))
-        self._origins.write(stretches.astype("<i8").tobytes())
-        self._stretches += len(stretches)
-
-    def _sign(self) -> None:
-        if self._config.finds_near_copies:
-            self._keys.append(sign_texts(self._unsigned))
-        hashes, places = fingerprints(self._final if self._config.finds_repeats else [])
-        self._prints.append((hashes, places + self._signed))
-        self._signed += self._waiting
-        self._unsigned, self._final, self._waiting = [], [], 0
-
-
-def drop_line(dropped: Dropped) -> bytes:
-    """Return the line of `dropped.jsonl` for one document."""
-    line = {
-        "id": dropped.document_id,
-        "step": dropped.step,
-        "reason": dropped.reason,
-        "values": dict(dropped.values),
-    }
-    return _json_line(line)
-
-
-def _json_line(value: Mapping[str, object]) -> bytes:
-    return json.dumps(value, ensure_ascii=False).encode("utf-8") + b"\n"
-
-
-def _steps(config: CleanConfig) -> tuple[list[Step], list[Step]]:
-    """Return the steps before copies are told by the text, and those after.
-
-    Without its stop words a text is no longer what it says: it may equal one that denies it.
-    """
-    first = text_steps(replace(config, remove_stop_words=False))
-    return first, text_steps(config)[len(first) :]
-
-
-def _apply(steps: Sequence[Step], draft: Draft) -> Draft | Dropped:
-    for step in steps:
-        found = step.run(draft)
-        if isinstance(found, Dropped):
-            return found
-        draft = found
-    if not draft.text.strip():
-        return Dropped(document_id=draft.document.id, step="clean", reason="empty")
-    return draft
-
-
-def _targets(document: Document) -> list[str]:
-    named = ((name.strip().casefold(), value) for name, value in document.fields.items())
-    found = sorted((name, str(value)) for name, value in named if name in TARGETS)
-    return [text for pair in found for text in pair]
-
-
-def _hash_fields(document: Document) -> int:
-    return _hash64(json.dumps(dict(document.fields), sort_keys=True, ensure_ascii=False))
-
-
-def _hash64(*texts: str) -> int:
-    digest = hashlib.blake2b(digest_size=8)
-    for text in texts:
-        data = text.encode("utf-8")
-        digest.update(len(data).to_bytes(8, "big") + data)
-    return int.from_bytes(digest.digest(), "big")
 
 
 # -- all parts together -------------------------------------------------------------------------
@@ -448,10 +290,10 @@ def _varies(values: npt.NDArray[np.uint64]) -> bool:
 
 def _compared_text(config: CleanConfig, draft: Draft) -> str:
     """Return the text of a document by which its copies are told."""
-    first, last = _steps(config)
+    first, last = steps_around_copies(config)
     if not last:
         return draft.text
-    found = _apply(first, Draft(document=draft.document, text=draft.document.text))
+    found = apply_steps(first, Draft(document=draft.document, text=draft.document.text))
     assert isinstance(found, Draft), "it was kept"
     return found.text
 
@@ -525,9 +367,7 @@ def _note_sides(rows: npt.NDArray[Any], copies: npt.NDArray[Any], store: Documen
     copies["side"] = np.where(rows["is_fixed"] | ~rows["is_kept"], 0, side_of_kind[kind])
 
 
-def _free_the_lonely(
-    rows: npt.NDArray[Any], copies: npt.NDArray[Any], config: CleanConfig
-) -> None:
+def _free_the_lonely(rows: npt.NDArray[Any], copies: npt.NDArray[Any], config: CleanConfig) -> None:
     """Take documents out of groups of which nobody else is left: they are split like any other."""
     is_left = _is_left(rows, copies, config)
     _, group, sizes = np.unique(copies["group"][is_left], return_inverse=True, return_counts=True)

@@ -1,16 +1,16 @@
 """Which documents are copies of others? Exact ones by hash, near ones by MinHash.
 
 Two documents are near copies if at least 64 % of the shingles (see `shingles.py`) that either has
-are in both: their Jaccard similarity. That is as much as can be asked if a text of 30 words is to be
-found again with 5 % of them changed (two words, six of 28 shingles: 22 of 34 are shared). It is not
-little: a template that is filled in with two other names is a near copy too. Where that is not
-meant, near copies must be kept, and `prepare` says how. In fewer than 30 words each word may be what
-matters (*he* or *she*, Monday or Thursday, plus or minus): there only texts are near copies whose
-words and signs are all the same, in order, but for case and the punctuation of sentences.
+are in both: their Jaccard similarity. No more can be asked if a text of 30 words is to be found
+again with 5 % of them changed: two words spoil six of its 28 shingles, and 22 of 34 are shared. So
+a template that is filled in with two other names is a near copy, too; where such texts must stay,
+near copies must be kept, and `prepare` says how. In fewer than 30 words each may be what matters
+(*he* or *she*, Monday or Thursday, plus or minus): there, near copies have the same words and signs
+in the same order, and differ in case and in the punctuation of sentences alone.
 
-To compare all pairs is too much, so each text is reduced to
-128 minima whose chance of agreeing is that similarity (Broder 1997), and only pairs that agree in
-all 4 minima of one of 32 *bands* are looked at (Indyk and Motwani 1998): a pair of similarity s
+To compare all pairs is too much, so each text is reduced to 128 minima whose chance of agreeing is
+that similarity (Broder 1997), and only pairs that agree in all 4 minima of one of 32 *bands* are
+looked at (Indyk and Motwani 1998): a pair of similarity s
 with the chance 1 - (1 - s^4)^32, which is 0.998 at 0.64 and 0.05 at 0.2. Each such pair is then
 compared exactly, so that chance can only miss a copy, never invent one. (Of texts of many megabytes
 the shingles whose hash ends in some zero bits are compared, still a hundred thousand and more.)

@@ -18,9 +18,10 @@ from memlm.records import Dropped
 from memlm.runtime import require_package
 
 _EVERY = ("en", "zh")
-_DENIALS = frozenset(
-    "no not nor never none nobody nothing nowhere neither without cannot hardly unless".split()
-)
+_DENIALS = frozenset({
+    "no", "not", "nor", "never", "none", "nobody", "nothing", "nowhere", "neither", "without",
+    "cannot", "hardly", "unless",
+})  # fmt: skip
 _DENYING = re.compile("n't$|[不没沒無无非别別未勿莫毋否休甭]")
 
 _NONE: frozenset[str] = frozenset()

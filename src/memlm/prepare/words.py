@@ -1,7 +1,8 @@
 """Words of English and Chinese text, with nothing lost: the pieces put together are the text.
 
-A word of letters, with the marks on them (vowels of Hindi, points of Arabic), takes the space before it along; Chinese is segmented by jieba's dictionary
-(`rjieba`); line ends, other spaces and punctuation are pieces of their own.
+A word of letters, with the marks on them (vowels of Hindi, points of Arabic), takes the space
+before it along; Chinese is segmented by jieba's dictionary (`rjieba`); line ends, other spaces and
+punctuation are pieces of their own.
 """
 
 from __future__ import annotations
