@@ -100,6 +100,7 @@ class Splitter:
 
         def first(name: str) -> str:
             while name in names:
+                names[name] = names.get(names[name], names[name])  # shortens the way
                 name = names[name]
             return name
 
@@ -108,7 +109,7 @@ class Splitter:
             if own is not None and copies is not None and first(own) != first(copies):
                 low, high = sorted((first(own), first(copies)))
                 names[high] = low
-        return replace(self, joined={name: first(name) for name in names})
+        return replace(self, joined={name: first(name) for name in sorted(names)})
 
     def _group(self, draft: Draft) -> str | None:
         own = self._own_group(draft)

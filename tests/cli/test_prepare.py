@@ -1,0 +1,34 @@
+"""What `memlm prepare` says of what it left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memlm import collect_documents
+
+LONG = " ".join(f"word{number}" for number in range(60))
+Memlm = Callable[..., Any]
+
+
+@pytest.mark.parametrize("has_copy", [True, False], ids=["near copy", "none"])
+def test_near_copies_that_were_dropped_come_with_how_to_keep_them(
+    memlm: Memlm, tmp_path: Path, has_copy: bool
+) -> None:
+    collect_documents(tmp_path / "ws", texts=[LONG, LONG + " more" if has_copy else "another"])
+    done = memlm("prepare", tmp_path / "ws")
+    assert done.code == 0
+    assert ("--without near-duplicates" in done.out) == has_copy
+
+
+def test_changed_byte_of_cleaned_text_ends_with_exit_code_3(memlm: Memlm, tmp_path: Path) -> None:
+    collect_documents(tmp_path / "ws", texts=["a\x07 bell rang over all of the town"])
+    assert memlm("prepare", tmp_path / "ws").code == 0
+    (path,) = (tmp_path / "ws" / "cleaned").glob("part-*/texts.bin")
+    path.write_bytes(path.read_bytes()[::-1])
+    done = memlm("prepare", tmp_path / "ws", "--tokenizer", "byte")
+    assert done.code == 3
+    assert path.name in done.err
