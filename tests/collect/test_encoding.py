@@ -74,6 +74,8 @@ def test_gb18030_is_recognised(tmp_path: Path, text: str) -> None:
     [
         (RUSSIAN, "cp1251"),
         (RUSSIAN, "koi8-r"),
+        ("Zażółć gęślą jaźń, i wróć późną jesienią do żółtej łąki. " * 5, "cp1250"),
+        ("Güneşli bir gün, çok güzel bir şehir; ışık güçlü. " * 9, "cp1254"),
         ("これは日本語の文章です。猫が好きです。\n", "euc-jp"),
         ("これは日本語の文章です。猫が好きです。\n", "shift-jis"),
         (KOREAN, "euc-kr"),
@@ -108,6 +110,7 @@ def test_letters_of_another_script_are_not_guessed_to_be_western(
     [
         (FRENCH * 3, "cp1252"),
         (GERMAN * 3, "cp1252"),
+        ("Það er ekki allt gull sem glóir, sagði maðurinn; þögn og þoka lágu yfir ánni.", "cp1252"),
         ("“" + ENGLISH + "” – he said – “and so on” – " * 3, "cp1252"),
         (BIG5, "big5"),
         (BIG5 * 200, "big5"),
@@ -115,11 +118,26 @@ def test_letters_of_another_script_are_not_guessed_to_be_western(
         (ENGLISH + BIG5, "big5"),
         (BIG5 + "嘅喺咗", "big5hkscs"),
     ],
-    ids=["French", "German", "quotes", "Big5", "much Big5", "traditional", "mixed", "Hong Kong"],
+    ids=[
+        "French",
+        "German",
+        "Icelandic",
+        "quotes",
+        "Big5",
+        "much Big5",
+        "traditional",
+        "mixed",
+        "Hong Kong",
+    ],
 )
 def test_encoding_is_told_by_what_comes_out(tmp_path: Path, text: str, encoding: str) -> None:
     found = find_encoding(write(tmp_path, text.encode(encoding)))
     assert (found.name, found.is_doubtful) == (encoding, False)
+
+
+def test_file_of_two_western_languages_is_doubtful(tmp_path: Path) -> None:
+    found = find_encoding(write(tmp_path, ((FRENCH + GERMAN) * 9).encode("cp1252")))
+    assert (found.name, found.is_doubtful) == ("cp1252", True)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +147,7 @@ def test_encoding_is_told_by_what_comes_out(tmp_path: Path, text: str, encoding:
         ("Güneşli bir gün, çok güzel bir şehir; ağaçlar yeşil ve ışık güçlü.", "cp1254"),
         ("中文", "gb18030"),
     ],
-    ids=["one letter", "letters of no western language", "two hanzi"],
+    ids=["one letter", "few letters of no western language", "two hanzi"],
 )
 def test_what_is_only_just_the_best_is_doubtful(tmp_path: Path, text: str, encoding: str) -> None:
     assert find_encoding(write(tmp_path, text.encode(encoding))).is_doubtful

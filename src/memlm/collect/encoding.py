@@ -34,9 +34,9 @@ _MARKS = (
 _CANDIDATES = ("gb18030", "big5", "big5hkscs", "cp1252", "utf-16-le", "utf-16-be")
 _LEAST_PLAUSIBLE = 0.3
 _SURELY_PLAUSIBLE = 0.45
-_SURELY_WESTERN = 0.95
+_SURELY_WESTERN, _LEAST_WESTERN = 0.95, 0.8
 _LARGEST_RIVAL = 0.5
-_LEAST_EVIDENCE = 8
+_LEAST_EVIDENCE, _MUCH_EVIDENCE = 8, 40
 # Bytes beyond ASCII of a line that is UTF-8 by no accident: eight hanzi of two bytes each are so
 # once in a million, and two Western letters that lie side by side hardly ever.
 _LEAST_OF_UTF8 = {"gb18030": 24, "big5": 24, "big5hkscs": 24, "cp1252": 4}
@@ -53,6 +53,7 @@ _WESTERN = tuple(
         "áðéíóúýþæö", "éëïóöü",
     )
 )  # fmt: skip
+_COMMON_WESTERN = frozenset().union(*_WESTERN) - frozenset("ðýþÐÝÞ")
 _SIGNS = frozenset("“”‘’„‚–—…•€£©®™°§«»¿¡·ªº\xa0½¼¾×")
 _SIGN = re.compile(
     # Beside no other character beyond ASCII, and inside no word; but for the apostrophe of l’été.
@@ -73,6 +74,19 @@ class FoundEncoding:
     """Another one is nearly as likely, or there is little to judge by."""
     is_cut: bool = False
     """The file ends in the middle of a character."""
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """The share of the letters beyond ASCII that belong together."""
+
+    one_language: float
+    """To the one Western language that has most of them."""
+    any_language: float
+    """To all the common ones, for a file of several."""
+
+
+_FITS = _Fit(1.0, 1.0)
 
 
 def find_encoding(path: Path, *, wish: str | None = None) -> FoundEncoding:
@@ -158,7 +172,13 @@ def _most_plausible(path: Path, sample: bytes, failure: int | None) -> FoundEnco
     score, encoding, evidence = found[0] if found else (0.0, "", 0)
     if failure is not None and not encoding.startswith("utf-16"):
         _refuse_mixed(path, failure, least=_LEAST_OF_UTF8.get(encoding, 8))
-    if score < _LEAST_PLAUSIBLE:
+    fit = _western_fit(sample.decode(encoding, "replace")) if encoding == "cp1252" else _FITS
+    is_another = (
+        encoding == "cp1252"
+        and evidence >= _MUCH_EVIDENCE
+        and fit.any_language * score < _LEAST_WESTERN
+    )
+    if score < _LEAST_PLAUSIBLE or is_another:
         if failure is None or b"\0" in sample:
             raise InputError("not_text", path=path.name)
         raise InputError("undecodable", path=path.name, offset=failure, guess=_guess(sample))
@@ -166,9 +186,9 @@ def _most_plausible(path: Path, sample: bytes, failure: int | None) -> FoundEnco
     is_doubtful = (
         score < _SURELY_PLAUSIBLE
         or rival > _LARGEST_RIVAL * score
-        or (0 < evidence < _LEAST_EVIDENCE)
+        or 0 < evidence < _LEAST_EVIDENCE
+        or fit.one_language < _SURELY_WESTERN
         or (encoding == "cp1252" and score < _SURELY_WESTERN)
-        or (encoding == "cp1252" and not _is_western(sample.decode(encoding, "replace")))
     )
     return FoundEncoding(encoding, is_doubtful=is_doubtful)
 
@@ -237,15 +257,20 @@ def _is_a_word(word: str) -> bool:
     """Say whether letters beyond ASCII stand here as in a Western word: fewer, and in one case."""
     if len(word) == 1:
         return word in _WORDS_OF_ONE_LETTER
+    if not word.isalpha():  # raised digits are no letters
+        return False
     has_one_case = word.isupper() or word[1:].islower()
     return has_one_case and 3 * sum(letter > "\x7f" for letter in word) <= 2 * len(word)
 
 
-def _is_western(text: str) -> bool:
-    """Say whether the letters beyond ASCII are those of one Western language."""
+def _western_fit(text: str) -> _Fit:
+    """Return how many of the letters beyond ASCII are Western ones."""
     letters = [one for one in text if one > "\x7f" and one.isalpha() and one not in _SIGNS]
-    fits = [sum(one in language for one in letters) for language in _WESTERN]
-    return max(fits) >= 0.95 * len(letters)
+    if not letters:
+        return _FITS
+    best = max(sum(one in language for one in letters) for language in _WESTERN)
+    common = sum(one in _COMMON_WESTERN for one in letters)
+    return _Fit(best / len(letters), max(best, common) / len(letters))
 
 
 def _refuse_mixed(path: Path, failure: int, *, least: int) -> None:
