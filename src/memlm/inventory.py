@@ -84,9 +84,18 @@ def _describe_tokens(
     return {
         **read_json(folder / "store.json")["counts"],
         "made_from": {"documents": made_from["documents"]},
-        "stale": made_from["documents"] != digest,
+        "stale": made_from["documents"] != digest or not _is_cleaned_so(workspace, made_from),
         "bytes": size_on_disk(folder),
     }
+
+
+def _is_cleaned_so(workspace: Workspace, made_from: dict[str, Any]) -> bool:  # Any: JSON
+    """Say whether tokens were made from documents cleaned as they are now: masked, say."""
+    cleaned = workspace.cleaned / "cleaned.json"
+    if not cleaned.exists():
+        return True
+    header, then = read_json(cleaned), made_from.get("cleaning", {})
+    return all(header.get(name) == value for name, value in then.items())
 
 
 def _describe_model(

@@ -21,6 +21,7 @@ from memlm.prepare import (
     write_token_store,
 )
 from memlm.prepare import token_store as module
+from memlm.prepare.cleaned import Survey
 from memlm.prepare.config import DEFAULTS
 from memlm.records import SPLITS, Document, PrepareReport
 from memlm.storage import new_folder, verify_folder
@@ -325,3 +326,11 @@ def test_config_and_report_can_be_written_as_json(build: Build) -> None:
     report = build(make_documents()).report()
     assert PrepareReport(**asdict(report)) == report
     assert tokenizer_name("char", None) == report.tokenizer
+
+
+@pytest.mark.parametrize(
+    ("characters", "size"), [(1000, 512), (1_100_000, 1024), (20_000_000, 4096), (10**12, 32_768)]
+)
+def test_size_of_bpe_follows_the_text(characters: int, size: int) -> None:
+    config = settle_config(Survey(characters=characters), PrepareConfig(tokenizer="bpe"))
+    assert config.vocabulary_size == size

@@ -53,16 +53,17 @@ class SplitPlan:
         if document.split is not None or not (self.share or self.sealed):
             return [Piece(document.split or "train", 0, len(text))]
         if self.block_characters is None or group is not None:
-            return [Piece(self._side(document.id if group is None else group), 0, len(text))]
+            return [Piece(self.side(document.id if group is None else group), 0, len(text))]
         pieces: list[Piece] = []
         for number, (start, end) in enumerate(_blocks(text, self.block_characters)):
-            side = self._side(f"{document.id}:{number}")
+            side = self.side(f"{document.id}:{number}")
             if pieces and pieces[-1].split == side:
                 start = pieces.pop().start
             pieces.append(Piece(side, start, end))
         return pieces
 
-    def _side(self, name: str) -> Split:
+    def side(self, name: str) -> Split:
+        """Return the side that what is named so goes to."""
         digest = hashlib.blake2b(f"{self.seed}:{name}".encode(), digest_size=8).digest()
         place = int.from_bytes(digest, "big") / 2**64
         if place < self.share:
@@ -84,6 +85,10 @@ class Splitter:
     def pieces(self, draft: Draft) -> list[Piece]:
         """Return the stretches of a draft's text, each with its side."""
         return self.plan.pieces(draft.document, draft.text, group=self._group(draft))
+
+    def name_of(self, draft: Draft) -> str:
+        """Return the name by which a whole document is put on a side: its group's, else its id."""
+        return self._group(draft) or draft.document.id
 
     def to_json(self) -> dict[str, Any]:  # Any: JSON
         """Return what `from_json` takes."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -42,6 +43,8 @@ _SURELY_BOTH = 30  # documents to be expected on the smaller side
 _LARGE_CHARACTERS = 20_000_000
 _SOME_HAN, _MOSTLY_HAN = 0.02, 0.5
 _SEEDS_TRIED = 100
+_MOST_NAMES = 10_000
+_SMALLEST_BPE, _LARGEST_BPE = 512, 32_768
 _FEWEST_BPE_TOKENS = 256 + 1  # every byte, and the end
 _FEWEST_TOKENS = 3  # a symbol, the unknown one, and the end
 _SHARES = 1 << 16
@@ -92,8 +95,20 @@ def settle_config(
     if kind == "auto":
         kind = _suitable_tokenizer(survey, note)
     assert kind is not None  # it has a default
-    size = _possible_size(kind, config.vocabulary_size, len(survey.labels), note)
+    wish = config.vocabulary_size
+    if wish is None and kind == "bpe":
+        wish = _size_of_bpe(survey.characters)
+    size = _possible_size(kind, wish, len(survey.labels), note)
     return replace(config, tokenizer=kind, vocabulary_size=size)
+
+
+def _size_of_bpe(characters: int) -> int:
+    """Return the power of two nearest to the root of the text's length: 1,024 for a megabyte.
+
+    Different words grow about so (Heaps 1978), and each piece should be met often enough to learn.
+    """
+    size = 1 << round(math.log2(max(1, characters)) / 2)
+    return min(max(size, _SMALLEST_BPE), _LARGEST_BPE)
 
 
 def _suitable_tokenizer(survey: Survey, note: Callable[[str, Mapping[str, object]], None]) -> str:
@@ -145,21 +160,23 @@ def write_token_store(
     config: PrepareConfig,
     *,
     left_out: LeftOut | None = None,
+    plan: SplitPlan | None = None,
     work: Path | None = None,
     processes: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> PrepareReport:
     """Cut all parts into tokens in `folder` (an empty one that `storage` gave).
 
-    `config` is settled (see `settle_config`). `left_out` is what cleaning did before;
-    `work` a folder where finished parts wait for the others and survive a crash (by default inside
-    `folder`, where they do not). `progress(done, total)` counts code points. The store does not
-    depend on `processes`. Raises InputError if nothing is left to learn from.
+    `config` is settled (see `settle_config`). `left_out` is what cleaning did before. `plan` is the
+    split of last time, kept while it leaves text on both sides, so that a document that is added
+    moves no other. `work` is a folder where finished parts wait for the others and survive a crash
+    (by default inside `folder`, where they do not). `progress(done, total)` counts code points. The
+    store does not depend on `processes`. Raises InputError if nothing is left to learn from.
     """
     config, survey = config.over(DEFAULTS), survey_parts(parts)
     if not survey.characters:
         raise InputError("nothing_to_prepare")
-    splitter = _plan(parts, config, survey)
+    splitter = _plan(parts, config, survey, plan)
     tokenizer = _tokenizer(parts, config, splitter, survey)
     work = work or folder / "work"
     work.mkdir(parents=True, exist_ok=True)
@@ -272,7 +289,7 @@ def _join(
         "units": len(joined),
         "shards": shards,
         "split": splitter.to_json(),
-        "sealed": _hash_sealed(folder, sealed) if len(sealed) else None,
+        "sealed": _hash_sealed(folder, sealed, dtype) if len(sealed) else None,
         "counts": report.__dict__,
     }
     for name, value in (("store.json", header), ("tokenizer.json", tokenizer.to_json())):
@@ -318,21 +335,28 @@ def _copy_dropped(dropped: Path | None, folder: Path) -> Counter[str]:
         return Counter(json.loads(line)["reason"] for line in lines)
 
 
-def _hash_sealed(folder: Path, sealed: npt.NDArray[Any]) -> dict[str, object]:
-    """Return what proves later that the sealed side is still the one that was put away."""
+def _hash_sealed(folder: Path, sealed: npt.NDArray[Any], dtype: np.dtype[Any]) -> dict[str, object]:
+    """Return what proves later that the sealed side is still the one that was put away.
+
+    Hashed are the documents, their stretches and their tokens, so that changed text is noticed too.
+    """
     ids = (folder / "documents.txt").read_text("ascii").split()
+    tokens = np.memmap(folder / "tokens.bin", dtype=dtype, mode="r")
     held = hashlib.sha256()
     for unit in sealed:
         place = f"{ids[int(unit['document'])]} {unit['text_start']} {unit['text_end']}\n"
         held.update(place.encode("ascii"))
+        held.update(tokens[int(unit["token_start"]) : int(unit["token_end"])].tobytes())
     return {"units": len(sealed), "sha256": held.hexdigest()}
 
 
-def _plan(parts: Sequence[Part], config: PrepareConfig, survey: Survey) -> Splitter:
+def _plan(
+    parts: Sequence[Part], config: PrepareConfig, survey: Survey, last: SplitPlan | None
+) -> Splitter:
     share, first, sealed = config.held_out_share, config.split_seed or 0, config.sealed or 0.0
     if share is None:
         share = 0.0 if survey.has_held_out else DEFAULT_HELD_OUT_SHARE
-    plan = plan_split(survey.sizes, share=share, seed=first, sealed=sealed)
+    plan = last or plan_split(survey.sizes, share=share, seed=first, sealed=sealed)
     splitter = Splitter(plan, config.split_by == "file", config.group_column)
     if config.group_column is not None:
         _require_column(parts, config.group_column)
@@ -341,18 +365,38 @@ def _plan(parts: Sequence[Part], config: PrepareConfig, survey: Survey) -> Split
     is_large = plan.block_characters is None and len(survey.sizes) * share > _SURELY_BOTH
     if share == 0 or (is_large and config.split_by == "document" and not config.group_column):
         return splitter
+    sides = _sides_by_plan(parts, splitter)
     # In a small collection chance may leave one side empty; the next seed that does not is taken.
-    for seed in range(first, first + _SEEDS_TRIED):
-        tried = replace(splitter, plan=replace(plan, seed=seed))
-        sides = {
+    for seed in [plan.seed, *range(first, first + _SEEDS_TRIED)]:
+        tried = replace(plan, seed=seed)
+        if sides(tried) >= {"train", "held_out"}:
+            return replace(splitter, plan=tried)
+    if last is not None:  # what it was made for has gone
+        return _plan(parts, config, survey, None)
+    return replace(splitter, plan=SplitPlan(0.0, first, None, sealed))
+
+
+def _sides_by_plan(parts: Sequence[Part], splitter: Splitter) -> Callable[[SplitPlan], set[Split]]:
+    """Return what says on which sides a plan leaves text.
+
+    Where documents stay whole their names are read once, and no more of them than surely suffice.
+    """
+    if splitter.plan.block_characters is not None:
+        return lambda plan: {
             piece.split
             for part in parts
             for draft in part.drafts()
-            for piece in tried.pieces(draft)
+            for piece in replace(splitter, plan=plan).pieces(draft)
         }
-        if sides >= {"train", "held_out"}:
-            return tried
-    return replace(splitter, plan=SplitPlan(0.0, first, None, sealed))
+    fixed: set[Split] = set()
+    names: set[str] = set()
+    for part in parts:
+        for draft in part.drafts():
+            if draft.document.split is not None:
+                fixed.add(draft.document.split)
+            elif len(names) < _MOST_NAMES:
+                names.add(splitter.name_of(draft))
+    return lambda plan: fixed | {plan.side(name) for name in names}
 
 
 def _require_column(parts: Sequence[Part], column: str) -> None:

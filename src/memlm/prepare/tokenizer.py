@@ -362,12 +362,14 @@ def load_tokenizer(path: Path) -> Tokenizer:
 def _file_name(path: Path) -> str:
     """Return the name of the tokens that a tokenizer's file makes: its own, and some of its hash.
 
-    A file of ours carries its name.
+    A file that got such a name before, when it was first given, keeps it.
     """
     found = read_json(path)
-    if _is_ours(found):
-        return str(found["name"])
     stem = path.parent.name if path.stem == "tokenizer" else path.stem
+    if _is_ours(found):
+        stem = str(found["name"])
+        if _IS_GIVEN.search(stem):
+            return stem
     return f"{_UNFIT_FOR_NAME.sub('-', stem) or 'file'}-{hash_file(path)[:8]}"
 
 
@@ -397,6 +399,7 @@ def _is_ours(found: Any) -> bool:  # Any: JSON
     return isinstance(found, dict) and {"kind", "name", "symbols"} <= found.keys()
 
 
+_IS_GIVEN = re.compile(r"-[0-9a-f]{8}$")
 _UNFIT_FOR_NAME = re.compile(r"[^\w.-]+")
 _PROBE = "A word, 一个词 😀\n\tand\u00a0more"
 DEFAULT_BPE_SIZE = 4096

@@ -34,7 +34,7 @@ def erase_removed(workspace: AnyWorkspace, *, listener: Listener | None = None) 
         if not current or not (opened.cleaned / "cleaned.json").exists():
             delete_folder(opened.cleaned)  # what lies there was left by a crash
         else:
-            clean(opened, digest, settle_cleaning(opened, None, hears), None, hears)
+            clean(opened, digest, settle_cleaning(opened, hears), None, hears)
         last = opened.settings().get("tokenizer")
         for name in opened.tokenizer_names():
             held = (opened.prepared(name) / "documents.txt").read_text("ascii").splitlines()
@@ -75,7 +75,7 @@ def _forget_statistics(workspace: Workspace, digest: str) -> None:
 def _prepare_what_is_left(workspace: Workspace, tokenizer: str, listener: Listener) -> None:
     """Make tokens anew that held removed documents; where nothing is left, they go."""
     config = prepare_config_of(workspace, tokenizer)
-    cleaning = settle_cleaning(workspace, None, listener)
+    cleaning = settle_cleaning(workspace, listener)
     try:  # as these tokens were made, whatever was prepared last
         prepare_collected(workspace, config, cleaning, None, listener, fresh=True)
     except (InputError, NotFoundError) as error:

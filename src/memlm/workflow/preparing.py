@@ -9,12 +9,14 @@ from pathlib import Path
 
 from memlm.collect import CollectConfig, is_table
 from memlm.errors import NotFoundError
+from memlm.messages import render
 from memlm.prepare import (
     TOKENIZERS,
     CleanConfig,
     CleanedDocuments,
     LeftOut,
     PrepareConfig,
+    SplitPlan,
     TokenStore,
     clean_documents,
     is_clean,
@@ -24,7 +26,7 @@ from memlm.prepare import (
     write_token_store,
 )
 from memlm.records import PersonalPlace, PrepareReport
-from memlm.storage import new_folder, read_manifest, verify_folder
+from memlm.storage import new_folder, read_json, read_manifest, verify_folder
 from memlm.workflow.collecting import collect_documents
 from memlm.workflow.listener import Listener
 from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of
@@ -81,16 +83,14 @@ def prepare_collected(
         if store.count() == 0:
             raise NotFoundError("no_documents", path=opened.path)
         digest = store.digest()
-        cleaned = clean(
-            opened, digest, settle_cleaning(opened, cleaning, hears, fresh=fresh), processes, hears
-        )
+        wished = _wished_cleaning(opened, cleaning, fresh=fresh)
+        cleaned = clean(opened, digest, _doable(wished, hears), processes, hears)
         copies = cleaned.header.get("held_out_copies", 0)
         if copies:
             hears.note("held_out_copies", count=copies)
         parts = cleaned.parts()
-        settled = settle_config(
-            survey_parts(parts), wish, note=lambda code, values: hears.note(code, **values)
-        )
+        survey = survey_parts(parts)
+        settled = settle_config(survey, wish, note=lambda code, values: hears.note(code, **values))
         assert settled.tokenizer is not None  # that is what settling is
         name = tokenizer_name(settled.tokenizer, settled.vocabulary_size)
         folder = opened.prepared(name)
@@ -101,6 +101,8 @@ def prepare_collected(
             "config": asdict(kept),
             "cleaning": {name: cleaned.header[name] for name in ("format", "config")},
         }
+        asked = _asked_split(settled) | {"has_held_out": survey.has_held_out}
+        seal_before = _seal_of(opened)
         if not _is_made_from(folder, made_from):
             hears.note("preparing", tokenizer=folder.name)
             with new_folder(folder, made_from=made_from) as temporary:
@@ -113,11 +115,15 @@ def prepare_collected(
                         removed=cleaned.header["removed"],
                         masked=cleaned.header["masked"],
                     ),
+                    plan=_last_plan(opened, asked),
                     work=opened.unfinished(name),
                     processes=processes,
                     progress=lambda done, total: hears.progress("prepare", done, total),
                 )
-        opened.remember(tokenizer=folder.name)
+        plan = read_json(folder / "store.json")["split"]["plan"]
+        split = {"asked": asked, "plan": plan}
+        opened.remember(tokenizer=folder.name, split=split, cleaning=asdict(wished))
+        _say_of_sides(opened, folder, settled, seal_before, hears)
     repeats = cleaned.header["repeats"]
     return replace(
         open_tokens(folder).report(),
@@ -164,23 +170,75 @@ def clean(
     )
 
 
-def settle_cleaning(
-    workspace: Workspace, wish: CleanConfig | None, listener: Listener, *, fresh: bool = False
-) -> CleanConfig:
-    """Return how to clean: as wished, and what the wish leaves open as last time."""
-    has_last = not fresh and (workspace.cleaned / "cleaned.json").exists()
-    if has_last:
-        header = CleanedDocuments(workspace.cleaned, workspace.documents_file).header
-        last = CleanConfig.from_json(header["config"])
-        if wish is None or wish == CleanConfig():
-            return last
-        wish = wish.over(last)
+def settle_cleaning(workspace: Workspace, listener: Listener) -> CleanConfig:
+    """Return how the documents are cleaned: as last time, as far as that can be done here."""
+    return _doable(_wished_cleaning(workspace, None, fresh=False), listener)
+
+
+def _wished_cleaning(workspace: Workspace, wish: CleanConfig | None, *, fresh: bool) -> CleanConfig:
+    """Return what is wished for; what that leaves open was wished for last time."""
     wish = wish or CleanConfig()
+    last = None if fresh else workspace.settings().get("cleaning")
+    if last is not None:
+        wish = wish.over(CleanConfig.from_json(last))
     wish.check()
+    return wish
+
+
+def _doable(wish: CleanConfig, listener: Listener) -> CleanConfig:
+    """Return what of a wish can be done here; a package that is missing today may come tomorrow."""
     settled, absent = wish.settled()
     for step in absent:
         listener.note("step_unavailable", step=step)
     return settled
+
+
+def _asked_split(config: PrepareConfig) -> dict[str, object]:
+    """Return what a person said of the split: while it stays, so does the plan."""
+    names = ("held_out_share", "sealed", "split_seed", "split_by", "group_column")
+    return {name: getattr(config, name) for name in names}
+
+
+def _last_plan(workspace: Workspace, asked: dict[str, object]) -> SplitPlan | None:
+    """Return the plan of the split that is in force, which all tokenizers share."""
+    last = workspace.settings().get("split")
+    if last is None or last["asked"] != asked or not last["plan"]["share"]:
+        return None
+    return SplitPlan(**last["plan"])
+
+
+def _seal_of(workspace: Workspace) -> dict[str, object] | None:
+    """Return the seal of the tokens that were prepared last."""
+    name = workspace.settings().get("tokenizer")
+    file = workspace.prepared(name) / "store.json" if name is not None else None
+    if file is None or not file.exists():
+        return None
+    seal: dict[str, object] | None = read_json(file).get("sealed")
+    return None if seal is None else seal | {"tokenizer": name}
+
+
+def _say_of_sides(
+    workspace: Workspace,
+    folder: Path,
+    config: PrepareConfig,
+    before: dict[str, object] | None,
+    listener: Listener,
+) -> None:
+    """Say where a side that was asked for is empty, and where what was sealed is another now."""
+    tokens = read_json(folder / "store.json")["counts"]["tokens"]
+    for side, share in (("held_out", config.held_out_share), ("sealed", config.sealed)):
+        if share and not tokens[side]:
+            listener.note("side_empty", side=render(f"side.{side}"), share=share)
+    now = _seal_of(workspace)
+    if before is not None and now is None:
+        listener.note("seal_opened", units=before["units"])
+    elif (
+        before is not None
+        and now is not None
+        and before["tokenizer"] == now["tokenizer"]
+        and before["sha256"] != now["sha256"]
+    ):
+        listener.note("seal_changed", before=before["units"], now=now["units"])
 
 
 def masked_places(
@@ -189,7 +247,7 @@ def masked_places(
     """Return where these documents were masked, as collected; cleaned anew where that is stale."""
     if not (workspace.cleaned / "cleaned.json").exists() or not document_ids:
         return {}
-    config = settle_cleaning(workspace, None, listener)
+    config = settle_cleaning(workspace, listener)
     if not config.redact:
         return {}
     with documents_of(workspace) as store:
