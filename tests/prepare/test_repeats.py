@@ -306,3 +306,18 @@ def test_preparing_counts_repeats(tmp_path: Path) -> None:
     assert kept.cut_characters == 0 < cut.cut_characters
     line_ends = 3  # one for each cut
     assert kept.characters - cut.characters + line_ends == cut.cut_characters
+
+
+def test_too_much_text_is_searched_only_when_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cleaning_module, "MOST_FOR_REPEATS", 500)
+    draw = random.Random(3)
+    passage = "".join(draw.choices("abcdefgh ", k=300))
+    collect_documents(tmp_path / "ws", texts=["one " + passage, passage + " and another end"])
+    found = []
+    for config in (CleanConfig(), CleanConfig(drop_repeats=True)):
+        folder, database = tmp_path / "cleaned", tmp_path / "ws" / "documents.sqlite"
+        header = clean_documents(folder, database, config).header
+        found.append((header["looked_for_repeats"], header["repeats"]["passages"]))
+    assert found == [(False, 0), (True, 1)]

@@ -61,6 +61,8 @@ from memlm.storage import (
 PART_CHARACTERS = 4_000_000
 _LEAST_PART_CHARACTERS = 1_000_000
 _ENDS_ONE_IN = 64
+MOST_FOR_REPEATS = 300_000_000
+"""Code points among which repeats are looked for unasked: that takes two bytes of memory each."""
 _FORMAT = 4  # raised when the steps, or what becomes of copies, change
 
 
@@ -184,7 +186,10 @@ def _finish(
             drops_repeats=bool(config.drop_repeats),
         )
         # Without fingerprints there is nothing to look at, and nothing is found.
-        repeats.find(*_where_to_look(folder, config, plan, rows, copies))
+        parts, left = _where_to_look(folder, config, plan, rows, copies)
+        is_too_much = int(rows["characters"][left].sum()) > MOST_FOR_REPEATS
+        has_looked = bool(config.drop_repeats) or not is_too_much
+        repeats.find(parts, left if has_looked else left[:0])
         _write_drops(folder, config, plan, rows, copies, store, repeats.dropped)
         _note_sides(rows, copies, store)
         _free_the_lonely(rows, copies, config)
@@ -206,6 +211,7 @@ def _finish(
         "config": _as_json(config),
         "drops_copies": config.drops_copies,
         "documents_kept": int(_is_left(rows, copies, config).sum()),
+        "looked_for_repeats": has_looked,
         "repeats": {name: repeats.counts[name] for name in ("passages", "characters", "cut")},
         "parts": entries,
         "held_out_copies": int(np.count_nonzero(copies["side"] > 1 + SPLITS.index("train"))),

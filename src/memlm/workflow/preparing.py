@@ -85,6 +85,8 @@ def prepare_collected(
         digest = store.digest()
         wished = _wished_cleaning(opened, cleaning, fresh=fresh)
         cleaned = clean(opened, digest, _doable(wished, hears), processes, hears)
+        if not cleaned.header["looked_for_repeats"]:
+            hears.note("repeats_not_looked_for")
         copies = cleaned.header.get("held_out_copies", 0)
         if copies:
             hears.note("held_out_copies", count=copies)
