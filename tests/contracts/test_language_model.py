@@ -17,7 +17,7 @@ import torch
 
 import memlm
 from memlm.language_model import LanguageModel
-from memlm.models import NetworkConfig
+from memlm.models import describe_network
 from memlm.models.network import NetworkModel, build_network
 
 VERBS = ("start", "read", "advance", "select", "vocabulary_size")
@@ -28,9 +28,13 @@ def _network(kind: str, **more: object) -> Callable[[], LanguageModel]:
     sizes = {"vocabulary_size": VOCABULARY, "embedding_width": 8, "hidden_width": 8, "layers": 2}
 
     def make() -> LanguageModel:
-        network = build_network(NetworkConfig(**{"kind": kind, **sizes, **more}), seed=1)
+        network = build_network(describe_network(**{"kind": kind, **sizes, **more}), seed=1)
         with torch.no_grad():  # far from uniform, as a trained network is
-            network.output.bias.copy_(torch.linspace(-8, 8, VOCABULARY))
+            if not network.config.cutoffs:
+                network.output.bias.copy_(torch.linspace(-8, 8, VOCABULARY))
+            for weights in network.parameters():
+                if not weights.any():  # what would add nothing at first
+                    torch.nn.init.normal_(weights, std=0.5)
         return NetworkModel(network)
 
     return make
@@ -41,6 +45,10 @@ MAKERS: dict[str, dict[str, Callable[[], LanguageModel]]] = {
         "lstm": _network("lstm"),
         "gru": _network("gru", is_tied=True),
         "labelled lstm": _network("lstm", label_tokens=(2, 3), dropout=0.5),
+        "transformer": _network("transformer", window=5, heads=2, label_tokens=(2, 3)),
+        "lstm with all of its past": _network("lstm-attention", heads=2, window=0),
+        "mixed": _network("mixed", window=16, heads=1, is_tied=True),
+        "words by clusters": _network("lstm", cutoffs=(4, 8), hidden_width=16),
     }
 }
 CONTEXTS = [

@@ -7,7 +7,7 @@ import pytest
 
 from memlm.errors import ConfigError, InputError, NotFoundError
 from memlm.generate import GenerateConfig, generate_texts
-from memlm.models import NetworkConfig
+from memlm.models import describe_network
 from memlm.models.network import NetworkModel, build_network
 from memlm.prepare.tokenizer import ByteTokenizer, CharTokenizer, learn_tokenizer
 
@@ -23,7 +23,7 @@ def letters() -> CharTokenizer:
 @pytest.fixture
 def network_model(letters) -> NetworkModel:
     sizes = {"embedding_width": 6, "hidden_width": 8, "layers": 1}
-    config = NetworkConfig(kind="gru", vocabulary_size=letters.vocabulary_size, **sizes)
+    config = describe_network(kind="gru", vocabulary_size=letters.vocabulary_size, **sizes)
     return NetworkModel(build_network(config, seed=1))
 
 
@@ -385,7 +385,7 @@ def test_a_prompt_is_read_once_for_each_label_in_blocks_of_bounded_size(
 def test_samples_that_share_a_prompt_are_written_as_if_each_had_read_it(three_labels):
     sizes = {"embedding_width": 6, "hidden_width": 8, "layers": 1}
     labels = tuple(three_labels.labels.values())
-    config = NetworkConfig(
+    config = describe_network(
         kind="gru", vocabulary_size=three_labels.vocabulary_size, label_tokens=labels, **sizes
     )
     model = NetworkModel(build_network(config, seed=1))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 
-from memlm.models import NetworkConfig
+from memlm.models import NetworkConfig, describe_network
 
 SIZES = {"vocabulary_size": 11, "embedding_width": 6, "hidden_width": 7, "layers": 1}
 
@@ -25,6 +25,6 @@ def make_config() -> Callable[..., NetworkConfig]:
     """Return what makes a small configuration; keyword arguments change it."""
 
     def make(**changes: object) -> NetworkConfig:
-        return NetworkConfig(**{"kind": "lstm", **SIZES, **changes})
+        return describe_network(**{"kind": "lstm", **SIZES, **changes})
 
     return make

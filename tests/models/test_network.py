@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,13 @@ from memlm.models.network import NetworkModel, build_network, load_network
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(params=["plain", "tied", "labelled"])
+@pytest.fixture(params=["plain", "tied", "labelled", "transformer"])
 def config(request, make_config):
     more = {
         "plain": {},
         "tied": {"embedding_width": 7, "is_tied": True},
         "labelled": {"label_tokens": (1, 2)},
+        "transformer": {"kind": "transformer", "hidden_width": 8, "window": 3},
     }
     return make_config(**more[request.param])
 
@@ -97,7 +99,7 @@ def test_a_configuration_of_another_size_is_noticed(folder):
 def test_a_configuration_that_claims_a_giant_takes_no_memory(folder):
     path = folder / "config.json"
     fields = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps(fields | {"layers": 10**9}), encoding="utf-8")
+    path.write_text(json.dumps(fields | {"blocks": fields["blocks"] * 900}), encoding="utf-8")
     with pytest.raises(CorruptArtefactError):
         load_network(folder, device=CPU)
 
@@ -113,3 +115,16 @@ def test_onednn_is_as_it_was_after_a_single_step(make_config):
     before = torch.backends.mkldnn.enabled
     model.advance(model.start(1), np.array([1]))
     assert torch.backends.mkldnn.enabled == before
+
+
+def test_weights_written_before_there_were_blocks_are_read(folder, config):
+    path = folder / "model.safetensors"
+    before = {
+        re.sub(r"blocks\.(\d)\.layer\.(.*)_l0", r"recurrent.\2_l\1", name): weights
+        for name, weights in load_file(path).items()
+    }
+    save_file(before, path)
+    loaded = load_network(folder, device=CPU).weights()
+    assert all(
+        torch.equal(loaded[name], w) for name, w in build_network(config, seed=4).weights().items()
+    )

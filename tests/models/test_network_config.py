@@ -6,16 +6,28 @@ import json
 
 import pytest
 
-from memlm.errors import CorruptArtefactError
-from memlm.models import NetworkConfig
+from memlm.errors import ConfigError, CorruptArtefactError
+from memlm.models import NetworkConfig, block_kinds
 from memlm.models.network import build_network
 
+BLOCK = {"kind": "lstm", "width": 7, "heads": 0, "window": 0, "is_residual": False}
+ATTENTION = {"kind": "attention", "width": 8, "heads": 2, "window": 0, "is_residual": False}
 SHAPES = [
     pytest.param({"kind": "lstm"}, id="lstm"),
     pytest.param({"kind": "gru"}, id="gru"),
     pytest.param({"kind": "lstm", "layers": 3}, id="three layers"),
     pytest.param({"kind": "gru", "embedding_width": 7, "is_tied": True}, id="tied"),
     pytest.param({"kind": "lstm", "label_tokens": (1, 2, 3)}, id="labels"),
+    pytest.param({"kind": "transformer", "hidden_width": 8}, id="transformer"),
+    pytest.param(
+        {"kind": "transformer", "hidden_width": 8, "embedding_width": 8, "is_tied": True,
+         "layers": 2, "heads": 2, "window": 5, "label_tokens": (1,)},
+        id="transformer of two blocks",
+    ),
+    pytest.param({"kind": "lstm-attention", "hidden_width": 64, "layers": 2}, id="lstm-attention"),
+    pytest.param({"kind": "mixed", "hidden_width": 8, "layers": 3}, id="mixed"),
+    pytest.param({"kind": "gru+attention+lstm", "hidden_width": 8}, id="blocks by name"),
+    pytest.param({"kind": "lstm", "cutoffs": (3, 8), "hidden_width": 20}, id="adaptive softmax"),
     pytest.param(
         {"kind": "lstm", "layers": 2, "embedding_width": 40, "hidden_width": 40, "is_tied": True,
          "label_tokens": (2,)},
@@ -41,11 +53,28 @@ def test_json_gives_the_same_configuration_back(make_config, shape):
 @pytest.mark.parametrize(
     "change",
     [
-        pytest.param({"kind": "transformer9"}, id="a kind that does not exist"),
-        pytest.param({"hidden_width": "7"}, id="a width in words"),
-        pytest.param({"hidden_width": -7}, id="a negative width"),
-        pytest.param({"layers": 0}, id="no layers"),
-        pytest.param({"layers": True}, id="a truth value for a number"),
+        pytest.param({"kind": 5}, id="a kind that is a number"),
+        pytest.param({"blocks": [BLOCK | {"kind": "lstm9"}]}, id="a block that does not exist"),
+        pytest.param({"blocks": [BLOCK | {"width": "7"}]}, id="a width in words"),
+        pytest.param({"blocks": [BLOCK | {"width": -7}]}, id="a negative width"),
+        pytest.param({"blocks": [BLOCK | {"heads": 2}]}, id="heads where nothing attends"),
+        pytest.param(
+            {"blocks": [BLOCK, BLOCK | {"width": 8, "is_residual": True}]},
+            id="a sum of other widths",
+        ),
+        pytest.param({"blocks": [BLOCK | {"surprise": 1}]}, id="an unknown field of a block"),
+        pytest.param({"blocks": [ATTENTION | {"heads": 0}]}, id="attention without heads"),
+        pytest.param({"blocks": [ATTENTION | {"heads": 3}]}, id="heads of no whole width"),
+        pytest.param({"blocks": [ATTENTION | {"window": -1}]}, id="a negative window"),
+        pytest.param({"blocks": [BLOCK, ATTENTION]}, id="attention of another width"),
+        pytest.param({"blocks": [BLOCK] * 1001}, id="too many blocks"),
+        pytest.param({"blocks": "lstm"}, id="no list of blocks"),
+        pytest.param({"cutoffs": [4, 3]}, id="cutoffs that fall"),
+        pytest.param({"cutoffs": [11]}, id="a cutoff at the end"),
+        pytest.param({"cutoffs": [3], "label_tokens": [1]}, id="cutoffs and labels"),
+        pytest.param({"weight_dropout": 1}, id="all weights dropped"),
+        pytest.param({"blocks": []}, id="no blocks"),
+        pytest.param({"embedding_width": True}, id="a truth value for a number"),
         pytest.param({"vocabulary_size": 2.5}, id="half a symbol"),
         pytest.param({"dropout": 1.0}, id="everything dropped"),
         pytest.param({"dropout": "no"}, id="dropout in words"),
@@ -62,14 +91,49 @@ def test_a_configuration_that_no_network_can_have_is_corrupt(make_config, change
         NetworkConfig.from_json(fields, path="config.json")
 
 
-def test_a_missing_field_is_corrupt(make_config):
+@pytest.mark.parametrize("field", ["blocks", "kind", "vocabulary_size"])
+def test_a_missing_field_is_corrupt(make_config, field):
     fields = make_config().to_json()
-    del fields["hidden_width"]
+    del fields[field]
     with pytest.raises(CorruptArtefactError):
         NetworkConfig.from_json(fields, path="config.json")
 
 
-def test_counting_the_parameters_of_absurdly_many_layers_takes_no_time(make_config):
-    one, many = make_config(layers=1), make_config(layers=10**12)
-    each = make_config(layers=2).num_parameters - one.num_parameters
-    assert many.num_parameters == one.num_parameters + (10**12 - 1) * each
+def test_a_configuration_written_before_there_were_blocks_is_read(make_config):
+    earlier = {
+        "kind": "gru", "vocabulary_size": 11, "embedding_width": 6, "hidden_width": 7, "layers": 2,
+        "dropout": 0.1, "is_tied": False, "label_tokens": [1],
+    }  # fmt: skip
+    found = NetworkConfig.from_json(earlier, path="config.json")
+    assert found == make_config(kind="gru", layers=2, dropout=0.1, label_tokens=(1,))
+
+
+@pytest.mark.parametrize("layers", [10**12, 0, "2", True])
+def test_an_earlier_configuration_of_impossible_depth_is_corrupt(layers):
+    earlier = {
+        "kind": "gru", "vocabulary_size": 11, "embedding_width": 6, "hidden_width": 7,
+        "layers": layers, "dropout": 0.1, "is_tied": False, "label_tokens": [],
+    }  # fmt: skip
+    with pytest.raises(CorruptArtefactError):
+        NetworkConfig.from_json(earlier, path="config.json")
+
+
+@pytest.mark.parametrize(
+    ("kind", "layers", "blocks"),
+    [
+        ("lstm", 2, ["lstm", "lstm"]),
+        ("gru-attention", 2, ["gru", "gru", "attention"]),
+        ("transformer", 1, ["transformer"]),
+        ("mixed", 3, ["lstm", "transformer", "lstm"]),
+        ("mixed", 1, ["lstm", "transformer"]),
+        ("lstm+attention+lstm", 5, ["lstm", "attention", "lstm"]),
+    ],
+)
+def test_a_name_stands_for_blocks(kind, layers, blocks):
+    assert block_kinds(kind, layers) == blocks
+
+
+@pytest.mark.parametrize("kind", ["rnn", "attention", "lstm+", "", "lstm,gru", "auto"])
+def test_a_name_that_stands_for_nothing_is_refused_with_those_that_do(kind):
+    with pytest.raises(ConfigError, match="lstm-attention"):
+        block_kinds(kind, 1)

@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from memlm.models.network import NetworkModel, build_network
-from memlm.models.recurrent import LockedDropout, RecurrentNetwork
+from memlm.models.network import Network, NetworkModel, build_network
 
 LABELS = (2, 3)
 SHAPES = [
@@ -41,16 +40,17 @@ def gru_step(x: Tensor, h: Tensor, c: Tensor, weights: list[Tensor]) -> tuple[Te
     return (1 - z) * n + z * h, c
 
 
-def plain_logits(network: RecurrentNetwork, tokens: list[int]) -> Tensor:
+def plain_logits(network: Network, tokens: list[int]) -> Tensor:
     """Read one text token by token with the weights of `network`."""
     config = network.config
     step = {"lstm": lstm_step, "gru": gru_step}[config.kind]
     named = dict(network.named_parameters())
+    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     layers = [
-        [named[f"recurrent.{w}_l{n}"] for w in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
-        for n in range(config.layers)
+        [named[f"blocks.{number}.layer.{name}_l0"] for name in names]
+        for number in range(len(config.blocks))
     ]
-    hidden = [(torch.zeros(config.hidden_width), torch.zeros(config.hidden_width))] * config.layers
+    hidden = [(torch.zeros(config.hidden_width), torch.zeros(config.hidden_width))] * len(layers)
     table = named["embed.weight"]
     output = table if config.is_tied else named["output.weight"]
     label, logits = 0, []
@@ -64,7 +64,7 @@ def plain_logits(network: RecurrentNetwork, tokens: list[int]) -> Tensor:
             x = torch.cat([x, named["embed_label.weight"][label]])
         for number, weights in enumerate(layers):
             hidden[number] = step(x, *hidden[number], weights)
-            x = hidden[number][0]
+            x = hidden[number][0] + (x if config.blocks[number].is_residual else 0)
         shown = named["label_bias"][:, label] if config.label_tokens else 0.0
         logits.append(output @ x + named["output.bias"] + shown)
     return torch.stack(logits)
@@ -74,7 +74,7 @@ TEXTS = torch.tensor([[0, 2, 5, 6, 7, 0, 8, 9], [5, 5, 0, 3, 10, 2, 6, 4]])
 
 
 @pytest.fixture
-def network(request, make_config) -> RecurrentNetwork:
+def network(request, make_config) -> Network:
     network = build_network(make_config(**request.param), seed=3)
     if network.config.label_tokens:  # zero at first, and zeros would hide a mistake
         torch.nn.init.normal_(network.label_bias, generator=torch.Generator().manual_seed(1))
@@ -176,24 +176,3 @@ def test_weights_are_a_copy(make_config):
     network = build_network(make_config())
     network.weights()["output.bias"].fill_(7.0)
     assert not (network.output.bias == 7.0).any()
-
-
-def test_dropped_units_are_the_same_at_every_position():
-    values = LockedDropout(0.5).train()(torch.ones(3, 20, 50))
-    assert (values == values[:, :1]).all()
-
-
-def test_dropped_units_differ_from_text_to_text():
-    values = LockedDropout(0.5).train()(torch.ones(2, 3, 100))
-    assert not torch.equal(values[0], values[1])
-
-
-def test_kept_units_are_scaled_so_that_the_mean_stays():
-    values = LockedDropout(0.25).train()(torch.ones(1, 1, 100))
-    kept = values[values > 0]
-    torch.testing.assert_close(kept, torch.full_like(kept, 1 / 0.75))
-
-
-def test_nothing_is_dropped_outside_training():
-    values = torch.ones(2, 3, 4)
-    assert torch.equal(LockedDropout(0.9).eval()(values), values)

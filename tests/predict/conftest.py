@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from memlm.language_model import LogProbabilities, Tokens
-from memlm.models import NetworkConfig
+from memlm.models import describe_network
 from memlm.models.network import NetworkModel, build_network
 from memlm.prepare.tokenizer import CharTokenizer
 
@@ -69,7 +69,7 @@ def letters() -> CharTokenizer:
 
 @pytest.fixture
 def network_model(letters) -> NetworkModel:
-    config = NetworkConfig(
+    config = describe_network(
         kind="lstm",
         vocabulary_size=letters.vocabulary_size,
         embedding_width=8,
@@ -79,7 +79,7 @@ def network_model(letters) -> NetworkModel:
     )
     network = build_network(config, seed=7)
     with torch.no_grad():  # so that what was read matters much
-        for weight in network.recurrent.parameters():
+        for weight in network.stack[0].layer.parameters():
             weight *= 4
         network.output.weight *= 6
     return NetworkModel(network)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from memlm.models import NetworkConfig
+from memlm.models import describe_network
 from memlm.prepare import Draft, PartInMemory, PrepareConfig, TokenStore, write_token_store
 from memlm.records import Document, TrainReport
 from memlm.storage import new_folder
@@ -75,7 +75,7 @@ def make_plan_of() -> Callable[..., TrainPlan]:
     """Return what makes a plan in numbers; keyword arguments change it."""
 
     def make(**changes: object) -> TrainPlan:
-        network = NetworkConfig(
+        network = describe_network(
             kind="lstm", vocabulary_size=12, embedding_width=8, hidden_width=16, layers=1
         )
         numbers = {

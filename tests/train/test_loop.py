@@ -141,13 +141,13 @@ def test_the_state_is_carried_from_step_to_step(make_plan_of, stream):
 def test_the_state_begins_anew_with_an_epoch(make_plan_of, stream, monkeypatch):
     training = Training(make_plan_of(steps=stream.steps_per_epoch + 1), device=CPU)
     given: list[float] = []
-    plain = type(training.network).forward
+    plain = type(training.network).losses
 
-    def forward(network: object, tokens: torch.Tensor, state: tuple[torch.Tensor, ...]) -> object:
-        given.append(float(state[0].abs().max()))
-        return plain(network, tokens, state)
+    def losses(*asked: object) -> object:
+        given.append(float(asked[-1][0].abs().max()))
+        return plain(*asked)
 
-    monkeypatch.setattr(type(training.network), "forward", forward)
+    monkeypatch.setattr(type(training.network), "losses", losses)
     list(train_steps(training, stream, None))
     assert [value == 0 for value in given] == [True] + [False] * (len(given) - 2) + [True]
 
@@ -174,9 +174,9 @@ def diverge(monkeypatch) -> Callable[[str, int], None]:
     def spoil(what: str, at: int) -> None:
         plain, calls = torch.nn.functional.cross_entropy, [0]
 
-        def cross_entropy(*given: torch.Tensor) -> torch.Tensor:
+        def cross_entropy(*given: torch.Tensor, **named: str) -> torch.Tensor:
             calls[0] += 1
-            loss = plain(*given)
+            loss = plain(*given, **named)
             if calls[0] != at:
                 return loss
             if what == "gradient":
@@ -184,7 +184,7 @@ def diverge(monkeypatch) -> Callable[[str, int], None]:
                 return loss + torch.sqrt(zero)  # 0, with an infinite slope
             return loss * float(what)
 
-        monkeypatch.setattr("memlm.train.loop.F.cross_entropy", cross_entropy)
+        monkeypatch.setattr("torch.nn.functional.cross_entropy", cross_entropy)
 
     return spoil
 

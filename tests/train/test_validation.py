@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from memlm.models import NetworkConfig
+from memlm.models import describe_network
 from memlm.models.network import NetworkModel, build_network
 from memlm.predict import score_text
 from memlm.prepare.tokenizer import learn_tokenizer
@@ -24,7 +24,7 @@ def tokenizer():
 
 @pytest.fixture
 def network(tokenizer):
-    config = NetworkConfig(
+    config = describe_network(
         kind="gru",
         vocabulary_size=tokenizer.vocabulary_size,
         embedding_width=8,

@@ -1,5 +1,5 @@
 """Networks. This file and `config.py` load no torch; `network.py` does."""
 
-from memlm.models.config import NETWORKS, NetworkConfig
+from memlm.models.config import NETWORKS, BlockConfig, NetworkConfig, block_kinds, describe_network
 
-__all__ = ["NETWORKS", "NetworkConfig"]
+__all__ = ["NETWORKS", "BlockConfig", "NetworkConfig", "block_kinds", "describe_network"]

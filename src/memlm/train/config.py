@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Literal
 
 from memlm.errors import ConfigError
+from memlm.models import block_kinds
 from memlm.runtime import check_device
 
 DEFAULT_MINUTES = 3.0
 _AT_LEAST_ONE = (
-    "embedding_width", "hidden_width", "layers", "batch_size", "sequence_length", "steps",
+    "embedding_width", "hidden_width", "layers", "heads", "batch_size", "sequence_length", "steps",
     "epochs", "checkpoint_every", "threads",
 )  # fmt: skip
 _POSITIVE = ("minutes", "learning_rate", "clip_norm")
@@ -22,8 +22,8 @@ class TrainConfig:
 
     name: str | None = None
     """Name of the model; lstm-1, lstm-2, ... if not given."""
-    network: Literal["auto", "lstm", "gru"] = "auto"
-    """Kind of network."""
+    network: str = "auto"
+    """auto, lstm, gru, lstm-attention, gru-attention, transformer, mixed; or lstm+attention+..."""
     minutes: float | None = None
     """Minutes of training, validation included (default 3)."""
     steps: int | None = None
@@ -35,9 +35,17 @@ class TrainConfig:
     hidden_width: int | None = None
     """Units of each recurrent layer."""
     layers: int | None = None
-    """Recurrent layers."""
+    """Recurrent layers, or blocks of a transformer."""
+    heads: int | None = None
+    """Heads of each attention block."""
+    attention_window: int | None = None
+    """Positions that attention sees (default 256); 0 sees all of the past."""
     dropout: float | None = None
     """Share of units dropped while training, against learning by heart."""
+    weight_dropout: float = 0.0
+    """Share of the recurrent weights dropped while training (AWD-LSTM)."""
+    adaptive_softmax: bool = False
+    """Score rare words by clusters: faster for large vocabularies of words."""
     batch_size: int | None = None
     """Stretches of text read side by side."""
     sequence_length: int | None = None
@@ -59,6 +67,15 @@ class TrainConfig:
 
     def check(self) -> None:
         """Raise ConfigError where a value is impossible."""
+        if self.network != "auto":
+            block_kinds(self.network, 1)
+        self._check_numbers()
+        check_device(self.device)
+        lengths = [name for name in ("minutes", "steps", "epochs") if getattr(self, name)]
+        if len(lengths) > 1:
+            raise ConfigError("options_exclude", one=_option(lengths[0]), other=_option(lengths[1]))
+
+    def _check_numbers(self) -> None:
         for name in _AT_LEAST_ONE:
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -67,18 +84,18 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise ConfigError("value_not_positive", option=_option(name), value=value)
-        if self.dropout is not None and not 0 <= self.dropout < 1:
+        for name in ("dropout", "weight_dropout"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1:
+                raise ConfigError("value_outside", option=_option(name), value=value, low=0, high=1)
+        if self.attention_window is not None and self.attention_window < 0:
             raise ConfigError(
-                "value_outside", option="--dropout", value=self.dropout, low=0, high=1
+                "value_too_small", option="--attention-window", value=self.attention_window, least=0
             )
         if not 0 <= self.weight_decay < float("inf"):
             raise ConfigError(
                 "value_not_positive", option="--weight-decay", value=self.weight_decay
             )
-        check_device(self.device)
-        lengths = [name for name in ("minutes", "steps", "epochs") if getattr(self, name)]
-        if len(lengths) > 1:
-            raise ConfigError("options_exclude", one=_option(lengths[0]), other=_option(lengths[1]))
 
     def changed(self) -> dict[str, object]:
         """Return the values that differ from the defaults."""

@@ -14,12 +14,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.nn.utils import clip_grad_norm_
 
 from memlm.errors import DivergedError
-from memlm.models.network import build_network
-from memlm.models.recurrent import NetworkState, RecurrentNetwork
+from memlm.models.network import Network, NetworkState, build_network
 from memlm.runtime import stream_seed
 from memlm.train.batches import Batch, TokenStream
 from memlm.train.plan import VALIDATIONS, WARM_UP_SHARE, TrainPlan
@@ -48,7 +46,7 @@ class Training:
 
     def __init__(self, plan: TrainPlan, *, device: torch.device) -> None:
         self.plan, self.device = plan, device
-        self.network: RecurrentNetwork = build_network(
+        self.network: Network = build_network(
             plan.network, seed=stream_seed(plan.seed, "weights")
         ).to(device)
         self.optimizer = torch.optim.AdamW(
@@ -142,10 +140,10 @@ def _loss(training: Training, batch: Batch) -> Tensor:
             torch.cuda.set_rng_state(training.random, training.device)
         else:
             torch.set_rng_state(training.random)
-        logits, state = training.network(inputs, training.carried)
+        nats, state = training.network.losses(inputs, targets, training.carried)
         training.random = training.random_state()
-    training.carried = tuple(part.detach() for part in state)
-    return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+    training.carried = training.network.carried(state)
+    return nats.mean()
 
 
 def _validate(training: Training, held_out: HeldOutText | None, clock: _Clock) -> float | None:

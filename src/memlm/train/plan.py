@@ -12,13 +12,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from memlm.errors import CorruptArtefactError
-from memlm.models.config import NetworkConfig
+from memlm.errors import ConfigError, CorruptArtefactError
+from memlm.models.config import NetworkConfig, describe_network
 from memlm.train.batches import steps_per_epoch
 from memlm.train.config import DEFAULT_MINUTES, TrainConfig
 
 WARM_UP_SHARE = 0.05
 VALIDATIONS = 20
+DEFAULT_WINDOW = 256
 CHECKPOINTS = 10
 _FLOPS_PER_SECOND_PER_CORE = 60e9  # a guess that only sizes the warm-up and the dropout
 _LARGE_VOCABULARY = 1024
@@ -152,16 +153,21 @@ def _shape(
 ) -> NetworkConfig:
     width = config.hidden_width or _width(config, facts, minutes, threads)
     is_large = facts.vocabulary_size > _LARGE_VOCABULARY
+    cutoffs = _cutoffs(facts, width) if config.adaptive_softmax else ()
     # Letters need few dimensions. Many symbols share one table at both ends, if it may be as wide.
     embedding = config.embedding_width or (width if is_large else min(64, width))
-    shape = NetworkConfig(
-        kind="lstm" if config.network == "auto" else config.network,
+    shape = describe_network(
+        "lstm" if config.network == "auto" else config.network,
         vocabulary_size=facts.vocabulary_size,
         embedding_width=embedding,
         hidden_width=width,
         layers=config.layers or 1,
+        heads=config.heads or 0,
+        window=DEFAULT_WINDOW if config.attention_window is None else config.attention_window,
         dropout=config.dropout or 0.0,
-        is_tied=is_large and embedding == width,
+        weight_dropout=config.weight_dropout,
+        is_tied=is_large and embedding == width and not cutoffs,
+        cutoffs=cutoffs,
         label_tokens=facts.label_tokens,
     )
     if config.dropout is not None:
@@ -169,6 +175,15 @@ def _shape(
     epochs = _expected_tokens(config, facts, shape, minutes, threads) / facts.train_tokens
     dropout = next(share for least, share in _DROPOUT_BY_EPOCHS if epochs >= least)
     return replace(shape, dropout=dropout)
+
+
+def _cutoffs(facts: DataFacts, width: int) -> tuple[int, ...]:
+    """Return where the clusters of an adaptive softmax begin: a fifth, and three fifths."""
+    if facts.label_tokens:
+        raise ConfigError("adaptive_softmax_labels")
+    size = facts.vocabulary_size
+    cuts = sorted({cut for cut in (size // 5, size * 3 // 5) if 0 < cut < size})
+    return tuple(cuts[: int(math.log(width, 4))])  # each cluster is a quarter as wide
 
 
 def _width(config: TrainConfig, facts: DataFacts, minutes: float | None, threads: int) -> int:
@@ -218,7 +233,7 @@ def _learning_rate(network: NetworkConfig) -> float:
     but word frequencies at 7e-3.
     """
     rate = 6e-3 * math.sqrt(384 / max(network.hidden_width, 144))
-    return rate if network.layers == 1 else 0.3 * rate
+    return rate if len(network.blocks) == 1 else 0.3 * rate
 
 
 def _flops_per_token(network: NetworkConfig) -> float:

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn import functional as F
 
-from memlm.models.recurrent import RecurrentNetwork
+from memlm.models.network import Network
 
 _LANES = 16
 _BLOCK = 256
@@ -99,9 +98,9 @@ class HeldOutText:
         return int(self._tokens[self._units[number]["token_end"] - (self._ends[number] - position)])
 
     @torch.no_grad()
-    def loss(self, network: RecurrentNetwork) -> HeldOutLoss:
+    def loss(self, network: Network) -> HeldOutLoss:
         """Return the loss of a network, which is left in the mode that it was in."""
-        was_training, device = network.training, network.embed.weight.device
+        was_training, device = network.training, network.device
         network.eval()
         lanes, length = self._inputs.shape
         state, nats = network.start(lanes), 0.0
@@ -110,9 +109,7 @@ class HeldOutText:
         for start in range(0, length, block):
             inputs = torch.from_numpy(self._inputs[:, start : start + block]).to(device)
             targets = torch.from_numpy(self._targets[:, start : start + block]).to(device)
-            logits, state = network(inputs, state)
-            nats += F.cross_entropy(
-                logits.reshape(-1, vocabulary), targets.reshape(-1), reduction="sum"
-            ).item()
+            found, state = network.losses(inputs, targets, state)
+            nats += found.sum().item()
         network.train(was_training)
         return HeldOutLoss(nats + self._unknown_nats, self._characters, self._bytes)

@@ -149,7 +149,7 @@ def _plan_facts(run: TrainingRun) -> dict[str, object]:
         "model": run.folder.name,
         "network": shape.kind,
         "parameters": shape.num_parameters,
-        "layers": shape.layers,
+        "layers": len(shape.blocks),
         "hidden_width": shape.hidden_width,
         "tokens": run.facts.train_tokens,
         "batch_size": run.plan.batch_size,

@@ -1,0 +1,65 @@
+"""The output layer: scores for every token, or for clusters of them (adaptive softmax).
+
+Rare words are most of a large vocabulary and little of a text. The adaptive softmax (Grave et al.
+2017) scores the frequent ones and the clusters first, and the words of a cluster only where it is
+the right one; token ids must rise as words get rarer, as our tokenizers' do. Its `logits` are the
+log-probabilities themselves.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from memlm.models.config import NetworkConfig
+
+IGNORED = -100
+"""A target that costs nothing."""
+
+
+class FullOutput(nn.Linear):
+    """A score for every token."""
+
+    def losses(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        """Return what each target costs, in nats, (B, T) for hidden (B, T, H)."""
+        return token_losses(self(hidden), targets)
+
+
+class AdaptiveOutput(nn.AdaptiveLogSoftmaxWithLoss):
+    """Log-probabilities by clusters."""
+
+    def forward(self, hidden: Tensor) -> Tensor:  # type: ignore[override]  # of one argument here
+        """Return the log-probabilities (B, T, V)."""
+        found: Tensor = self.log_prob(hidden.flatten(0, -2))
+        return found.reshape(*hidden.shape[:-1], self.n_classes)
+
+    def losses(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        """Return what each target costs, in nats, (B, T) for hidden (B, T, H)."""
+        counted = targets != IGNORED
+        nats = hidden.new_zeros(targets.shape)
+        if counted.any():
+            found = super().forward(hidden[counted], targets[counted])
+            nats = nats.masked_scatter(counted, -found.output)
+        return nats
+
+
+def make_output(config: NetworkConfig) -> FullOutput | AdaptiveOutput:
+    """Return the output layer that a network is described to have."""
+    if config.cutoffs:
+        return AdaptiveOutput(config.hidden_width, config.vocabulary_size, list(config.cutoffs))
+    return FullOutput(config.hidden_width, config.vocabulary_size)
+
+
+def token_losses(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return what each target costs, in nats, (B, T) for logits (B, T, V)."""
+    nats = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+    return nats.view_as(targets)
+
+
+def label_logits(layer: FullOutput, bias: Tensor, hidden: Tensor, labels: Tensor) -> Tensor:
+    """Return logits (B, T, V) with each position's label as a further bias (V, labels)."""
+    # One product for both: the label in force is a further unit of the last layer.
+    shown = F.one_hot(labels, bias.shape[1]).to(hidden.dtype)
+    both = torch.cat([layer.weight, bias], dim=1)
+    return F.linear(torch.cat([hidden, shown], dim=-1), both, layer.bias)

@@ -1,0 +1,61 @@
+"""The adaptive softmax against its definition, and what both output layers charge."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from memlm.models.network import Network, build_network
+
+
+@pytest.fixture
+def network(make_config) -> Network:
+    return build_network(make_config(vocabulary_size=40, hidden_width=16, cutoffs=(5, 12)), seed=2)
+
+
+def plain_log_probabilities(network: Network, hidden: torch.Tensor) -> torch.Tensor:
+    """Grave et al. 2017: log p(cluster) + log p(word | cluster), one position."""
+    layer = network.output
+    head = torch.log_softmax(layer.head.weight @ hidden, dim=0)
+    found = [head[:5]]
+    for number, tail in enumerate(layer.tail):
+        inside = torch.log_softmax(tail[1].weight @ (tail[0].weight @ hidden), dim=0)
+        found.append(head[5 + number] + inside)
+    return torch.cat(found)
+
+
+def test_an_adaptive_softmax_equals_its_definition(network):
+    tokens = torch.tensor([[1, 20, 39, 7]])
+    logits, _ = network(tokens, network.start(1))
+    hidden, _, _ = network._read(tokens, network.start(1))
+    expected = torch.stack([plain_log_probabilities(network, one) for one in hidden[0]])
+    torch.testing.assert_close(logits[0], expected)
+    torch.testing.assert_close(logits.exp().sum(-1), torch.ones(1, 4))
+
+
+@pytest.mark.parametrize("cutoffs", [(), (5, 12)], ids=["full", "adaptive"])
+def test_losses_are_what_the_logits_say_and_nothing_where_nothing_is_asked(make_config, cutoffs):
+    network = build_network(make_config(vocabulary_size=40, hidden_width=16, cutoffs=cutoffs))
+    tokens, targets = torch.tensor([[1, 20, 39, 7]]), torch.tensor([[20, -100, 7, 0]])
+    logits, _ = network(tokens, network.start(1))
+    losses, _ = network.losses(tokens, targets, network.start(1))
+    expected = -torch.log_softmax(logits, -1)[0, [0, 2, 3], [20, 7, 0]]
+    torch.testing.assert_close(losses[0, [0, 2, 3]], expected)
+    assert losses[0, 1] == 0
+
+
+def test_labels_are_charged_for_as_the_logits_say(make_config):
+    network = build_network(make_config(label_tokens=(1, 2)))
+    torch.nn.init.normal_(network.label_bias)
+    tokens, targets = torch.tensor([[0, 2, 5, 6]]), torch.tensor([[2, 5, 6, -100]])
+    logits, _ = network(tokens, network.start(1))
+    losses, _ = network.losses(tokens, targets, network.start(1))
+    expected = -torch.log_softmax(logits, -1)[0, [0, 1, 2], [2, 5, 6]]
+    torch.testing.assert_close(losses[0, :3], expected)
+    assert losses[0, 3] == 0
+
+
+def test_targets_that_are_all_ignored_cost_nothing_and_can_be_learned_from(network):
+    tokens = torch.tensor([[1, 2]])
+    losses, _ = network.losses(tokens, torch.full((1, 2), -100), network.start(1))
+    assert losses.sum() == 0
