@@ -13,7 +13,6 @@ import json
 import math
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -29,7 +28,7 @@ def save_checkpoint(folder: Path, training: Training) -> Path:
     path = folder / f"step-{training.step:06d}"
     with new_folder(path, made_from={"plan": training.plan.to_json()}) as temporary:
         save_file(_on_cpu(training.network.weights()), temporary / "model.safetensors")
-        save_file(_optimizer_tensors(training.optimizer), temporary / "optimizer.safetensors")
+        save_file(_on_cpu(training.optimizer.state()), temporary / "optimizer.safetensors")
         state = {f"carried.{i}": part.contiguous() for i, part in enumerate(training.carried)}
         save_file(state | {"random": training.random}, temporary / "state.safetensors")
         if training.best_weights is not None:
@@ -73,7 +72,7 @@ def load_checkpoint(folder: Path, training: Training) -> list[str]:
 def _restore(path: Path, training: Training) -> None:
     device = training.device
     training.network.load_weights(load_file(path / "model.safetensors"))
-    _restore_optimizer(training.optimizer, load_file(path / "optimizer.safetensors"))
+    training.optimizer.load_state(load_file(path / "optimizer.safetensors"))
     state = load_file(path / "state.safetensors")
     training.carried = tuple(state[f"carried.{i}"].to(device) for i in range(len(training.carried)))
     training.random = state["random"]
@@ -95,21 +94,3 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-
-
-def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    state = optimizer.state_dict()["state"]
-    return {
-        f"{number}.{name}": value.detach().cpu().contiguous()
-        for number, values in state.items()
-        for name, value in values.items()
-    }
-
-
-def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    described = optimizer.state_dict()
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        number, name = key.split(".", 1)
-        state.setdefault(int(number), {})[name] = value
-    optimizer.load_state_dict({"state": state, "param_groups": described["param_groups"]})

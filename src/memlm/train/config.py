@@ -9,11 +9,12 @@ from memlm.errors import ConfigError
 from memlm.runtime import check_device
 
 DEFAULT_MINUTES = 3.0
+OptimizerKind = Literal["adamw", "muon"]
 _AT_LEAST_ONE = (
     "embedding_width", "hidden_width", "layers", "batch_size", "sequence_length", "steps",
     "epochs", "checkpoint_every", "threads",
 )  # fmt: skip
-_POSITIVE = ("minutes", "learning_rate", "clip_norm")
+_POSITIVE = ("minutes", "learning_rate", "muon_learning_rate", "clip_norm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +45,12 @@ class TrainConfig:
     """Tokens between two updates (truncated back-propagation; the state is carried on)."""
     learning_rate: float | None = None
     """Peak learning rate after warm-up."""
+    optimizer: Literal["auto", "adamw", "muon"] = "auto"
+    """AdamW for all weights, or Muon for the hidden matrices."""
+    muon_learning_rate: float | None = None
+    """Peak learning rate of the matrices that Muon learns."""
     weight_decay: float = 0.01
-    """Decay of the weights (AdamW); 0 makes it Adam."""
+    """Decay of the weights, not of biases and norms; 0 makes AdamW Adam."""
     clip_norm: float = 1.0
     """Largest norm of the gradient."""
     seed: int = 0

@@ -1,8 +1,7 @@
 """The loop: read a stretch of every lane, compare, correct; readable from top to bottom.
 
 Truncated back-propagation through time (Williams and Peng 1990): the state is carried from step to
-step, the gradient is not. AdamW (Loshchilov and Hutter 2019), learning rate linear up and down,
-gradient norm clipped.
+step, the gradient is not. The norm of the gradient is clipped.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from memlm.models.network import build_network
 from memlm.models.recurrent import NetworkState, RecurrentNetwork
 from memlm.runtime import stream_seed
 from memlm.train.batches import Batch, TokenStream
+from memlm.train.optimizer import Optimizer
 from memlm.train.plan import VALIDATIONS, WARM_UP_SHARE, TrainPlan
 from memlm.train.validation import HeldOutText
 
@@ -51,12 +51,12 @@ class Training:
         self.network: RecurrentNetwork = build_network(
             plan.network, seed=stream_seed(plan.seed, "weights")
         ).to(device)
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(),
-            lr=plan.learning_rate,
-            betas=(0.9, 0.99),
+        self.optimizer = Optimizer(
+            self.network,
+            kind=plan.optimizer,
+            learning_rate=plan.learning_rate,
+            muon_learning_rate=plan.muon_learning_rate,
             weight_decay=plan.weight_decay,
-            fused=True,
         )
         self.carried: NetworkState = self.network.start(plan.batch_size)
         dropout = torch.Generator(device).manual_seed(stream_seed(plan.seed, "dropout"))
@@ -106,15 +106,13 @@ def train_steps(
         rate = training.plan.learning_rate_at(training.step)
         before = training.carried, training.random
         loss = _loss(training, batch)
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.clear()
         loss.backward()
         norm = clip_grad_norm_(network.parameters(), training.plan.clip_norm)
         if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
             training.carried, training.random = before
             raise DivergedError("diverged", step=training.step + 1, learning_rate=rate)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        optimizer.step()
+        optimizer.step(training.plan.rate_share_at(training.step))
 
         training.step += 1
         weight = 1 / min(training.step, _SMOOTHING_STEPS)

@@ -15,7 +15,7 @@ from typing import Any
 from memlm.errors import CorruptArtefactError
 from memlm.models.config import NetworkConfig
 from memlm.train.batches import steps_per_epoch
-from memlm.train.config import DEFAULT_MINUTES, TrainConfig
+from memlm.train.config import DEFAULT_MINUTES, OptimizerKind, TrainConfig
 
 WARM_UP_SHARE = 0.05
 VALIDATIONS = 20
@@ -30,6 +30,10 @@ _SEQUENCE_LENGTHS = (16, 24, 32, 48, 64)
 _WIDTH_BY_TOKENS = ((300_000, 1024), (60_000, 256), (10_000, 192), (0, 128))
 # (read at least so many times, dropout)
 _DROPOUT_BY_EPOCHS = ((20.0, 0.4), (6.0, 0.2), (0.0, 0.0))
+# What `auto` takes, and takes for networks that are not in the table.
+_OPTIMIZER: dict[str, OptimizerKind] = {"lstm": "adamw", "gru": "adamw"}
+_USUAL_OPTIMIZER: OptimizerKind = "adamw"
+MUON_LEARNING_RATE = 0.02  # Jordan 2024
 _VALIDATION_SHARE = 0.0075  # of the tokens trained, for each validation: 5 % of the time in all
 _FEWEST_VALIDATED_TOKENS = 2_000
 
@@ -67,6 +71,8 @@ class TrainPlan:
     """Held-out tokens that each validation reads; the last one reads all."""
     checkpoint_every: int | None
     """Steps between checkpoints; None until `steps` is known."""
+    optimizer: OptimizerKind = "adamw"
+    muon_learning_rate: float = MUON_LEARNING_RATE
 
     @property
     def tokens_per_step(self) -> int:
@@ -79,12 +85,15 @@ class TrainPlan:
         return None if self.steps is None else max(1, self.steps // VALIDATIONS)
 
     def learning_rate_at(self, step: int) -> float:
-        """Return the learning rate of step `step` (from 0): linear up, then linear down to 0."""
+        """Return the learning rate of step `step` (from 0)."""
+        return self.learning_rate * self.rate_share_at(step)
+
+    def rate_share_at(self, step: int) -> float:
+        """Return the share of the peak rate at step `step`: up in warm-up, then by the schedule."""
         up = min(1.0, (step + 1) / self.warm_up_steps)
         if self.steps is None or step < self.warm_up_steps:
-            return self.learning_rate * up
-        left = (self.steps - step) / max(1, self.steps - self.warm_up_steps)
-        return self.learning_rate * left
+            return up
+        return (self.steps - step) / max(1, self.steps - self.warm_up_steps)
 
     def with_steps(self, steps: int) -> TrainPlan:
         """Return the plan with its number of steps fixed for good."""
@@ -129,6 +138,8 @@ def make_plan(config: TrainConfig, facts: DataFacts, *, cores: int) -> TrainPlan
         minutes=minutes,
         validated_tokens=0,
         checkpoint_every=config.checkpoint_every,
+        optimizer=_optimizer(config, shape),
+        muon_learning_rate=config.muon_learning_rate or MUON_LEARNING_RATE,
     )
     steps = config.steps
     if config.epochs is not None:
@@ -145,6 +156,12 @@ def make_plan(config: TrainConfig, facts: DataFacts, *, cores: int) -> TrainPlan
         validated_tokens=min(tokens, facts.held_out_tokens),
     )
     return plan if steps is None else plan.with_steps(steps)
+
+
+def _optimizer(config: TrainConfig, shape: NetworkConfig) -> OptimizerKind:
+    if config.optimizer != "auto":
+        return config.optimizer
+    return _OPTIMIZER.get(shape.kind, _USUAL_OPTIMIZER)
 
 
 def _shape(
