@@ -97,7 +97,7 @@ def test_every_epoch_has_an_order_of_its_own(make_stream):
 
 def test_only_the_first_step_of_an_epoch_starts_it(make_stream):
     stream = make_stream([200])
-    found = [stream.batch(step).starts_epoch for step in range(2 * stream.steps_per_epoch)]
+    found = [stream.batch(step).begins_anew for step in range(2 * stream.steps_per_epoch)]
     one = [True] + [False] * (stream.steps_per_epoch - 1)
     assert found == one * 2
 

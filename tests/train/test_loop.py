@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+import memlm.train.training as training_module
 from memlm.errors import DivergedError
 from memlm.models.network import build_network
 from memlm.train.batches import TokenStream
-from memlm.train.loop import Step, Training, train_steps
+from memlm.train.loop import Step, train_steps
 from memlm.train.plan import TrainPlan
+from memlm.train.schedule import Phase
+from memlm.train.training import Training
 from memlm.train.validation import HeldOutText
 
 CPU = torch.device("cpu")
@@ -38,9 +41,9 @@ class FakeClock:
         self.time, self.first_step = 0.0, 0.0
         plain_batch, plain_loss = TokenStream.batch, HeldOutText.loss
 
-        def batch(stream: TokenStream, number: int) -> object:
+        def batch(stream: TokenStream, number: int, phases: tuple[Phase, ...]) -> object:
             self.time += step + (self.first_step if number == 0 else 0.0)
-            return plain_batch(stream, number)
+            return plain_batch(stream, number, phases)
 
         def loss(text: HeldOutText, network: object) -> object:
             self.time += validation
@@ -180,19 +183,18 @@ def diverge(monkeypatch) -> Callable[[str, int], None]:
     """Return what spoils the loss, or only its gradient, of the step with a number."""
 
     def spoil(what: str, at: int) -> None:
-        plain, calls = torch.nn.functional.cross_entropy, [0]
+        plain, calls = training_module.mean_loss, [0]
 
-        def cross_entropy(*given: torch.Tensor) -> torch.Tensor:
+        def mean_loss(*given: object) -> tuple[torch.Tensor, object]:
             calls[0] += 1
-            loss = plain(*given)
+            loss, state = plain(*given)
             if calls[0] != at:
-                return loss
+                return loss, state
             if what == "gradient":
-                zero = (given[0] * 0).sum()
-                return loss + torch.sqrt(zero)  # 0, with an infinite slope
-            return loss * float(what)
+                return loss + torch.sqrt(loss * 0), state  # 0, with an infinite slope
+            return loss * float(what), state
 
-        monkeypatch.setattr("memlm.train.loop.F.cross_entropy", cross_entropy)
+        monkeypatch.setattr(training_module, "mean_loss", mean_loss)
 
     return spoil
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import memlm.train.training as training_module
 from memlm.errors import ConfigError, CorruptArtefactError, DivergedError, InputError, NotFoundError
 from memlm.storage import seal_files, verify_folder, write_json
 from memlm.train.run import resume_run, start_run
@@ -262,18 +263,20 @@ def test_a_device_that_does_not_exist_leaves_no_folder(store, small, tmp_path):
 # -- what a run reports -------------------------------------------------------------------------
 
 
-def _nan_after(training, step: int) -> float:
-    return float("nan") if training.step == step and training.network.training else 1.0
+def _diverge_after(training, step: int, patch) -> None:
+    plain = training_module.mean_loss
+
+    def mean_loss(*given: object) -> tuple[torch.Tensor, object]:
+        loss, state = plain(*given)
+        return loss * (float("nan") if training.step == step else 1.0), state
+
+    patch.setattr(training_module, "mean_loss", mean_loss)
 
 
 def test_divergence_keeps_the_weights_before_it(store, small, tmp_path, monkeypatch):
     config = small(checkpoint_every=100)
     run = start_run(tmp_path / "model", store, config, made_from=MADE_FROM)
-    plain = torch.nn.functional.cross_entropy
-    monkeypatch.setattr(
-        "memlm.train.loop.F.cross_entropy",
-        lambda *given, **named: plain(*given, **named) * _nan_after(run.training, 6),
-    )
+    _diverge_after(run.training, 6, monkeypatch)
     with pytest.raises(DivergedError):
         _finish(run)
     assert [path.name for path in (tmp_path / "model" / "checkpoints").iterdir()] == ["step-000006"]
@@ -303,12 +306,8 @@ def test_a_training_that_diverged_by_mischance_can_go_on(
     store, small, whole, tmp_path, monkeypatch
 ):
     run = start_run(tmp_path / "model", store, small(), made_from=MADE_FROM)
-    plain = torch.nn.functional.cross_entropy
     with monkeypatch.context() as patch:
-        patch.setattr(
-            "memlm.train.loop.F.cross_entropy",
-            lambda *given, **named: plain(*given, **named) * _nan_after(run.training, 6),
-        )
+        _diverge_after(run.training, 6, patch)
         with pytest.raises(DivergedError):
             _finish(run)
     _finish(resume_run(tmp_path / "model", store, small()))

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from memlm.errors import CorruptArtefactError, NotFoundError
 from memlm.storage import MANIFEST, delete_folder, new_folder, read_json, verify_folder
-from memlm.train.loop import Training
+from memlm.train.training import Training
 
 _KEPT = 2
 
