@@ -46,13 +46,12 @@ def rate_share(schedule: Schedule, step: int, *, warm_up_steps: int, steps: int 
         return (step + 1) / warm_up_steps
     if steps is None:
         return 1.0
-    done = (step - warm_up_steps) / max(1, steps - warm_up_steps)
+    left = (steps - step) / max(1, steps - warm_up_steps)
     if schedule == "cosine":  # Loshchilov and Hutter 2017
-        return (1 + math.cos(math.pi * done)) / 2
+        return (1 - math.cos(math.pi * left)) / 2
     if schedule == "constant":  # down at the end only, by the root: Hägele et al. 2024
-        decayed = (done - (1 - _LAST_DECAY)) / _LAST_DECAY
-        return 1 - math.sqrt(max(0.0, decayed))
-    return 1 - done
+        return 1 - math.sqrt(max(0.0, 1 - left / _LAST_DECAY))
+    return left
 
 
 def parse_phases(text: str) -> tuple[Phase, ...]:
