@@ -12,11 +12,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 
 from memlm.errors import ConfigError, DivergedError, InputError, NotFoundError
 from memlm.prepare import TokenStore
@@ -32,7 +32,7 @@ from memlm.storage import (
     write_json,
 )
 from memlm.train.batches import TokenStream
-from memlm.train.checkpoint import load_checkpoint, save_checkpoint
+from memlm.train.checkpoint import load_checkpoint, save_checkpoint, save_tensors
 from memlm.train.config import TrainConfig
 from memlm.train.learned import (
     count_labels,
@@ -43,6 +43,7 @@ from memlm.train.learned import (
 )
 from memlm.train.loop import Step, train_steps
 from memlm.train.plan import TrainPlan, make_plan
+from memlm.train.resume import check_options, machine_changes
 from memlm.train.training import Training
 from memlm.train.validation import HeldOutLoss, HeldOutText
 from memlm.workspace import read_run
@@ -66,7 +67,10 @@ class TrainingRun:
         if plan.network.label_tokens:
             bias = torch.from_numpy(label_bias(store))
             self.training.network.label_bias.data.copy_(bias)
-        self.damaged_checkpoints: list[str] = []
+        self.damaged_checkpoints: tuple[str, ...] = ()
+        self.machine_changes = ""
+        """Why a resumed training is not bit-exact; empty if it is."""
+        self._saved_step: int | None = None
 
     @property
     def plan(self) -> TrainPlan:
@@ -96,21 +100,24 @@ class TrainingRun:
         with machine_errors(log), log.open("a", encoding="utf-8") as lines:
             try:
                 for step in run:
-                    if self.plan != noted:  # what was left open has been measured
-                        noted = self.plan
-                        self.note(plan=self.plan.to_json())
                     self._log(lines.write, step)
                     if step.held_out_loss is not None:
                         lines.flush()
+                    if self.plan != noted:  # what was left open has been measured, for good:
+                        noted = self.plan  # nobody goes on from before it
+                        lines.flush()
+                        self._save()
+                        self.note(plan=self.plan.to_json())
                     if self._is_checkpoint(step.step):
                         lines.flush()
-                        save_checkpoint(self.folder / "checkpoints", training)
+                        self._save()
                     yield step
             except DivergedError as error:
                 # Before the step that failed the weights were good; those that a validation found
                 # wanting are the step's own work, and the last checkpoint goes before them.
                 if error.values["step"] > training.step:
-                    save_checkpoint(self.folder / "checkpoints", training)
+                    lines.flush()
+                    self._save()
                 self.note(status="diverged")
                 raise
 
@@ -118,7 +125,7 @@ class TrainingRun:
         """Write the model, and what came of it; keep the checkpoints if it was stopped."""
         training, started = self.training, time.monotonic()
         if stopped_by is not None:
-            save_checkpoint(self.folder / "checkpoints", training)
+            self._save()
         training.network.load_weights(training.result())
         best_step = self._take_best()
         closing = self._closing_loss()
@@ -155,6 +162,30 @@ class TrainingRun:
     def note(self, **changes: object) -> None:
         """Change `run.json`."""
         write_json(self.folder / "run.json", read_run(self.folder) | changes)
+
+    def take_up(self, *, threads: int | None, strict: bool) -> None:
+        """Go on from the newest sound checkpoint, if there is one.
+
+        Raises ConfigError if `strict` and the machine is not the one that wrote it.
+        """
+        found = load_checkpoint(self.folder / "checkpoints", self.training)
+        if threads is not None:
+            self.training.plan = replace(self.plan, threads=threads)
+        torch.set_num_threads(self.plan.threads)
+        self.damaged_checkpoints = found.damaged
+        if found.machine is None:
+            return
+        now = describe_machine(self.plan.threads, device=self.training.device)
+        self.machine_changes = machine_changes(found.machine, now)
+        if strict and self.machine_changes:
+            raise ConfigError("resume_inexact", changes=self.machine_changes)
+        self._saved_step = self.training.step
+
+    def _save(self) -> None:
+        """Write a checkpoint, unless this step has one."""
+        if self._saved_step != self.training.step:
+            save_checkpoint(self.folder / "checkpoints", self.training)
+            self._saved_step = self.training.step
 
     def _held_out(self, most_tokens: int) -> HeldOutText | None:
         if not self.facts.held_out_tokens:
@@ -207,7 +238,7 @@ class TrainingRun:
     def _write_model(self) -> None:
         weights = self.training.network.weights()
         with new_file(self.folder / "model.safetensors") as temporary:
-            save_file({name: value.cpu() for name, value in weights.items()}, temporary)
+            save_tensors(weights, temporary)
         write_json(self.folder / "config.json", self.plan.network.to_json())
         with new_file(self.folder / "documents.bin") as temporary:
             learned_documents(self.store).tofile(temporary)
@@ -238,17 +269,20 @@ def start_run(
             "labels": count_labels(store),
             "config": config.changed(),
             "plan": plan.to_json(),
-            "machine": describe_machine(plan.threads),
+            "machine": describe_machine(plan.threads, device=device),
         },
     )
     return TrainingRun(folder, store, plan, config)
 
 
-def resume_run(folder: Path, store: TokenStore, config: TrainConfig) -> TrainingRun:
+def resume_run(
+    folder: Path, store: TokenStore, config: TrainConfig, *, strict: bool = False
+) -> TrainingRun:
     """Take up the training in `folder` from its newest sound checkpoint.
 
     Raises NotFoundError if there is nothing to take up, ConfigError if options differ from those it
-    was started with, InputError if the tokens are not those that it learns.
+    was started with or, if `strict`, it could not go on to the bit, InputError if the tokens are
+    not those that it learns.
     """
     path = folder / "run.json"
     found = read_run(folder)
@@ -256,16 +290,9 @@ def resume_run(folder: Path, store: TokenStore, config: TrainConfig) -> Training
         raise NotFoundError("resume_finished", model=folder.name)
     if found["made_from"]["tokens"] != tokens_hash(store):
         raise InputError("resume_other_tokens", model=folder.name)
-    for name, value in config.changed().items():
-        if name not in ("name", "device") and found["config"].get(name) != value:
-            option = "--" + name.replace("_", "-")
-            raise ConfigError(
-                "resume_changed", option=option, now=value, before=found["config"].get(name, "auto")
-            )
-    plan = TrainPlan.from_json(found["plan"], path=path)
-    torch.set_num_threads(plan.threads)
-    run = TrainingRun(folder, store, plan, config)
-    run.damaged_checkpoints = load_checkpoint(folder / "checkpoints", run.training)
+    check_options(config, found["config"])
+    run = TrainingRun(folder, store, TrainPlan.from_json(found["plan"], path=path), config)
+    run.take_up(threads=config.threads, strict=strict)
     _cut_log(folder / "steps.jsonl", run.training.step)
     run.note(status="running")
     return run

@@ -39,12 +39,15 @@ def train_model(
     prepare: PrepareConfig | None = None,
     held_out: Iterable[Path | str] = (),
     resume: bool = False,
+    strict_resume: bool = False,
     listener: Listener | None = None,
 ) -> TrainReport:
     """Train a network on the documents; collect `sources` and prepare first where that is needed.
 
-    Ctrl-C and SIGTERM end it early with everything saved; `resume` goes on to the same result.
+    Ctrl-C and SIGTERM end it early with everything saved; `resume` goes on to the same result,
+    which is the same to the bit on the same machine, and `strict_resume` insists on that.
     """
+    resume = resume or strict_resume
     config, hears = config or TrainConfig(), listener or Listener()
     config.check()
     choose_device(config.device)
@@ -67,7 +70,8 @@ def train_model(
                     hears.note("rejected_more", count=more, path=opened.rejected_file)
             if resume:
                 name = config.name or _unfinished(opened, hears)
-                run = resume_run(opened.model(name), _tokens_of(opened, name), config)
+                tokens = _tokens_of(opened, name)
+                run = resume_run(opened.model(name), tokens, config, strict=strict_resume)
             else:
                 prepare_documents(
                     opened, config=prepare, held_out=held_out, collect=collect, listener=listener
@@ -110,6 +114,8 @@ def _run_training(run: TrainingRun, listener: Listener) -> TrainReport:
         listener.note("checkpoint_damaged", checkpoint=name)
     if run.training.step:
         listener.note("resumed", step=run.training.step)
+    if run.machine_changes:
+        listener.note("resumed_inexact", changes=run.machine_changes)
     planned, has_warned = run.plan, False
     with watch_signals() as signals:
         for step in run.steps(should_stop=lambda: signals.name is not None):
