@@ -81,7 +81,7 @@ def stream_seed(seed: int, *purpose: object) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
-def require_free_disk(folder: Path, *, size_bytes: int) -> None:
+def require_free_disk(folder: Path, *, size_bytes: float) -> None:
     """Raise ResourceError unless `folder`'s disk has `size_bytes` free."""
     free = shutil.disk_usage(folder).free
     if free < size_bytes:
@@ -90,7 +90,9 @@ def require_free_disk(folder: Path, *, size_bytes: int) -> None:
         )
 
 
-def describe_machine(num_threads: int | None = None) -> dict[str, object]:
+def describe_machine(
+    num_threads: int | None = None, *, device: torch.device | None = None
+) -> dict[str, object]:
     """Return what bit-exact repetition depends on, for the record beside a model."""
     description: dict[str, object] = {
         "python": platform.python_version(),
@@ -99,13 +101,22 @@ def describe_machine(num_threads: int | None = None) -> dict[str, object]:
         "cores": available_cores(),
     }
     if num_threads is not None:
+        import numpy as np
         import torch
 
         description |= {
             "torch": torch.__version__,
+            "numpy": np.__version__,
             "threads": num_threads,
+            "interop_threads": torch.get_num_interop_threads(),
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+            "onednn": torch.backends.mkldnn.is_available(),  # type: ignore[no-untyped-call]  # torch's
         }
+    if device is not None:
+        import torch
+
+        is_gpu = device.type == "cuda"
+        description["device"] = torch.cuda.get_device_name(device) if is_gpu else device.type
     return description
 
 

@@ -16,8 +16,9 @@ import os
 import re
 import shutil
 import tempfile
+import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,12 @@ _TEMPORARY, _OUTGOING = ".tmp-", ".old-"
 _LEFTOVER = re.compile(r"(.+)(\.tmp-|\.old-)[0-9a-f]{32}")
 _MACHINE_ERRORS = {
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
-    errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ENOTDIR,
+    errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EFBIG,
+    errno.EBUSY, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN,
 }  # fmt: skip
+# What a network drive or a loose cable says once, and may not say again.
+_TRANSIENT_ERRORS = {errno.EIO, errno.EBUSY, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN}
+_SECONDS_BETWEEN_TRIES = (0.1, 0.5, 2.0)
 
 
 @contextmanager
@@ -79,6 +84,20 @@ def new_folder(path: Path, *, made_from: Mapping[str, object]) -> Iterator[Path]
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+
+
+def retried(write: Callable[[], None]) -> None:
+    """Write, and try again up to three times where the disk fails in a way that may pass."""
+    for seconds in _SECONDS_BETWEEN_TRIES:
+        try:
+            return write()
+        except ResourceError as error:
+            if not isinstance(error.__cause__, OSError):
+                raise
+            if error.__cause__.errno not in _TRANSIENT_ERRORS:
+                raise
+        time.sleep(seconds)
+    return write()
 
 
 @contextmanager

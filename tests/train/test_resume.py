@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import memlm.train.training as training_module
 from memlm.errors import ConfigError, CorruptArtefactError, DivergedError, InputError, NotFoundError
 from memlm.storage import seal_files, verify_folder, write_json
 from memlm.train.run import resume_run, start_run
@@ -36,6 +37,10 @@ def whole(store, small, tmp_path_factory):
         return _outcome(folder)
 
     return outcome
+
+
+def _checkpoints(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "checkpoints").glob("step-*"))
 
 
 def _finish(run) -> None:
@@ -142,7 +147,7 @@ def test_checkpoints_do_not_change_what_is_learned(small, train, whole):
 def test_checkpoints_are_named_by_their_step_and_the_newest_two_are_kept(small, crash_after):
     folder = crash_after(small(checkpoint_every=4), 14)
     found = sorted(path.name for path in (folder / "checkpoints").iterdir())
-    assert found == ["step-000008", "step-000012"]
+    assert found == ["latest", "step-000008", "step-000012"]
 
 
 def test_a_finished_training_keeps_no_checkpoints(small, train):
@@ -174,7 +179,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(
     folder = crash_after(config, 16)
     damage(folder / "checkpoints" / "step-000015" / name)
     run = resume_run(folder, store, config)
-    assert run.damaged_checkpoints == ["step-000015"]
+    assert run.damaged_checkpoints == ("step-000015",)
     assert run.training.step == 10
     _finish(run)
     assert _outcome(folder) == whole()
@@ -183,8 +188,8 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(
 @pytest.mark.parametrize(("name", "damage"), DAMAGES)
 def test_if_every_checkpoint_is_damaged_that_is_said(store, small, crash_after, name, damage):
     folder = crash_after(small(checkpoint_every=5), 11)
-    for checkpoint in (folder / "checkpoints").iterdir():
-        damage(checkpoint / name)
+    for checkpoint in _checkpoints(folder):
+        damage(folder / "checkpoints" / checkpoint / name)
     with pytest.raises(CorruptArtefactError, match="step-000010"):
         resume_run(folder, store, small(checkpoint_every=5))
 
@@ -192,7 +197,7 @@ def test_if_every_checkpoint_is_damaged_that_is_said(store, small, crash_after, 
 def test_what_a_training_writes_is_neither_pickle_nor_names_a_folder(small, crash_after, tmp_path):
     folder = crash_after(small(checkpoint_every=5), 6)
     written = [path for path in folder.rglob("*") if path.is_file()]
-    assert {path.suffix for path in written} == {".json", ".jsonl", ".safetensors"}
+    assert {path.suffix for path in written} == {"", ".json", ".jsonl", ".safetensors"}
     assert not any(str(tmp_path).encode() in path.read_bytes() for path in written)
     assert not any(_is_pickle(path.read_bytes()) for path in written)
 
@@ -220,8 +225,7 @@ def test_a_changed_option_is_refused_with_both_values(store, small, stop_at):
     folder = stop_at(small(), 3)
     with pytest.raises(ConfigError) as caught:
         resume_run(folder, store, small(hidden_width=13))
-    values = caught.value.values
-    assert (values["option"], values["now"], values["before"]) == ("--hidden-width", 13, 12)
+    assert caught.value.values["changes"] == "--hidden-width 12 -> 13"
 
 
 def test_an_option_that_was_not_given_before_is_refused(store, small, stop_at):
@@ -262,21 +266,23 @@ def test_a_device_that_does_not_exist_leaves_no_folder(store, small, tmp_path):
 # -- what a run reports -------------------------------------------------------------------------
 
 
-def _nan_after(training, step: int) -> float:
-    return float("nan") if training.step == step and training.network.training else 1.0
+def _diverge_after(training, step: int, patch) -> None:
+    plain = training_module.mean_loss
+
+    def mean_loss(*given: object) -> tuple[torch.Tensor, object]:
+        loss, state = plain(*given)
+        return loss * (float("nan") if training.step == step else 1.0), state
+
+    patch.setattr(training_module, "mean_loss", mean_loss)
 
 
 def test_divergence_keeps_the_weights_before_it(store, small, tmp_path, monkeypatch):
     config = small(checkpoint_every=100)
     run = start_run(tmp_path / "model", store, config, made_from=MADE_FROM)
-    plain = torch.nn.functional.cross_entropy
-    monkeypatch.setattr(
-        "torch.nn.functional.cross_entropy",
-        lambda *given, **named: plain(*given, **named) * _nan_after(run.training, 6),
-    )
+    _diverge_after(run.training, 6, monkeypatch)
     with pytest.raises(DivergedError):
         _finish(run)
-    assert [path.name for path in (tmp_path / "model" / "checkpoints").iterdir()] == ["step-000006"]
+    assert _checkpoints(tmp_path / "model") == ["step-000006"]
     assert json.loads((tmp_path / "model" / "run.json").read_text())["status"] == "diverged"
 
 
@@ -293,8 +299,7 @@ def test_weights_whose_validation_diverged_are_not_kept(store, small, whole, tmp
         patch.setattr("torch.nn.functional.cross_entropy", diverge_when_validating)
         with pytest.raises(DivergedError):
             _finish(run)
-    kept = {path.name for path in (tmp_path / "model" / "checkpoints").iterdir()}
-    assert kept == {"step-000005", "step-000010"}
+    assert _checkpoints(tmp_path / "model") == ["step-000005", "step-000010"]
     _finish(resume_run(tmp_path / "model", store, config))
     assert _outcome(tmp_path / "model") == whole()
 
@@ -303,12 +308,8 @@ def test_a_training_that_diverged_by_mischance_can_go_on(
     store, small, whole, tmp_path, monkeypatch
 ):
     run = start_run(tmp_path / "model", store, small(), made_from=MADE_FROM)
-    plain = torch.nn.functional.cross_entropy
     with monkeypatch.context() as patch:
-        patch.setattr(
-            "torch.nn.functional.cross_entropy",
-            lambda *given, **named: plain(*given, **named) * _nan_after(run.training, 6),
-        )
+        _diverge_after(run.training, 6, patch)
         with pytest.raises(DivergedError):
             _finish(run)
     _finish(resume_run(tmp_path / "model", store, small()))
@@ -396,7 +397,9 @@ def dies_at(monkeypatch):
     return finish
 
 
-@pytest.mark.parametrize("place", ["save_file", "learned_documents", "seal_files", "delete_folder"])
+@pytest.mark.parametrize(
+    "place", ["save_tensors", "learned_documents", "seal_files", "delete_folder"]
+)
 def test_a_training_that_dies_while_it_is_finished_resumes_to_the_same_bytes(
     store, small, whole, tmp_path, dies_at, place
 ):
@@ -407,7 +410,7 @@ def test_a_training_that_dies_while_it_is_finished_resumes_to_the_same_bytes(
     verify_folder(tmp_path / "model")
 
 
-@pytest.mark.parametrize("place", ["save_file", "learned_documents", "seal_files"])
+@pytest.mark.parametrize("place", ["save_tensors", "learned_documents", "seal_files"])
 def test_a_stopped_model_that_is_half_replaced_is_no_model(store, small, stop_at, dies_at, place):
     folder = stop_at(small(), 5)
     verify_folder(folder)

@@ -114,6 +114,40 @@ def test_epochs_read_the_text_as_many_times():
     assert plan.steps * plan.tokens_per_step == pytest.approx(3 * FACTS.train_tokens, rel=0.01)
 
 
+def test_epochs_in_phases_read_the_text_as_many_times():
+    plan = make_plan(TrainConfig(epochs=3, phases="0.4:4x16,0.6:16x64"), FACTS, cores=2)
+    assert plan.tokens_read(plan.steps) == pytest.approx(3 * FACTS.train_tokens, rel=0.01)
+
+
+def test_a_plan_has_the_phases_that_were_said_and_ends_with_the_last():
+    plan = make_plan(TrainConfig(steps=50, phases="0.4:4x16,0.6:16x64"), FACTS, cores=2)
+    assert [phase.steps for phase in plan.phases] == [20, 30]
+    assert (plan.batch_size, plan.sequence_length) == (16, 64)
+    assert plan.tokens_read(50) == 20 * 4 * 16 + 30 * 16 * 64
+
+
+def test_no_phase_is_larger_than_the_text():
+    facts = replace(FACTS, train_tokens=100)
+    plan = make_plan(TrainConfig(steps=9, phases="0.5:4x16,0.5:64x64"), facts, cores=2)
+    assert all(phase.batch_size * (phase.sequence_length + 1) <= 100 for phase in plan.phases)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])
+def test_optimizer_and_schedule_are_those_that_were_said(optimizer, schedule):
+    config = TrainConfig(
+        steps=9, optimizer=optimizer, schedule=schedule, muon_learning_rate=0.5, accumulate=3
+    )
+    plan = make_plan(config, FACTS, cores=2)
+    assert (plan.optimizer, plan.schedule) == (optimizer, schedule)
+    assert (plan.muon_learning_rate, plan.accumulate) == (0.5, 3)
+
+
+def test_what_is_left_to_auto_is_adamw_with_a_linear_schedule():
+    plan = make_plan(TrainConfig(steps=9), FACTS, cores=2)
+    assert (plan.optimizer, plan.schedule, plan.phases) == ("adamw", "linear", ())
+
+
 def test_minutes_leave_the_steps_open():
     plan = make_plan(TrainConfig(minutes=2), FACTS, cores=2)
     assert (plan.steps, plan.checkpoint_every, plan.validate_every) == (None, None, None)
@@ -154,7 +188,10 @@ def test_the_labels_reach_the_network():
     assert make_plan(TrainConfig(steps=5), facts, cores=2).network.label_tokens == (2, 3)
 
 
-@pytest.mark.parametrize("config", [TrainConfig(steps=9), TrainConfig(minutes=1.5)], ids=str)
+PHASED = TrainConfig(steps=9, phases="0.5:2x8,0.5:4x8", average_weights=0.1, patience=3)
+
+
+@pytest.mark.parametrize("config", [TrainConfig(steps=9), TrainConfig(minutes=1.5), PHASED])
 def test_json_gives_the_same_plan_back(config):
     plan = make_plan(config, replace(FACTS, label_tokens=(2,)), cores=2)
     fields = json.loads(json.dumps(plan.to_json()))
@@ -178,6 +215,17 @@ def test_json_gives_the_same_plan_back(config):
         pytest.param(TrainConfig(threads=0), "--threads", id="no threads"),
         pytest.param(TrainConfig(steps=5, minutes=1.0), "--minutes", id="steps and minutes"),
         pytest.param(TrainConfig(steps=5, epochs=1), "--steps", id="steps and epochs"),
+        pytest.param(TrainConfig(average_weights=1.0), "--average-weights", id="all averaged"),
+        pytest.param(TrainConfig(patience=0), "--patience", id="no patience"),
+        pytest.param(TrainConfig(accumulate=0), "--accumulate", id="no groups"),
+        pytest.param(TrainConfig(muon_learning_rate=0), "--muon-learning-rate", id="Muon at rest"),
+        pytest.param(TrainConfig(phases="all"), "--phases", id="phases that are none"),
+        pytest.param(
+            TrainConfig(phases="1:2x8", batch_size=4), "--batch-size", id="phases and batch size"
+        ),
+        pytest.param(
+            TrainConfig(phases="1:2x8", sequence_length=4), "--phases", id="phases and length"
+        ),
     ],
 )
 def test_an_impossible_value_is_refused_and_named(config, option):

@@ -44,6 +44,8 @@ _FLAGS = (
     "--ignore-end",
     "--statistics",
     "--fresh",
+    "--resume",
+    "--strict-resume",
     "--",
 )
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")

@@ -224,7 +224,7 @@ class ConsoleListener(Listener):
 
     def _step_line(self, run: TrainingRun, step: Step) -> str:
         self._held_out = step.held_out_loss or getattr(self, "_held_out", None)
-        speed = step.step * run.plan.tokens_per_step / max(step.seconds, 1e-9)
+        speed = run.plan.tokens_read(step.step) / max(step.seconds, 1e-9)
         loss = run.per_character(step.loss)
         parts = [messages.render("trace.loss", loss=loss)]
         if self._held_out is not None:

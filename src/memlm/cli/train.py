@@ -32,6 +32,7 @@ def train(
     /,
     *sources: str,
     resume: bool = False,
+    strict_resume: bool = False,
     training: Train = TrainConfig(),  # noqa: B008  # frozen
     cutting: Prepare = PrepareConfig(),  # noqa: B008  # frozen
     holding: HoldOut = HoldOutOptions(),  # noqa: B008  # frozen
@@ -49,6 +50,7 @@ def train(
             prepare=cutting,
             held_out=holding.held_out,
             resume=resume,
+            strict_resume=strict_resume,
             listener=listener,
         )
     if common.json:

@@ -3,17 +3,25 @@
 In each epoch the units of the training split are laid end to end in a new order, the whole is
 turned by a random amount, and cut into as many lanes as the batch has rows. A step reads the next
 stretch of every lane, so that the network's state can be carried from step to step.
+
+Where a phase has another batch size than the one before it, what the epoch still holds unread is
+laid end to end and cut into lanes anew, so that no token is read twice before all are read once.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from memlm.runtime import stream_seed
+from memlm.train.schedule import Phase, phase_at
+
+_Positions = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -22,7 +30,7 @@ class Batch:
 
     inputs: npt.NDArray[np.int64]
     targets: npt.NDArray[np.int64]
-    starts_epoch: bool
+    begins_anew: bool
     """The lanes begin anew: the state that was carried means nothing here."""
 
 
@@ -48,45 +56,135 @@ class TokenStream:
         self._starts = units["token_start"].astype(np.int64)
         self._lengths = (units["token_end"] - units["token_start"]).astype(np.int64)
         self._total = int(self._lengths.sum())
-        self._batch_size, self._sequence_length = batch_size, sequence_length
-        self._lane = self._total // batch_size
+        self._whole = (Phase(share=1.0, batch_size=batch_size, sequence_length=sequence_length),)
         self.steps_per_epoch = steps_per_epoch(
             self._total, batch_size=batch_size, sequence_length=sequence_length
         )
-        self._epoch = -1
+        self._laid_out: tuple[int, _Text] | None = None
+        self._begun: tuple[Sequence[Phase], list[_Place]] = ((), [])
 
-    def batch(self, step: int) -> Batch:
-        """Return what step `step` (from 0) reads."""
-        epoch, within = divmod(step, self.steps_per_epoch)
-        if epoch != self._epoch:
-            self._lay_out(epoch)
-        done = within * self._sequence_length
-        length = min(self._sequence_length, self._lane - 1 - done)  # an epoch's last may be short
-        rows = np.empty((self._batch_size, length + 1), dtype=np.int64)
-        for lane in range(self._batch_size):
-            start = self._turn + lane * self._lane + done
-            self._fill(rows[lane], start % self._total)
-        return Batch(rows[:, :-1], rows[:, 1:], starts_epoch=within == 0)
+    def batch(self, step: int, phases: Sequence[Phase] = ()) -> Batch:
+        """Return what step `step` (from 0) reads, in a training of these phases.
 
-    def _lay_out(self, epoch: int) -> None:
+        Only the last phase may be without an end. No phases: all steps are of the stream's size.
+        """
+        phases = phases or self._whole
+        number, step = phase_at(phases, step)
+        place = self._place(self._beginnings(phases)[number], phases[number], step)
+        return self._read(place, phases[number])
+
+    def _beginnings(self, phases: Sequence[Phase]) -> list[_Place]:
+        """Return where each phase begins whose predecessors have an end."""
+        known, places = self._begun
+        if known == phases:
+            return places
+        places = [_Place(0, self._text(0), phases[0].batch_size, begins_anew=True)]
+        for before, phase in pairwise(phases):
+            if before.steps is None:
+                break
+            end = self._place(places[-1], before, before.steps)
+            places.append(end if end.lanes == phase.batch_size else end.cut_anew(phase.batch_size))
+        self._begun = phases, places
+        return places
+
+    def _place(self, begin: _Place, phase: Phase, step: int) -> _Place:
+        """Return where a phase that began at `begin` is before its step `step`."""
+        length = phase.sequence_length
+        left = max(0, math.ceil((begin.lane - 1 - begin.done) / length))
+        if step < left:
+            anew = begin.begins_anew and step == 0
+            return replace(begin, done=begin.done + step * length, begins_anew=anew)
+        per_epoch = steps_per_epoch(
+            self._total, batch_size=phase.batch_size, sequence_length=length
+        )
+        epochs, within = divmod(step - left, per_epoch)
+        epoch = begin.epoch + 1 + epochs
+        text, done = self._text(epoch), within * length
+        return _Place(epoch, text, phase.batch_size, done=done, begins_anew=within == 0)
+
+    def _read(self, place: _Place, phase: Phase) -> Batch:
+        length = min(phase.sequence_length, place.lane - 1 - place.done)  # an epoch's last is short
+        rows = np.empty((place.lanes, length + 1), dtype=np.int64)
+        for lane in range(place.lanes):
+            place.text.fill(rows[lane], self._tokens, lane * place.lane + place.done)
+        return Batch(rows[:, :-1], rows[:, 1:], begins_anew=place.begins_anew)
+
+    def _text(self, epoch: int) -> _Text:
+        """Return the text of an epoch: all units in its order, turned by its random amount."""
+        if self._laid_out is not None and self._laid_out[0] == epoch:
+            return self._laid_out[1]
         random = np.random.Generator(np.random.Philox(stream_seed(self._seed, "order", epoch)))
-        self._order = random.permutation(len(self._lengths))
-        self._ends = np.cumsum(self._lengths[self._order])
-        self._turn = int(random.integers(self._total))
-        self._epoch = epoch
+        order = random.permutation(len(self._lengths))
+        turn = int(random.integers(self._total))
+        whole = _Text(self._starts[order], self._lengths[order])
+        text = _joined([whole.part(turn, self._total), whole.part(0, turn)])
+        self._laid_out = epoch, text
+        return text
 
-    def _fill(self, row: npt.NDArray[np.int64], start: int) -> None:
-        """Copy the tokens from position `start` of the epoch's text on, going round at its end."""
+
+class _Text:
+    """Stretches of the store's tokens, thought of end to end."""
+
+    def __init__(self, starts: _Positions, lengths: _Positions) -> None:
+        self.starts, self.lengths = starts, lengths
+        self._ends = np.cumsum(lengths)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def part(self, start: int, stop: int) -> _Text:
+        """Return the text from position `start` to `stop`."""
+        if start >= stop:
+            return _Text(self.starts[:0], self.lengths[:0])
+        first = int(np.searchsorted(self._ends, start, side="right"))
+        last = int(np.searchsorted(self._ends, stop, side="left"))
+        starts = self.starts[first : last + 1].copy()
+        lengths = self.lengths[first : last + 1].copy()
+        lengths[-1] -= int(self._ends[last]) - stop
+        cut = start - (int(self._ends[first]) - int(self.lengths[first]))
+        starts[0] += cut
+        lengths[0] -= cut
+        return _Text(starts, lengths)
+
+    def fill(self, row: _Positions, tokens: npt.NDArray[np.generic], start: int) -> None:
+        """Copy the tokens from position `start` on into a row."""
         filled = 0
-        place = int(np.searchsorted(self._ends, start, side="right"))
+        number = int(np.searchsorted(self._ends, start, side="right"))
         while filled < len(row):
-            unit = self._order[place]
-            begin = start - (int(self._ends[place]) - int(self._lengths[unit]))
-            count = min(len(row) - filled, int(self._lengths[unit]) - begin)
-            source = int(self._starts[unit]) + begin
-            row[filled : filled + count] = self._tokens[source : source + count]
+            begin = start + filled - (int(self._ends[number]) - int(self.lengths[number]))
+            count = min(len(row) - filled, int(self.lengths[number]) - begin)
+            source = int(self.starts[number]) + begin
+            row[filled : filled + count] = tokens[source : source + count]
             filled += count
-            start += count
-            place += 1
-            if place == len(self._order):
-                start, place = 0, 0
+            number += 1
+
+
+@dataclass(frozen=True)
+class _Place:
+    """How far a training is in the text of an epoch."""
+
+    epoch: int
+    text: _Text
+    lanes: int
+    done: int = 0
+    """Tokens that every lane has read."""
+    begins_anew: bool = False
+
+    @property
+    def lane(self) -> int:
+        """Tokens of each lane."""
+        return len(self.text) // self.lanes
+
+    def cut_anew(self, lanes: int) -> _Place:
+        """Return the same place with what is unread in other lanes."""
+        ends = [(number + 1) * self.lane for number in range(self.lanes)]
+        unread = [self.text.part(end - self.lane + self.done, end) for end in ends]
+        rest = self.text.part(ends[-1], len(self.text))
+        return _Place(self.epoch, _joined([*unread, rest]), lanes, begins_anew=True)
+
+
+def _joined(texts: Sequence[_Text]) -> _Text:
+    return _Text(
+        np.concatenate([text.starts for text in texts]),
+        np.concatenate([text.lengths for text in texts]),
+    )

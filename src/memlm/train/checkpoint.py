@@ -1,115 +1,182 @@
 """A training on disk, so that it can go on as if it had never stopped.
 
+    checkpoints/latest        the name of the newest, for people and scripts
     checkpoints/step-000060/  model.safetensors  optimizer.safetensors  state.safetensors
-                              best.safetensors (chosen by held-out text)  state.json  manifest.json
+                              best.safetensors (chosen by held-out text)  average.safetensors
+                              state.json  manifest.json (with the plan in force)
 
-A checkpoint appears whole (`storage.new_folder`); the one before it is kept until it has. The
-newest that passes its checksums is the one that counts.
+A checkpoint appears whole (`storage.new_folder`); only then does `latest` name it, and only after
+that are older ones deleted. The newest that passes its checksums is the one that counts.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from memlm.errors import CorruptArtefactError, NotFoundError
-from memlm.storage import MANIFEST, delete_folder, new_folder, read_json, verify_folder
-from memlm.train.loop import Training
+from memlm.runtime import describe_machine, require_free_disk, stream_seed
+from memlm.storage import (
+    MANIFEST,
+    delete_folder,
+    machine_errors,
+    new_file,
+    new_folder,
+    read_json,
+    retried,
+    verify_folder,
+)
+from memlm.train.plan import TrainPlan
+from memlm.train.training import Training
 
 _KEPT = 2
+_ROOM = 1.2  # times the size of the tensors: the disk must have that free
+_LATEST = "latest"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a training was taken up from."""
+
+    damaged: tuple[str, ...] = ()
+    """Names of newer checkpoints that were passed over."""
+    machine: dict[str, Any] | None = None  # Any: JSON values
+    """The machine that wrote it (`runtime.describe_machine`); None where there was none."""
 
 
 def save_checkpoint(folder: Path, training: Training) -> Path:
-    """Write a checkpoint of `training` below `folder`, and delete all but the newest two."""
+    """Write a checkpoint of `training` below `folder`, and delete all but the newest two.
+
+    Raises ResourceError where the disk has no room or does not take it; the checkpoints that were
+    there are then as they were.
+    """
     path = folder / f"step-{training.step:06d}"
-    with new_folder(path, made_from={"plan": training.plan.to_json()}) as temporary:
-        save_file(_on_cpu(training.network.weights()), temporary / "model.safetensors")
-        save_file(_optimizer_tensors(training.optimizer), temporary / "optimizer.safetensors")
-        state = {f"carried.{i}": part.contiguous() for i, part in enumerate(training.carried)}
-        save_file(state | {"random": training.random}, temporary / "state.safetensors")
-        if training.best_weights is not None:
-            save_file(_on_cpu(training.best_weights), temporary / "best.safetensors")
-        numbers = {
-            "step": training.step,
-            "seconds": training.seconds,
-            "recent_loss": training.recent_loss,
-            "best_loss": training.best_loss if training.best_weights is not None else None,
-            "best_step": training.best_step,
-        }
-        (temporary / "state.json").write_text(json.dumps(numbers), encoding="utf-8")
-    for old in _checkpoints(folder)[_KEPT:]:
+    tensors = _tensors(training)
+    size = sum(value.nbytes for part in tensors.values() for value in part.values())
+    with machine_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        require_free_disk(folder, size_bytes=_ROOM * size)
+    retried(lambda: _write(path, training, tensors))
+    with new_file(folder / _LATEST) as temporary:
+        temporary.write_text(path.name + "\n", encoding="ascii")
+    found = _checkpoints(folder)
+    # A training that went on from an older one has passed over those that seem newer: damaged.
+    ahead = [other for other in found if _step(other) > training.step]
+    for old in [*ahead, *found[len(ahead) + _KEPT :]]:
         delete_folder(old)
     return path
 
 
-def load_checkpoint(folder: Path, training: Training) -> list[str]:
-    """Put the newest sound checkpoint below `folder` into `training`.
+def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write a safetensors file.
 
-    Returns the names of newer ones that were passed over because they are damaged; raises
-    CorruptArtefactError if none is sound. Without any checkpoint nothing happens.
+    Its own writer hides the system's error in words, so that a full disk would be no OSError.
+    """
+    path.write_bytes(save({name: value.cpu().contiguous() for name, value in tensors.items()}))
+
+
+def load_checkpoint(folder: Path, training: Training) -> Found:
+    """Put the newest sound checkpoint below `folder` into `training`, with the plan in force then.
+
+    Raises CorruptArtefactError if none is sound. Without any checkpoint nothing happens.
     """
     damaged: list[str] = []
     failure: CorruptArtefactError | None = None
     for path in _checkpoints(folder):
         try:
-            verify_folder(path)
+            manifest = verify_folder(path)
         except (CorruptArtefactError, NotFoundError) as error:  # its manifest may be what is gone
             damaged.append(path.name)
             lost = CorruptArtefactError("artefact_file_missing", path=path / MANIFEST)
             failure = failure or (error if isinstance(error, CorruptArtefactError) else lost)
             continue
-        _restore(path, training)
-        return damaged
+        training.plan = TrainPlan.from_json(manifest["made_from"]["plan"], path=path / MANIFEST)
+        return Found(tuple(damaged), _restore(path, training))
     if failure is not None:
         raise failure
-    return damaged
+    return Found()
 
 
-def _restore(path: Path, training: Training) -> None:
+def _tensors(training: Training) -> dict[str, dict[str, Tensor]]:
+    """Return the tensors of a training by the file that keeps them."""
+    state = {f"carried.{number}": part for number, part in enumerate(training.carried)}
+    found = {
+        "model.safetensors": training.network.weights(),
+        "optimizer.safetensors": training.optimizer.state(),
+        "state.safetensors": state | {"generator.dropout": training.random},
+    }
+    if training.best_weights is not None:
+        found["best.safetensors"] = training.best_weights
+    if training.averages is not None:
+        found["average.safetensors"] = training.averages
+    return found
+
+
+def _write(path: Path, training: Training, tensors: dict[str, dict[str, Tensor]]) -> None:
+    numbers = {
+        "step": training.step,
+        "seconds": training.seconds,
+        "recent_loss": training.recent_loss,
+        "best_loss": training.best_loss if training.best_weights is not None else None,
+        "best_step": training.best_step,
+        "validations_in_vain": training.validations_in_vain,
+        "machine": describe_machine(training.plan.threads, device=training.device),
+    }
+    with new_folder(path, made_from={"plan": training.plan.to_json()}) as temporary:
+        for name, part in tensors.items():
+            save_tensors(part, temporary / name)
+        (temporary / "state.json").write_text(json.dumps(numbers), encoding="utf-8")
+
+
+def _restore(path: Path, training: Training) -> dict[str, Any]:  # Any: JSON values
     device = training.device
     training.network.load_weights(load_file(path / "model.safetensors"))
-    _restore_optimizer(training.optimizer, load_file(path / "optimizer.safetensors"))
+    training.optimizer.load_state(load_file(path / "optimizer.safetensors"))
     state = load_file(path / "state.safetensors")
-    training.carried = tuple(state[f"carried.{i}"].to(device) for i in range(len(training.carried)))
-    training.random = state["random"]
-    best = path / "best.safetensors"
-    training.best_weights = load_file(best) if best.exists() else None
+    # Copied, because a loaded tensor begins anywhere in memory, and the last bits of a product may
+    # depend on where its factors begin.
+    training.carried = tuple(
+        state[f"carried.{i}"].to(device, copy=True) for i in range(len(training.carried))
+    )
+    training.best_weights = _optional(path / "best.safetensors", device)
+    training.averages = _optional(path / "average.safetensors", device)
     numbers = read_json(path / "state.json")
     training.step = numbers["step"]
     training.seconds = numbers["seconds"]
     training.recent_loss = numbers["recent_loss"]
     training.best_loss = math.inf if numbers["best_loss"] is None else numbers["best_loss"]
     training.best_step = numbers["best_step"]
+    training.validations_in_vain = numbers["validations_in_vain"]
+    _restore_generator(training, state["generator.dropout"])
+    machine: dict[str, Any] = numbers["machine"]  # Any: as above
+    return machine
+
+
+def _restore_generator(training: Training, state: Tensor) -> None:
+    if state.shape != training.random.shape:  # another kind of device has other generators
+        seed = stream_seed(training.plan.seed, "dropout", training.step)
+        state = torch.Generator(training.device).manual_seed(seed).get_state()
+    training.random = state
+
+
+def _optional(path: Path, device: torch.device) -> dict[str, Tensor] | None:
+    if not path.exists():
+        return None
+    return {name: value.to(device, copy=True) for name, value in load_file(path).items()}
 
 
 def _checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoints below `folder`, newest first."""
     found = [path for path in folder.glob("step-*") if path.name[5:].isdigit()]
-    return sorted(found, key=lambda path: int(path.name[5:]), reverse=True)
+    return sorted(found, key=_step, reverse=True)
 
 
-def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-
-
-def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    state = optimizer.state_dict()["state"]
-    return {
-        f"{number}.{name}": value.detach().cpu().contiguous()
-        for number, values in state.items()
-        for name, value in values.items()
-    }
-
-
-def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    described = optimizer.state_dict()
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        number, name = key.split(".", 1)
-        state.setdefault(int(number), {})[name] = value
-    optimizer.load_state_dict({"state": state, "param_groups": described["param_groups"]})
+def _step(path: Path) -> int:
+    return int(path.name[5:])

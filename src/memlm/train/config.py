@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Literal
 
 from memlm.errors import ConfigError
 from memlm.models import block_kinds
 from memlm.runtime import check_device
+from memlm.train.schedule import parse_phases
 
 DEFAULT_MINUTES = 3.0
+OptimizerKind = Literal["adamw", "muon"]
+Precision = Literal["float32", "bf16"]
 _AT_LEAST_ONE = (
     "embedding_width", "hidden_width", "layers", "heads", "batch_size", "sequence_length", "steps",
-    "epochs", "checkpoint_every", "threads",
+    "epochs", "checkpoint_every", "threads", "accumulate", "patience",
 )  # fmt: skip
-_POSITIVE = ("minutes", "learning_rate", "clip_norm")
+_SHARES = ("dropout", "weight_dropout", "average_weights")
+_POSITIVE = ("minutes", "learning_rate", "muon_learning_rate", "clip_norm")
+_EXCLUDING = (
+    ("minutes", "steps", "epochs"), ("phases", "batch_size"), ("phases", "sequence_length"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,12 +58,30 @@ class TrainConfig:
     """Stretches of text read side by side."""
     sequence_length: int | None = None
     """Tokens between two updates (truncated back-propagation; the state is carried on)."""
+    phases: str | None = None
+    """Batches that change while training: SHARE:BATCHxLENGTH,... such as 0.3:8x16,0.7:16x64."""
+    accumulate: int = 1
+    """Groups of lanes that a batch is read in, one after the other, to spare memory."""
     learning_rate: float | None = None
     """Peak learning rate after warm-up."""
+    optimizer: Literal["auto", "adamw", "muon"] = "auto"
+    """AdamW for all weights, or Muon for the hidden matrices."""
+    muon_learning_rate: float | None = None
+    """Peak learning rate of the matrices that Muon learns."""
+    schedule: Literal["auto", "linear", "cosine", "constant"] = "auto"
+    """How the learning rate falls after warm-up; constant falls in the last fifth only."""
     weight_decay: float = 0.01
-    """Decay of the weights (AdamW); 0 makes it Adam."""
+    """Decay of the weights, not of biases and norms; 0 makes AdamW Adam."""
     clip_norm: float = 1.0
     """Largest norm of the gradient."""
+    average_weights: float = 0.0
+    """Keep weights averaged over about this share of the steps so far; 0 keeps the last."""
+    patience: int | None = None
+    """End when so many validations in a row were no better, and keep the best weights."""
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    """Arithmetic of the network; auto times both on a GPU and is float32 on a CPU."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Compile the network with torch.compile; auto does so on a GPU where that is faster."""
     seed: int = 0
     """Seed of the first weights, the order of the text and dropout."""
     checkpoint_every: int | None = None
@@ -71,9 +97,12 @@ class TrainConfig:
             block_kinds(self.network, 1)
         self._check_numbers()
         check_device(self.device)
-        lengths = [name for name in ("minutes", "steps", "epochs") if getattr(self, name)]
-        if len(lengths) > 1:
-            raise ConfigError("options_exclude", one=_option(lengths[0]), other=_option(lengths[1]))
+        if self.phases is not None:
+            parse_phases(self.phases)
+        for names in _EXCLUDING:
+            given = [name for name in names if getattr(self, name)]
+            if len(given) > 1:
+                raise ConfigError("options_exclude", one=_option(given[0]), other=_option(given[1]))
 
     def _check_numbers(self) -> None:
         for name in _AT_LEAST_ONE:
@@ -84,7 +113,7 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise ConfigError("value_not_positive", option=_option(name), value=value)
-        for name in ("dropout", "weight_dropout"):
+        for name in _SHARES:
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
                 raise ConfigError("value_outside", option=_option(name), value=value, low=0, high=1)

@@ -1,8 +1,7 @@
 """The loop: read a stretch of every lane, compare, correct; readable from top to bottom.
 
 Truncated back-propagation through time (Williams and Peng 1990): the state is carried from step to
-step, the gradient is not. AdamW (Loshchilov and Hutter 2019), learning rate linear up and down,
-gradient norm clipped.
+step, the gradient is not. The norm of the gradient is clipped.
 """
 
 from __future__ import annotations
@@ -12,19 +11,16 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from memlm.errors import DivergedError
-from memlm.models.network import Network, NetworkState, build_network
-from memlm.runtime import stream_seed
-from memlm.train.batches import Batch, TokenStream
-from memlm.train.plan import VALIDATIONS, WARM_UP_SHARE, TrainPlan
+from memlm.train.batches import TokenStream
+from memlm.train.clock import Clock
+from memlm.train.training import Training
+from memlm.train.trials import relative_cost, settle_arithmetic
 from memlm.train.validation import HeldOutText
 
 _SMOOTHING_STEPS = 50
-_FEWEST_MEASURED_STEPS = 5
 
 
 @dataclass(frozen=True)
@@ -39,46 +35,6 @@ class Step:
     """Of training so far, validation included."""
     held_out_loss: float | None
     """Nats per character on the held-out sample, where this step was followed by a validation."""
-
-
-class Training:
-    """All that changes while a network learns, and what must be kept to go on."""
-
-    def __init__(self, plan: TrainPlan, *, device: torch.device) -> None:
-        self.plan, self.device = plan, device
-        self.network: Network = build_network(
-            plan.network, seed=stream_seed(plan.seed, "weights")
-        ).to(device)
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(),
-            lr=plan.learning_rate,
-            betas=(0.9, 0.99),
-            weight_decay=plan.weight_decay,
-            fused=True,
-        )
-        self.carried: NetworkState = self.network.start(plan.batch_size)
-        dropout = torch.Generator(device).manual_seed(stream_seed(plan.seed, "dropout"))
-        self.random: Tensor = dropout.get_state()
-        self.step = 0
-        self.seconds = 0.0
-        self.recent_loss = 0.0
-        self.best_loss = math.inf
-        self.best_step = 0
-        self.best_weights: dict[str, Tensor] | None = None
-
-    @property
-    def is_on_gpu(self) -> bool:
-        return self.device.type == "cuda"
-
-    def random_state(self) -> Tensor:
-        """Return where the device's random numbers are."""
-        return torch.cuda.get_rng_state(self.device) if self.is_on_gpu else torch.get_rng_state()
-
-    def keep_if_best(self, loss: float) -> None:
-        """Remember the weights if no validation before was as good."""
-        if loss < self.best_loss:
-            self.best_loss, self.best_step = loss, self.step
-            self.best_weights = self.network.weights()
 
 
 def train_steps(
@@ -97,30 +53,30 @@ def train_steps(
     number, and leaves `training` as it was before that step; where it is the loss on held-out text,
     the step is done and named, and its weights are of no use.
     """
-    clock = _Clock(training, now)
-    network, optimizer = training.network.train(), training.optimizer
-    while training.step != training.plan.steps and not should_stop():
-        batch = stream.batch(training.step)
+    clock = Clock(training, now)
+    network = training.network.train()
+    settle_arithmetic(training, stream, now=now)
+    while not training.is_done and not should_stop():
+        batch = stream.batch(training.step, training.plan.phases)
         rate = training.plan.learning_rate_at(training.step)
         before = training.carried, training.random
-        loss = _loss(training, batch)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = clip_grad_norm_(network.parameters(), training.plan.clip_norm)
-        if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
+        loss = training.gradients(batch)
+        norm = clip_grad_norm_(network.parameters(), training.plan.clip_norm).item()
+        if not (math.isfinite(loss) and math.isfinite(norm)):
             training.carried, training.random = before
             raise DivergedError("diverged", step=training.step + 1, learning_rate=rate)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        optimizer.step()
+        training.optimizer.step(training.plan.rate_share_at(training.step))
 
         training.step += 1
+        training.average()
         weight = 1 / min(training.step, _SMOOTHING_STEPS)
-        training.recent_loss += weight * (loss.item() - training.recent_loss)
+        training.recent_loss += weight * (loss - training.recent_loss)
         clock.step_done()
         if training.plan.steps is None and clock.has_measured():
             _validate(training, held_out, clock)  # its cost is part of what is measured
-            training.plan = training.plan.with_steps(clock.steps_that_fit(closing_validations))
+            cost = relative_cost(training, stream, now=now)
+            steps = clock.steps_that_fit(closing_validations, relative_cost=cost)
+            training.plan = training.plan.with_steps(steps, taken=training.step)
         found = None
         every = training.plan.validate_every
         if every and (training.step % every == 0 or training.step == training.plan.steps):
@@ -129,62 +85,15 @@ def train_steps(
         yield Step(training.step, training.recent_loss, rate, training.seconds, found)
 
 
-def _loss(training: Training, batch: Batch) -> Tensor:
-    inputs = torch.from_numpy(batch.inputs).to(training.device)
-    targets = torch.from_numpy(batch.targets).to(training.device)
-    if batch.starts_epoch:
-        training.carried = training.network.start(len(inputs))
-    # Dropout draws from a generator of its own, whose state is part of the checkpoint.
-    with torch.random.fork_rng(devices=[training.device] if training.is_on_gpu else []):
-        if training.is_on_gpu:
-            torch.cuda.set_rng_state(training.random, training.device)
-        else:
-            torch.set_rng_state(training.random)
-        nats, state = training.network.losses(inputs, targets, training.carried)
-        training.random = training.random_state()
-    training.carried = training.network.carried(state)
-    return nats.mean()
-
-
-def _validate(training: Training, held_out: HeldOutText | None, clock: _Clock) -> float | None:
+def _validate(training: Training, held_out: HeldOutText | None, clock: Clock) -> float | None:
     if held_out is None:
         return None
     started = clock.elapsed()
-    loss = held_out.loss(training.network).nats_per_character
+    with training.with_result() as network:
+        loss = held_out.loss(network).nats_per_character
     if not math.isfinite(loss):
         rate = training.plan.learning_rate_at(max(0, training.step - 1))
         raise DivergedError("diverged", step=training.step, learning_rate=rate)
     clock.validation_seconds = clock.elapsed() - started
     training.keep_if_best(loss)
     return loss
-
-
-class _Clock:
-    """Measures the warm-up, and says once how many steps the minutes have room for."""
-
-    def __init__(self, training: Training, now: Callable[[], float]) -> None:
-        self._training, self._now = training, now
-        self._origin = now() - training.seconds
-        self._step_ends: list[float] = []
-        self.validation_seconds = 0.0
-
-    def elapsed(self) -> float:
-        return self._now() - self._origin
-
-    def step_done(self) -> None:
-        if self._training.plan.steps is None:
-            self._step_ends.append(self.elapsed())
-
-    def has_measured(self) -> bool:
-        budget, elapsed = (self._training.plan.minutes or 0) * 60, self.elapsed()
-        is_enough = len(self._step_ends) > _FEWEST_MEASURED_STEPS
-        return elapsed >= WARM_UP_SHARE * budget and (is_enough or elapsed > budget / 2)
-
-    def steps_that_fit(self, closing_validations: float) -> int:
-        plan, elapsed = self._training.plan, self.elapsed()
-        # The first steps allocate memory and wake the threads; the later half is like the rest.
-        ends = self._step_ends[len(self._step_ends) // 2 :] or [elapsed]
-        seconds_per_step = (ends[-1] - ends[0]) / (len(ends) - 1) if len(ends) > 1 else elapsed
-        validations = (VALIDATIONS + closing_validations) * self.validation_seconds
-        left = (plan.minutes or 0) * 60 - elapsed - validations
-        return self._training.step + max(0, int(left / max(seconds_per_step, 1e-9)))

@@ -15,7 +15,16 @@ from typing import Any
 from memlm.errors import ConfigError, CorruptArtefactError
 from memlm.models.config import NetworkConfig, describe_network
 from memlm.train.batches import steps_per_epoch
-from memlm.train.config import DEFAULT_MINUTES, TrainConfig
+from memlm.train.config import DEFAULT_MINUTES, OptimizerKind, Precision, TrainConfig
+from memlm.train.schedule import (
+    Phase,
+    Schedule,
+    mean_tokens,
+    parse_phases,
+    rate_share,
+    settle,
+    tokens_read,
+)
 
 WARM_UP_SHARE = 0.05
 VALIDATIONS = 20
@@ -31,6 +40,11 @@ _SEQUENCE_LENGTHS = (16, 24, 32, 48, 64)
 _WIDTH_BY_TOKENS = ((300_000, 1024), (60_000, 256), (10_000, 192), (0, 128))
 # (read at least so many times, dropout)
 _DROPOUT_BY_EPOCHS = ((20.0, 0.4), (6.0, 0.2), (0.0, 0.0))
+# What `auto` takes, and takes for networks that are not in the table.
+_OPTIMIZER: dict[str, OptimizerKind] = {"lstm": "adamw", "gru": "adamw"}
+_USUAL_OPTIMIZER: OptimizerKind = "adamw"
+_USUAL_SCHEDULE: Schedule = "linear"
+MUON_LEARNING_RATE = 0.02  # Jordan 2024
 _VALIDATION_SHARE = 0.0075  # of the tokens trained, for each validation: 5 % of the time in all
 _FEWEST_VALIDATED_TOKENS = 2_000
 
@@ -68,11 +82,33 @@ class TrainPlan:
     """Held-out tokens that each validation reads; the last one reads all."""
     checkpoint_every: int | None
     """Steps between checkpoints; None until `steps` is known."""
+    optimizer: OptimizerKind = "adamw"
+    muon_learning_rate: float = MUON_LEARNING_RATE
+    schedule: Schedule = "linear"
+    phases: tuple[Phase, ...] = ()
+    """Batches of other sizes before those of `batch_size` and `sequence_length`, which end it."""
+    accumulate: int = 1
+    average_share: float = 0.0
+    patience: int | None = None
+    precision: Precision | None = "float32"
+    """None until both have been timed."""
+    is_compiled: bool | None = False
+    """None until that has been timed."""
 
     @property
-    def tokens_per_step(self) -> int:
-        """Tokens read by one step."""
-        return self.batch_size * self.sequence_length
+    def all_phases(self) -> tuple[Phase, ...]:
+        """The phases; a plan that has none is one."""
+        size = {"batch_size": self.batch_size, "sequence_length": self.sequence_length}
+        return self.phases or (Phase(share=1.0, steps=self.steps, **size),)
+
+    @property
+    def tokens_per_step(self) -> float:
+        """Tokens that a step reads in the mean."""
+        return mean_tokens(self.all_phases)
+
+    def tokens_read(self, step: int) -> int:
+        """Return how many tokens the first `step` steps read."""
+        return tokens_read(self.all_phases, step)
 
     @property
     def validate_every(self) -> int | None:
@@ -80,19 +116,22 @@ class TrainPlan:
         return None if self.steps is None else max(1, self.steps // VALIDATIONS)
 
     def learning_rate_at(self, step: int) -> float:
-        """Return the learning rate of step `step` (from 0): linear up, then linear down to 0."""
-        up = min(1.0, (step + 1) / self.warm_up_steps)
-        if self.steps is None or step < self.warm_up_steps:
-            return self.learning_rate * up
-        left = (self.steps - step) / max(1, self.steps - self.warm_up_steps)
-        return self.learning_rate * left
+        """Return the learning rate of step `step` (from 0)."""
+        return self.learning_rate * self.rate_share_at(step)
 
-    def with_steps(self, steps: int) -> TrainPlan:
-        """Return the plan with its number of steps fixed for good."""
+    def rate_share_at(self, step: int) -> float:
+        """Return the share of the peak rate at step `step`: up in warm-up, then by the schedule."""
+        return rate_share(self.schedule, step, warm_up_steps=self.warm_up_steps, steps=self.steps)
+
+    def with_steps(self, steps: int, *, taken: int = 0) -> TrainPlan:
+        """Return the plan with its number of steps fixed for good, when `taken` are done."""
         every = self.checkpoint_every or max(1, steps // CHECKPOINTS)
         # The warm-up was sized by a guess of the speed; on a slow machine that was too much.
         warm_up = min(self.warm_up_steps, max(1, round(2 * WARM_UP_SHARE * steps)))
-        return replace(self, steps=steps, checkpoint_every=every, warm_up_steps=warm_up)
+        phases = settle(self.phases, steps, taken=taken) if self.phases else ()
+        return replace(
+            self, steps=steps, checkpoint_every=every, warm_up_steps=warm_up, phases=phases
+        )
 
     def to_json(self) -> dict[str, object]:
         """Return the plan as JSON, for `run.json`."""
@@ -103,18 +142,22 @@ class TrainPlan:
         """Return the plan that `to_json` described; CorruptArtefactError if it is none."""
         network = NetworkConfig.from_json(fields["network"], path=path)
         try:
-            return cls(**dict(fields) | {"network": network})
-        except TypeError as error:
+            phases = tuple(Phase(**phase) for phase in fields["phases"])
+            return cls(**dict(fields) | {"network": network, "phases": phases})
+        except (TypeError, KeyError) as error:
             raise CorruptArtefactError("artefact_unreadable", path=path) from error
 
 
-def make_plan(config: TrainConfig, facts: DataFacts, *, cores: int) -> TrainPlan:
+def make_plan(
+    config: TrainConfig, facts: DataFacts, *, cores: int, is_on_gpu: bool = False
+) -> TrainPlan:
     """Settle what `config` leaves open, from the size of the data and the time that there is."""
     threads = config.threads or cores
     minutes = config.minutes
     if minutes is None and config.steps is None and config.epochs is None:
         minutes = DEFAULT_MINUTES
     shape = _shape(config, facts, minutes, threads)
+    phases = _phases(config, facts)
     batch_size, sequence_length = _batch(config, facts)
     plan = TrainPlan(
         network=shape,
@@ -130,12 +173,19 @@ def make_plan(config: TrainConfig, facts: DataFacts, *, cores: int) -> TrainPlan
         minutes=minutes,
         validated_tokens=0,
         checkpoint_every=config.checkpoint_every,
+        optimizer=_optimizer(config, shape),
+        muon_learning_rate=config.muon_learning_rate or MUON_LEARNING_RATE,
+        schedule=_USUAL_SCHEDULE if config.schedule == "auto" else config.schedule,
+        phases=phases,
+        accumulate=config.accumulate,
+        average_share=config.average_weights,
+        patience=config.patience,
+        precision=_precision(config, is_on_gpu),
+        is_compiled=_is_compiled(config, is_on_gpu),
     )
     steps = config.steps
     if config.epochs is not None:
-        steps = config.epochs * steps_per_epoch(
-            facts.train_tokens, batch_size=batch_size, sequence_length=sequence_length
-        )
+        steps = config.epochs * _steps_per_epoch(plan, facts)
     expected = steps or max(1, round((minutes or 0) * 60 / _seconds_per_step(plan)))
     tokens = max(
         _FEWEST_VALIDATED_TOKENS, round(expected * plan.tokens_per_step * _VALIDATION_SHARE)
@@ -146,6 +196,41 @@ def make_plan(config: TrainConfig, facts: DataFacts, *, cores: int) -> TrainPlan
         validated_tokens=min(tokens, facts.held_out_tokens),
     )
     return plan if steps is None else plan.with_steps(steps)
+
+
+def _phases(config: TrainConfig, facts: DataFacts) -> tuple[Phase, ...]:
+    """Return the phases wished for, no batch of them larger than the text."""
+    found = []
+    for phase in parse_phases(config.phases) if config.phases else ():
+        batch_size, length = _fitting(phase.batch_size, phase.sequence_length, facts)
+        found.append(replace(phase, batch_size=batch_size, sequence_length=length))
+    return tuple(found)
+
+
+def _steps_per_epoch(plan: TrainPlan, facts: DataFacts) -> int:
+    if plan.phases:
+        return max(1, math.ceil(facts.train_tokens / plan.tokens_per_step))
+    return steps_per_epoch(
+        facts.train_tokens, batch_size=plan.batch_size, sequence_length=plan.sequence_length
+    )
+
+
+def _precision(config: TrainConfig, is_on_gpu: bool) -> Precision | None:
+    if config.precision != "auto":
+        return config.precision
+    return None if is_on_gpu else "float32"
+
+
+def _is_compiled(config: TrainConfig, is_on_gpu: bool) -> bool | None:
+    if config.compile != "auto":
+        return config.compile == "on"
+    return None if is_on_gpu else False
+
+
+def _optimizer(config: TrainConfig, shape: NetworkConfig) -> OptimizerKind:
+    if config.optimizer != "auto":
+        return config.optimizer
+    return _OPTIMIZER.get(shape.kind, _USUAL_OPTIMIZER)
 
 
 def _shape(
@@ -210,20 +295,30 @@ def _expected_tokens(
     if config.epochs is not None:
         return float(config.epochs * facts.train_tokens)
     if config.steps is not None:
+        phases = _phases(config, facts)
         batch_size, sequence_length = _batch(config, facts)
-        return float(config.steps * batch_size * sequence_length)
+        per_step = mean_tokens(phases) if phases else batch_size * sequence_length
+        return float(config.steps * per_step)
     seconds = (minutes or DEFAULT_MINUTES) * 60
     return seconds * _FLOPS_PER_SECOND_PER_CORE * threads / _flops_per_token(shape)
 
 
 def _batch(config: TrainConfig, facts: DataFacts) -> tuple[int, int]:
+    phases = _phases(config, facts)
+    if phases:
+        return phases[-1].batch_size, phases[-1].sequence_length
     length = config.sequence_length
     if length is None:  # about one document, where documents are short: more updates for the text
         mean = facts.train_tokens / max(1, facts.train_units)
         length = next(bound for bound in _SEQUENCE_LENGTHS if mean <= bound or bound == 64)
+    return _fitting(config.batch_size or 16, length, facts)
+
+
+def _fitting(batch_size: int, length: int, facts: DataFacts) -> tuple[int, int]:
+    """Return a batch's size and length, reduced to what the text has."""
     length = min(length, max(1, facts.train_tokens - 1))
     most = max(1, facts.train_tokens // (length + 1))
-    return min(config.batch_size or 16, most), length
+    return min(batch_size, most), length
 
 
 def _learning_rate(network: NetworkConfig) -> float:

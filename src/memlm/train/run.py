@@ -12,13 +12,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from safetensors.torch import save_file
 
 from memlm.errors import ConfigError, DivergedError, InputError, NotFoundError
 from memlm.prepare import TokenStore
@@ -26,20 +24,27 @@ from memlm.records import TrainReport
 from memlm.runtime import available_cores, choose_device, describe_machine, require_free_disk
 from memlm.storage import (
     delete_folder,
-    hash_json,
     is_sealed,
     machine_errors,
     new_file,
-    read_manifest,
     seal_files,
     unseal_files,
     write_json,
 )
 from memlm.train.batches import TokenStream
-from memlm.train.checkpoint import load_checkpoint, save_checkpoint
+from memlm.train.checkpoint import load_checkpoint, save_checkpoint, save_tensors
 from memlm.train.config import TrainConfig
-from memlm.train.loop import Step, Training, train_steps
-from memlm.train.plan import DataFacts, TrainPlan, make_plan
+from memlm.train.learned import (
+    count_labels,
+    data_facts,
+    label_bias,
+    learned_documents,
+    tokens_hash,
+)
+from memlm.train.loop import Step, train_steps
+from memlm.train.plan import TrainPlan, make_plan
+from memlm.train.resume import check_options, machine_changes
+from memlm.train.training import Training
 from memlm.train.validation import HeldOutLoss, HeldOutText
 from memlm.workspace import read_run
 
@@ -47,7 +52,6 @@ MODEL_FILES = ("config.json", "documents.bin", "model.safetensors", "tokenizer.j
 _MOST_CLOSING_TOKENS = 1_000_000
 _CLEARLY_BETTER = 0.995
 _LOGGED_STEPS = 200
-_LABEL_PRIOR = 10_000.0  # tokens; chosen on a part of the training texts, see benchmarks/LOG.md
 _CHECKPOINT_FACTOR = 5  # weights, two moments, best weights, and some room
 
 
@@ -61,9 +65,12 @@ class TrainingRun:
         self.facts = data_facts(store)
         self.training = Training(plan, device=choose_device(config.device))
         if plan.network.label_tokens:
-            bias = torch.from_numpy(_label_bias(store))
+            bias = torch.from_numpy(label_bias(store))
             self.training.network.label_bias.data.copy_(bias)
-        self.damaged_checkpoints: list[str] = []
+        self.damaged_checkpoints: tuple[str, ...] = ()
+        self.machine_changes = ""
+        """Why a resumed training is not bit-exact; empty if it is."""
+        self._saved_step: int | None = None
 
     @property
     def plan(self) -> TrainPlan:
@@ -88,26 +95,29 @@ class TrainingRun:
             closing_validations=closing / max(1, self.plan.validated_tokens),
             should_stop=should_stop,
         )
-        had_steps = self.plan.steps
+        noted = self.plan
         log = self.folder / "steps.jsonl"
         with machine_errors(log), log.open("a", encoding="utf-8") as lines:
             try:
                 for step in run:
-                    if had_steps is None and self.plan.steps is not None:
-                        had_steps = self.plan.steps
-                        self.note(plan=self.plan.to_json())
                     self._log(lines.write, step)
                     if step.held_out_loss is not None:
                         lines.flush()
+                    if self.plan != noted:  # what was left open has been measured, for good:
+                        noted = self.plan  # nobody goes on from before it
+                        lines.flush()
+                        self._save()
+                        self.note(plan=self.plan.to_json())
                     if self._is_checkpoint(step.step):
                         lines.flush()
-                        save_checkpoint(self.folder / "checkpoints", training)
+                        self._save()
                     yield step
             except DivergedError as error:
                 # Before the step that failed the weights were good; those that a validation found
                 # wanting are the step's own work, and the last checkpoint goes before them.
                 if error.values["step"] > training.step:
-                    save_checkpoint(self.folder / "checkpoints", training)
+                    lines.flush()
+                    self._save()
                 self.note(status="diverged")
                 raise
 
@@ -115,7 +125,8 @@ class TrainingRun:
         """Write the model, and what came of it; keep the checkpoints if it was stopped."""
         training, started = self.training, time.monotonic()
         if stopped_by is not None:
-            save_checkpoint(self.folder / "checkpoints", training)
+            self._save()
+        training.network.load_weights(training.result())
         best_step = self._take_best()
         closing = self._closing_loss()
         # A model that was sealed when this training was stopped is no model while half replaced.
@@ -151,6 +162,30 @@ class TrainingRun:
     def note(self, **changes: object) -> None:
         """Change `run.json`."""
         write_json(self.folder / "run.json", read_run(self.folder) | changes)
+
+    def take_up(self, *, threads: int | None, strict: bool) -> None:
+        """Go on from the newest sound checkpoint, if there is one.
+
+        Raises ConfigError if `strict` and the machine is not the one that wrote it.
+        """
+        found = load_checkpoint(self.folder / "checkpoints", self.training)
+        if threads is not None:
+            self.training.plan = replace(self.plan, threads=threads)
+        torch.set_num_threads(self.plan.threads)
+        self.damaged_checkpoints = found.damaged
+        if found.machine is None:
+            return
+        now = describe_machine(self.plan.threads, device=self.training.device)
+        self.machine_changes = machine_changes(found.machine, now)
+        if strict and self.machine_changes:
+            raise ConfigError("resume_inexact", changes=self.machine_changes)
+        self._saved_step = self.training.step
+
+    def _save(self) -> None:
+        """Write a checkpoint, unless this step has one."""
+        if self._saved_step != self.training.step:
+            save_checkpoint(self.folder / "checkpoints", self.training)
+            self._saved_step = self.training.step
 
     def _held_out(self, most_tokens: int) -> HeldOutText | None:
         if not self.facts.held_out_tokens:
@@ -190,7 +225,8 @@ class TrainingRun:
         sample = self._held_out(self.plan.validated_tokens)
         assert sample is not None
         last = sample.loss(training.network).nats_per_character
-        if training.best_loss >= last * _CLEARLY_BETTER:
+        # Whoever ends for want of gain asked for the best; else a tie goes to the last.
+        if training.best_loss >= last * (1.0 if self.plan.patience else _CLEARLY_BETTER):
             return training.step
         training.network.load_weights(training.best_weights)
         return training.best_step
@@ -202,7 +238,7 @@ class TrainingRun:
     def _write_model(self) -> None:
         weights = self.training.network.weights()
         with new_file(self.folder / "model.safetensors") as temporary:
-            save_file({name: value.cpu() for name, value in weights.items()}, temporary)
+            save_tensors(weights, temporary)
         write_json(self.folder / "config.json", self.plan.network.to_json())
         with new_file(self.folder / "documents.bin") as temporary:
             learned_documents(self.store).tofile(temporary)
@@ -213,8 +249,11 @@ def start_run(
 ) -> TrainingRun:
     """Plan a training of `store`'s tokens and give it the (new) folder."""
     config.check()
-    choose_device(config.device)  # a wrong one is said before there is a folder
-    plan = make_plan(config, data_facts(store), cores=available_cores())
+    device = choose_device(config.device)  # a wrong one is said before there is a folder
+    facts = data_facts(store)
+    if config.patience is not None and not facts.held_out_tokens:
+        raise ConfigError("needs_held_out", option="--patience")
+    plan = make_plan(config, facts, cores=available_cores(), is_on_gpu=device.type == "cuda")
     torch.set_num_threads(plan.threads)
     size = plan.network.num_parameters * 4 * _CHECKPOINT_FACTOR
     with machine_errors(folder):
@@ -227,20 +266,23 @@ def start_run(
             "started": datetime.now(UTC).isoformat(timespec="microseconds"),
             "status": "running",
             "made_from": dict(made_from) | {"tokens": tokens_hash(store)},
-            "labels": _count_labels(store),
+            "labels": count_labels(store),
             "config": config.changed(),
             "plan": plan.to_json(),
-            "machine": describe_machine(plan.threads),
+            "machine": describe_machine(plan.threads, device=device),
         },
     )
     return TrainingRun(folder, store, plan, config)
 
 
-def resume_run(folder: Path, store: TokenStore, config: TrainConfig) -> TrainingRun:
+def resume_run(
+    folder: Path, store: TokenStore, config: TrainConfig, *, strict: bool = False
+) -> TrainingRun:
     """Take up the training in `folder` from its newest sound checkpoint.
 
     Raises NotFoundError if there is nothing to take up, ConfigError if options differ from those it
-    was started with, InputError if the tokens are not those that it learns.
+    was started with or, if `strict`, it could not go on to the bit, InputError if the tokens are
+    not those that it learns.
     """
     path = folder / "run.json"
     found = read_run(folder)
@@ -248,16 +290,9 @@ def resume_run(folder: Path, store: TokenStore, config: TrainConfig) -> Training
         raise NotFoundError("resume_finished", model=folder.name)
     if found["made_from"]["tokens"] != tokens_hash(store):
         raise InputError("resume_other_tokens", model=folder.name)
-    for name, value in config.changed().items():
-        if name not in ("name", "device") and found["config"].get(name) != value:
-            option = "--" + name.replace("_", "-")
-            raise ConfigError(
-                "resume_changed", option=option, now=value, before=found["config"].get(name, "auto")
-            )
-    plan = TrainPlan.from_json(found["plan"], path=path)
-    torch.set_num_threads(plan.threads)
-    run = TrainingRun(folder, store, plan, config)
-    run.damaged_checkpoints = load_checkpoint(folder / "checkpoints", run.training)
+    check_options(config, found["config"])
+    run = TrainingRun(folder, store, TrainPlan.from_json(found["plan"], path=path), config)
+    run.take_up(threads=config.threads, strict=strict)
     _cut_log(folder / "steps.jsonl", run.training.step)
     run.note(status="running")
     return run
@@ -266,55 +301,6 @@ def resume_run(folder: Path, store: TokenStore, config: TrainConfig) -> Training
 def is_finished(folder: Path, run: Mapping[str, object]) -> bool:
     """Say whether the training in `folder`, whose `run.json` says `run`, has come to its end."""
     return run["status"] == "finished" and is_sealed(folder)
-
-
-def data_facts(store: TokenStore) -> DataFacts:
-    """Return what a plan needs to know of a token store."""
-    learned, held_out = store.units_of("train"), store.units_of("held_out")
-    return DataFacts(
-        train_tokens=int((learned["token_end"] - learned["token_start"]).sum()),
-        held_out_tokens=int((held_out["token_end"] - held_out["token_start"]).sum()),
-        train_characters=int(learned["characters"].sum()),
-        train_units=len(learned),
-        vocabulary_size=store.tokenizer.vocabulary_size,
-        label_tokens=tuple(store.tokenizer.labels.values()),
-    )
-
-
-def _count_labels(store: TokenStore) -> dict[str, int]:
-    """Return how many learned documents carry each label: its token opens them."""
-    first = store.tokens[store.units_of("train")["token_start"]]
-    return {label: int((first == token).sum()) for label, token in store.tokenizer.labels.items()}
-
-
-def _label_bias(store: TokenStore) -> npt.NDArray[np.float32]:
-    """Return log p(token | label) / p(token), (V, labels + 1): where the labels' bias begins.
-
-    From the counts of the learned tokens, each label's smoothed towards all (MacKay and Peto 1995).
-    Gradients alone would need many readings to tell one rare word from another.
-    """
-    size, labels = store.tokenizer.vocabulary_size, list(store.tokenizer.labels.values())
-    counts = np.zeros((size, len(labels) + 1))
-    for unit in store.units_of("train"):
-        tokens = store.tokens[int(unit["token_start"]) : int(unit["token_end"])]
-        label = labels.index(int(tokens[0])) + 1 if int(tokens[0]) in labels else 0
-        counts[:, label] += np.bincount(tokens[int(label > 0) :], minlength=size)
-    overall = counts.sum(axis=1, keepdims=True) / counts.sum()
-    smoothed = (counts + _LABEL_PRIOR * overall) / (counts.sum(axis=0) + _LABEL_PRIOR)
-    bias = np.log(np.divide(smoothed, overall, out=np.ones_like(smoothed), where=overall > 0))
-    bias[:, 0] = 0.0  # no label: nothing is known
-    return bias.astype(np.float32)
-
-
-def learned_documents(store: TokenStore) -> npt.NDArray[np.uint64]:
-    """Return the ids (8 bytes each, sorted) of all documents that a training learns from."""
-    numbers = np.unique(store.units_of("train")["document"])
-    return np.sort(np.array([int(store.document_ids[n], 16) for n in numbers], dtype="<u8"))
-
-
-def tokens_hash(store: TokenStore) -> str:
-    """Return a hash of the tokens and what made them."""
-    return hash_json(read_manifest(store.folder)["files"])
 
 
 def _cut_log(path: Path, last_step: int) -> None:

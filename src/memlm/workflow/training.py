@@ -23,6 +23,7 @@ from memlm.workspace import Workspace, read_run
 
 if TYPE_CHECKING:
     from memlm.train.loop import Step
+    from memlm.train.plan import TrainPlan
     from memlm.train.run import TrainingRun
 
 _SAMPLES_WHILE_TRAINING = 5
@@ -38,12 +39,15 @@ def train_model(
     prepare: PrepareConfig | None = None,
     held_out: Iterable[Path | str] = (),
     resume: bool = False,
+    strict_resume: bool = False,
     listener: Listener | None = None,
 ) -> TrainReport:
     """Train a network on the documents; collect `sources` and prepare first where that is needed.
 
-    Ctrl-C and SIGTERM end it early with everything saved; `resume` goes on to the same result.
+    Ctrl-C and SIGTERM end it early with everything saved; `resume` goes on to the same result,
+    which is the same to the bit on the same machine, and `strict_resume` insists on that.
     """
+    resume = resume or strict_resume
     config, hears = config or TrainConfig(), listener or Listener()
     config.check()
     choose_device(config.device)
@@ -66,7 +70,8 @@ def train_model(
                     hears.note("rejected_more", count=more, path=opened.rejected_file)
             if resume:
                 name = config.name or _unfinished(opened, hears)
-                run = resume_run(opened.model(name), _tokens_of(opened, name), config)
+                tokens = _tokens_of(opened, name)
+                run = resume_run(opened.model(name), tokens, config, strict=strict_resume)
             else:
                 prepare_documents(
                     opened, config=prepare, held_out=held_out, collect=collect, listener=listener
@@ -109,19 +114,30 @@ def _run_training(run: TrainingRun, listener: Listener) -> TrainReport:
         listener.note("checkpoint_damaged", checkpoint=name)
     if run.training.step:
         listener.note("resumed", step=run.training.step)
-    had_steps, has_warned = run.plan.steps, False
+    if run.machine_changes:
+        listener.note("resumed_inexact", changes=run.machine_changes)
+    planned, has_warned = run.plan, False
     with watch_signals() as signals:
         for step in run.steps(should_stop=lambda: signals.name is not None):
-            if had_steps is None and run.plan.steps is not None:
-                had_steps = run.plan.steps
-                listener.note("plan_fixed", steps=had_steps)
+            _say_what_was_measured(planned, run.plan, listener)
+            planned = run.plan
             listener.step(run, step, _sampler(run, step))
             if step.held_out_loss is not None and not has_warned:
                 train_loss = run.per_character(step.loss)
                 if is_memorising(train_loss, step.held_out_loss, run.training.best_loss):
                     has_warned = True
                     listener.note("memorising", train=train_loss, held_out=step.held_out_loss)
+        if run.training.has_lost_patience:
+            listener.note("patience_lost", step=run.training.step, validations=run.plan.patience)
         return run.finish(stopped_by=signals.name)
+
+
+def _say_what_was_measured(before: TrainPlan, now: TrainPlan, listener: Listener) -> None:
+    if before.precision is None or before.is_compiled is None:
+        code = "arithmetic_compiled" if now.is_compiled else "arithmetic"
+        listener.note(code, precision=now.precision)
+    if before.steps is None and now.steps is not None:
+        listener.note("plan_fixed", steps=now.steps)
 
 
 def _sampler(run: TrainingRun, step: Step) -> Callable[[], str] | None:

@@ -1,0 +1,61 @@
+"""What a training needs to know of the text that it learns, and keeps of it beside the model."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from memlm.prepare import TokenStore
+from memlm.storage import hash_json, read_manifest
+from memlm.train.plan import DataFacts
+
+_LABEL_PRIOR = 10_000.0  # tokens; chosen on a part of the training texts, see benchmarks/LOG.md
+
+
+def data_facts(store: TokenStore) -> DataFacts:
+    """Return what a plan needs to know of a token store."""
+    learned, held_out = store.units_of("train"), store.units_of("held_out")
+    return DataFacts(
+        train_tokens=int((learned["token_end"] - learned["token_start"]).sum()),
+        held_out_tokens=int((held_out["token_end"] - held_out["token_start"]).sum()),
+        train_characters=int(learned["characters"].sum()),
+        train_units=len(learned),
+        vocabulary_size=store.tokenizer.vocabulary_size,
+        label_tokens=tuple(store.tokenizer.labels.values()),
+    )
+
+
+def count_labels(store: TokenStore) -> dict[str, int]:
+    """Return how many learned documents carry each label: its token opens them."""
+    first = store.tokens[store.units_of("train")["token_start"]]
+    return {label: int((first == token).sum()) for label, token in store.tokenizer.labels.items()}
+
+
+def label_bias(store: TokenStore) -> npt.NDArray[np.float32]:
+    """Return log p(token | label) / p(token), (V, labels + 1): where the labels' bias begins.
+
+    From the counts of the learned tokens, each label's smoothed towards all (MacKay and Peto 1995).
+    Gradients alone would need many readings to tell one rare word from another.
+    """
+    size, labels = store.tokenizer.vocabulary_size, list(store.tokenizer.labels.values())
+    counts = np.zeros((size, len(labels) + 1))
+    for unit in store.units_of("train"):
+        tokens = store.tokens[int(unit["token_start"]) : int(unit["token_end"])]
+        label = labels.index(int(tokens[0])) + 1 if int(tokens[0]) in labels else 0
+        counts[:, label] += np.bincount(tokens[int(label > 0) :], minlength=size)
+    overall = counts.sum(axis=1, keepdims=True) / counts.sum()
+    smoothed = (counts + _LABEL_PRIOR * overall) / (counts.sum(axis=0) + _LABEL_PRIOR)
+    bias = np.log(np.divide(smoothed, overall, out=np.ones_like(smoothed), where=overall > 0))
+    bias[:, 0] = 0.0  # no label: nothing is known
+    return bias.astype(np.float32)
+
+
+def learned_documents(store: TokenStore) -> npt.NDArray[np.uint64]:
+    """Return the ids (8 bytes each, sorted) of all documents that a training learns from."""
+    numbers = np.unique(store.units_of("train")["document"])
+    return np.sort(np.array([int(store.document_ids[n], 16) for n in numbers], dtype="<u8"))
+
+
+def tokens_hash(store: TokenStore) -> str:
+    """Return a hash of the tokens and what made them."""
+    return hash_json(read_manifest(store.folder)["files"])

@@ -1,0 +1,97 @@
+"""Steps that teach nothing: they are timed, and everything is put back as it was.
+
+What arithmetic is fastest depends on the network, the batch and the GPU, so it is measured there
+once, before the first step, and stays in the plan. On a CPU nothing is tried: bf16 ran at 0.4 of
+the speed of float32 on ours (benchmarks/LOG.md).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from memlm.errors import ResourceError
+from memlm.train.batches import TokenStream
+from memlm.train.plan import TrainPlan
+from memlm.train.schedule import Phase
+from memlm.train.training import Training
+
+_TIMED_STEPS = 3
+_CLEARLY_FASTER = 0.95
+_LEAST_SECONDS_TO_COMPILE = 600.0  # of training: compiling takes up to a minute of them
+
+
+def settle_arithmetic(
+    training: Training, stream: TokenStream, *, now: Callable[[], float] = time.monotonic
+) -> None:
+    """Choose the precision, and whether to compile, where the plan leaves that open."""
+    if training.plan.precision is not None and training.plan.is_compiled is not None:
+        return
+    training.plan = fastest_arithmetic(
+        training.plan, lambda plan: _seconds_per_step(training, stream, plan, now=now)
+    )
+
+
+def fastest_arithmetic(plan: TrainPlan, seconds: Callable[[TrainPlan], float]) -> TrainPlan:
+    """Return the plan with the arithmetic that takes clearly the fewest seconds for a step."""
+    best = replace(
+        plan, precision=plan.precision or "float32", is_compiled=plan.is_compiled or False
+    )
+    fewest = seconds(best)
+    if plan.precision is None:
+        best, fewest = _faster(best, replace(best, precision="bf16"), fewest, seconds)
+    length = (plan.minutes or 0) * 60 or (plan.steps or 0) * fewest
+    if plan.is_compiled is None and length >= _LEAST_SECONDS_TO_COMPILE:
+        best, fewest = _faster(best, replace(best, is_compiled=True), fewest, seconds)
+    return best
+
+
+def relative_cost(
+    training: Training, stream: TokenStream, *, now: Callable[[], float] = time.monotonic
+) -> float:
+    """Return what a step costs in the mean of all phases, where one of the first costs 1."""
+    phases = training.plan.all_phases
+    if len(phases) == 1:
+        return 1.0
+    costs = [_seconds_per_step(training, stream, training.plan, phase, now=now) for phase in phases]
+    mean = sum(phase.share * cost for phase, cost in zip(phases, costs, strict=True))
+    return mean / sum(phase.share for phase in phases) / max(costs[0], 1e-9)
+
+
+def _faster(
+    best: TrainPlan, other: TrainPlan, fewest: float, seconds: Callable[[TrainPlan], float]
+) -> tuple[TrainPlan, float]:
+    found = seconds(other)
+    return (other, found) if found < _CLEARLY_FASTER * fewest else (best, fewest)
+
+
+def _seconds_per_step(
+    training: Training,
+    stream: TokenStream,
+    plan: TrainPlan,
+    phase: Phase | None = None,
+    *,
+    now: Callable[[], float],
+) -> float:
+    """Return the median time of a few steps without an update; infinite where they fail."""
+    chosen = phase or plan.all_phases[0]
+    batch = stream.batch(0, (replace(chosen, steps=None),))
+    before = training.plan, training.carried, training.random
+    training.plan = plan
+    times = []
+    try:
+        for _ in range(1 + _TIMED_STEPS):  # the first also allocates, and compiles
+            started = now()
+            if not math.isfinite(training.gradients(batch)):
+                return math.inf
+            times.append(now() - started)
+    except (ResourceError, NotImplementedError, torch.OutOfMemoryError):
+        return math.inf  # this network, or this machine, cannot do that
+    finally:
+        training.plan, training.carried, training.random = before
+        training.optimizer.clear()
+    return sorted(times[1:])[_TIMED_STEPS // 2]
