@@ -2,7 +2,9 @@
 
 In each epoch the units of the training split are laid end to end in a new order, the whole is
 turned by a random amount, and cut into as many lanes as the batch has rows. A step reads the next
-stretch of every lane, so that the network's state can be carried from step to step.
+stretch of every lane, so that the network's state can be carried from step to step. Long units are
+cut into pieces first: a training that is shorter than an epoch would otherwise know a few places of
+a book well and the rest of it not at all (see benchmarks/LOG.md).
 
 Where a phase has another batch size than the one before it, what the epoch still holds unread is
 laid end to end and cut into lanes anew, so that no token is read twice before all are read once.
@@ -22,6 +24,8 @@ from memlm.runtime import stream_seed
 from memlm.train.schedule import Phase, phase_at
 
 _Positions = npt.NDArray[np.int64]
+_LONGEST_PIECE = 1024
+"""Tokens: long beside what a state remembers, short beside a book."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,9 @@ class TokenStream:
         seed: int,
     ) -> None:
         self._tokens, self._seed = tokens, seed
-        self._starts = units["token_start"].astype(np.int64)
-        self._lengths = (units["token_end"] - units["token_start"]).astype(np.int64)
+        self._starts, self._lengths = _pieces(
+            units["token_start"].astype(np.int64), units["token_end"].astype(np.int64)
+        )
         self._total = int(self._lengths.sum())
         self._whole = (Phase(share=1.0, batch_size=batch_size, sequence_length=sequence_length),)
         self.steps_per_epoch = steps_per_epoch(
@@ -181,6 +186,14 @@ class _Place:
         unread = [self.text.part(end - self.lane + self.done, end) for end in ends]
         rest = self.text.part(ends[-1], len(self.text))
         return _Place(self.epoch, _joined([*unread, rest]), lanes, begins_anew=True)
+
+
+def _pieces(starts: _Positions, ends: _Positions) -> tuple[_Positions, _Positions]:
+    """Return the starts and lengths of the pieces that stretches of text are cut into."""
+    counts = -(-(ends - starts) // _LONGEST_PIECE)
+    number = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    first = np.repeat(starts, counts) + number * _LONGEST_PIECE
+    return first, np.minimum(np.repeat(ends, counts) - first, _LONGEST_PIECE)
 
 
 def _joined(texts: Sequence[_Text]) -> _Text:
