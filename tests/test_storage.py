@@ -9,21 +9,24 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+import memlm.storage as storage
 from memlm.errors import CorruptArtefactError, InputError, NotFoundError, ResourceError
 from memlm.storage import (
     WriterLock,
     clean_leftovers,
     delete_folder,
     hash_json,
+    machine_errors,
     new_file,
     new_folder,
     read_json,
     read_manifest,
+    retried,
     scratch_file,
     scratch_folder,
     seal_files,
@@ -403,3 +406,43 @@ def test_name_that_is_too_long_is_a_resource_error(tmp_path: Path) -> None:
 def test_our_own_mistakes_are_not_blamed_on_the_machine(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError), new_file(tmp_path / "a"):
         tmp_path.write_text("a folder is no file")
+
+
+# -- trying again -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that were waited."""
+    found: list[float] = []
+    monkeypatch.setattr(storage.time, "sleep", found.append)
+    return found
+
+
+def failing(number: int, times: int) -> Callable[[], None]:
+    """Return a write that fails so many times."""
+    left = [times]
+
+    def write() -> None:
+        with machine_errors(Path("a")):
+            left[0] -= 1
+            if left[0] >= 0:
+                raise OSError(number, os.strerror(number))
+
+    return write
+
+
+def test_write_that_fails_for_a_moment_is_repeated(waits: list[float]) -> None:
+    retried(failing(errno.EIO, 2))
+    assert len(waits) == 2
+
+
+@pytest.mark.parametrize(
+    ("number", "times"), [(errno.EIO, 3), (errno.ENOSPC, 0), (errno.EACCES, 0)], ids=str
+)
+def test_write_that_goes_on_failing_is_given_up(
+    waits: list[float], number: int, times: int
+) -> None:
+    with pytest.raises(ResourceError):
+        retried(failing(number, 9))
+    assert len(waits) == times

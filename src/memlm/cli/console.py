@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from memlm.train.loop import Step
     from memlm.train.run import TrainingRun
 
+_WARNINGS = (
+    "checkpoint_damaged", "crowded", "crowded_fewer_threads", "memorising", "resumed_inexact",
+)  # fmt: skip
 _SHOWN_REJECTED = 5
 _SHOWN_SPANS = 10
 _SHOWN_CHARACTERS = 60
@@ -195,7 +198,7 @@ class ConsoleListener(Listener):
         self._close()
 
     def note(self, code: str, **values: Any) -> None:  # Any: what the sentence formats
-        style = "yellow" if code in ("memorising", "checkpoint_damaged") else "dim"
+        style = "yellow" if code in _WARNINGS else "dim"
         self._close_finished()
         err.print(Text(visible(messages.render(f"note.{code}", **values)), style=style))
 

@@ -11,7 +11,7 @@ from memlm.collect import CollectConfig, is_address
 from memlm.errors import ConfigError, InputError, NotFoundError
 from memlm.prepare import PrepareConfig, TokenStore
 from memlm.records import TrainReport
-from memlm.runtime import choose_device, watch_signals
+from memlm.runtime import available_cores, choose_device, watch_signals
 from memlm.storage import read_manifest
 from memlm.train import TrainConfig
 from memlm.workflow.collecting import collect_documents
@@ -107,6 +107,7 @@ def _say_what_was_reduced(run: TrainingRun, config: TrainConfig, listener: Liste
 
 
 def _run_training(run: TrainingRun, listener: Listener) -> TrainReport:
+    from memlm.train.crowding import CrowdWatch
     from memlm.train.run import is_memorising
 
     listener.note("training", **_plan_facts(run))
@@ -117,10 +118,13 @@ def _run_training(run: TrainingRun, listener: Listener) -> TrainReport:
     if run.machine_changes:
         listener.note("resumed_inexact", changes=run.machine_changes)
     planned, has_warned = run.plan, False
+    crowd = CrowdWatch()
     with watch_signals() as signals:
         for step in run.steps(should_stop=lambda: signals.name is not None):
             _say_what_was_measured(planned, run.plan, listener)
             planned = run.plan
+            if run.training.device.type == "cpu" and crowd.notices():
+                _say_crowded(run, crowd.waiting, listener)
             listener.step(run, step, _sampler(run, step))
             if step.held_out_loss is not None and not has_warned:
                 train_loss = run.per_character(step.loss)
@@ -130,6 +134,12 @@ def _run_training(run: TrainingRun, listener: Listener) -> TrainReport:
         if run.training.has_lost_patience:
             listener.note("patience_lost", step=run.training.step, validations=run.plan.patience)
         return run.finish(stopped_by=signals.name)
+
+
+def _say_crowded(run: TrainingRun, waiting: float, listener: Listener) -> None:
+    fewer = min(run.plan.threads, available_cores()) - 1
+    code = "crowded_fewer_threads" if fewer else "crowded"
+    listener.note(code, waiting=waiting, fewer=fewer, model=run.folder.name)
 
 
 def _say_what_was_measured(before: TrainPlan, now: TrainPlan, listener: Listener) -> None:
