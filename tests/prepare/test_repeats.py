@@ -17,6 +17,7 @@ from memlm.index.segment import SegmentDocument
 from memlm.index.store import SuffixIndex, open_index, refresh_index
 from memlm.prepare import CleanedDocuments, Draft, clean_documents, survey_parts
 from memlm.prepare import cleaning as cleaning_module
+from memlm.prepare import joining as joining_module
 from memlm.prepare import repeats as module
 from memlm.prepare import winnow as winnow_module
 from memlm.prepare.repeats import PartPrints, Repeat, find_repeats, write_fingerprints
@@ -311,7 +312,7 @@ def test_preparing_counts_repeats(tmp_path: Path) -> None:
 def test_too_much_text_is_searched_only_when_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cleaning_module, "MOST_FOR_REPEATS", 500)
+    monkeypatch.setattr(joining_module, "MOST_FOR_REPEATS", 500)
     draw = random.Random(3)
     passage = "".join(draw.choices("abcdefgh ", k=300))
     collect_documents(tmp_path / "ws", texts=["one " + passage, passage + " and another end"])

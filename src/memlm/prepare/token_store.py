@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -61,7 +61,7 @@ class TokenStore:
         self.tokens = _map(folder / "tokens.bin", header["token_dtype"], header["tokens"])
         self.offsets = _map(folder / "offsets.bin", "<u4", header["tokens"])
         self.units: Any = _map(folder / "units.bin", UNIT, header["units"])  # Any: records by name
-        self.document_ids = (folder / "documents.txt").read_text("ascii").splitlines()
+        self.document_ids = DocumentIds(folder / "documents.txt")
 
     def units_of(self, split: Split) -> npt.NDArray[np.void]:
         """Return the unit records of one split."""
@@ -77,6 +77,31 @@ class TokenStore:
         counts = self.header["counts"]
         assert isinstance(counts, dict)
         return PrepareReport(**counts)
+
+
+class DocumentIds(Sequence[str]):
+    """The ids of the documents of a token store. All are equally long, and stay on disk."""
+
+    def __init__(self, path: Path) -> None:
+        with path.open("rb") as file:
+            width = len(file.readline())
+        if width == 0:
+            raise CorruptArtefactError("artefact_unreadable", path=path)
+        self._lines = _map(path, f"S{width}", path.stat().st_size // width)
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    @overload
+    def __getitem__(self, number: int) -> str: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> list[str]: ...
+
+    def __getitem__(self, number: int | slice) -> str | list[str]:
+        if isinstance(number, slice):
+            return [self[at] for at in range(len(self))[number]]
+        return str(self._lines[number].decode("ascii").rstrip("\n"))
 
 
 def settle_config(
@@ -260,33 +285,35 @@ def _join(
 ) -> PrepareReport:
     """Lay the parts end to end, and write what is known only of all of them."""
     dtype = token_dtype(tokenizer.vocabulary_size)
-    shards, units, num_tokens, num_documents = [], [], 0, 0
+    shards, num_tokens, num_documents = [], 0, 0
+    counts = _UnitCounts()
     for kind in ("tokens.bin", "offsets.bin", "documents.txt"):
         with (folder / kind).open("wb") as file:
             for name in names:
                 with (work / name / kind).open("rb") as part:
                     shutil.copyfileobj(part, file, 1 << 20)
-    for name in names:
-        held = np.fromfile(work / name / "units.bin", dtype=UNIT)
-        size = (work / name / "tokens.bin").stat().st_size // dtype.itemsize
-        sha256 = read_json(work / name / MANIFEST)["files"]["tokens.bin"]["sha256"]
-        shards.append({"start": num_tokens, "end": num_tokens + size, "sha256": sha256})
-        held["document"] += num_documents
-        held["token_start"] += num_tokens
-        held["token_end"] += num_tokens
-        units.append(held)
-        num_tokens += size
-        num_documents += int((work / name / "documents.txt").read_bytes().count(b"\n"))
-    joined = np.concatenate([*units, np.zeros(0, UNIT)])
-    joined.tofile(folder / "units.bin")
-    report = _report(joined, num_documents, tokenizer, folder, left_out or LeftOut())
+    with (folder / "units.bin").open("wb") as file:
+        for name in names:
+            held = np.fromfile(work / name / "units.bin", dtype=UNIT)
+            size = (work / name / "tokens.bin").stat().st_size // dtype.itemsize
+            sha256 = read_json(work / name / MANIFEST)["files"]["tokens.bin"]["sha256"]
+            shards.append({"start": num_tokens, "end": num_tokens + size, "sha256": sha256})
+            held["document"] += num_documents
+            held["token_start"] += num_tokens
+            held["token_end"] += num_tokens
+            file.write(held.tobytes())
+            counts.add(held)
+            num_tokens += size
+            num_documents += int((work / name / "documents.txt").read_bytes().count(b"\n"))
+    report = _report(counts, num_documents, tokenizer, folder, left_out or LeftOut())
     if not report.tokens["train"]:
         raise InputError("nothing_to_prepare")
-    sealed = joined[joined["split"] == SPLITS.index("sealed")]
+    units: Any = _map(folder / "units.bin", UNIT, counts.units)  # Any: records by name
+    sealed = units[units["split"] == SPLITS.index("sealed")]
     header = {
         "token_dtype": dtype.str,
         "tokens": num_tokens,
-        "units": len(joined),
+        "units": counts.units,
         "shards": shards,
         "split": splitter.to_json(),
         "sealed": _hash_sealed(folder, sealed, dtype) if len(sealed) else None,
@@ -298,28 +325,40 @@ def _join(
     return report
 
 
+class _UnitCounts:
+    """What is counted of the units of all parts."""
+
+    def __init__(self) -> None:
+        self.units = self.unknown = self.characters = 0
+        self.tokens: dict[str, int] = dict.fromkeys(SPLITS, 0)
+
+    def add(self, units: npt.NDArray[Any]) -> None:
+        """Count those of one part."""
+        self.units += len(units)
+        self.unknown += int(units["unknown"].sum())
+        self.characters += int(units["characters"].sum())
+        lengths = units["token_end"] - units["token_start"]
+        for number, split in enumerate(SPLITS):
+            self.tokens[split] += int(lengths[units["split"] == number].sum())
+
+
 def _report(
-    units: npt.NDArray[Any],
+    counts: _UnitCounts,
     num_documents: int,
     tokenizer: Tokenizer,
     folder: Path,
     left_out: LeftOut,
 ) -> PrepareReport:
     drops = _copy_dropped(left_out.dropped, folder)
-    tokens: dict[str, int] = {
-        split: int((held["token_end"] - held["token_start"]).sum())
-        for number, split in enumerate(SPLITS)
-        for held in [units[units["split"] == number]]
-    }
     return PrepareReport(
         documents=num_documents,
         dropped=sum(drops.values()),
         dropped_by_reason=dict(drops),
-        tokens=tokens,
+        tokens=counts.tokens,
         tokenizer=tokenizer.name,
         vocabulary_size=tokenizer.vocabulary_size,
-        unknown=int(units["unknown"].sum()),
-        characters=int(units["characters"].sum()),
+        unknown=counts.unknown,
+        characters=counts.characters,
         removed=dict(left_out.removed),
         masked=dict(left_out.masked),
     )
@@ -340,7 +379,7 @@ def _hash_sealed(folder: Path, sealed: npt.NDArray[Any], dtype: np.dtype[Any]) -
 
     Hashed are the documents, their stretches and their tokens, so that changed text is noticed too.
     """
-    ids = (folder / "documents.txt").read_text("ascii").split()
+    ids = DocumentIds(folder / "documents.txt")
     tokens = np.memmap(folder / "tokens.bin", dtype=dtype, mode="r")
     held = hashlib.sha256()
     for unit in sealed:
@@ -356,13 +395,13 @@ def _plan(
     share, first, sealed = config.held_out_share, config.split_seed or 0, config.sealed or 0.0
     if share is None:
         share = 0.0 if survey.has_held_out else DEFAULT_HELD_OUT_SHARE
-    plan = last or plan_split(survey.sizes, share=share, seed=first, sealed=sealed)
+    plan = last or plan_split(survey.free, share=share, seed=first, sealed=sealed)
     splitter = Splitter(plan, config.split_by == "file", config.group_column)
     if config.group_column is not None:
         _require_column(parts, config.group_column)
     if splitter.by_file or splitter.group_column is not None:
         splitter = splitter.joining(draft for part in parts for draft in part.grouped())
-    is_large = plan.block_characters is None and len(survey.sizes) * share > _SURELY_BOTH
+    is_large = plan.block_characters is None and survey.free.count * share > _SURELY_BOTH
     if share == 0 or (is_large and config.split_by == "document" and not config.group_column):
         return splitter
     sides = _sides_by_plan(parts, splitter)
