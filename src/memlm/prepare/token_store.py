@@ -33,7 +33,8 @@ from memlm.prepare.cleaned import Part, Survey, survey_parts
 from memlm.prepare.config import DEFAULTS, PrepareConfig
 from memlm.prepare.split import SplitPlan, Splitter, plan_split
 from memlm.prepare.token_parts import UNIT, cut_part, token_dtype
-from memlm.prepare.tokenizer import LEARNED_CHARACTERS, learn_tokenizer, load_tokenizer
+from memlm.prepare.tokenizer import load_tokenizer
+from memlm.prepare.vocabulary import LEARNED_CHARACTERS, learn_tokenizer
 from memlm.records import SPLITS, PrepareReport, Split
 from memlm.runtime import is_installed
 from memlm.storage import MANIFEST, delete_folder, hash_json, read_json, write_json
