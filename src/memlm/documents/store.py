@@ -21,7 +21,7 @@ from memlm.documents.places import (
 )
 from memlm.documents.schema import database_errors, set_up
 from memlm.errors import CorruptArtefactError
-from memlm.messages import render
+from memlm.messages import join, render
 from memlm.records import Document, Rejected, SourceProblem, Split
 
 _COLUMNS = (
@@ -394,7 +394,7 @@ class DocumentStore:
                 Rejected(
                     source=place_name(name, bool(folder), path, None, member),
                     position=position,
-                    reason=" ".join(sentences).strip(),
+                    reason=join(*sentences),
                 ),
             )
 
