@@ -16,11 +16,11 @@ from memlm.prepare import (
     PrepareConfig,
     TokenStore,
     settle_config,
+    settling,
     survey_parts,
     tokenizer_name,
     write_token_store,
 )
-from memlm.prepare import token_store as module
 from memlm.prepare.cleaned import Survey
 from memlm.prepare.config import DEFAULTS
 from memlm.records import SPLITS, Document, PrepareReport
@@ -301,7 +301,7 @@ def test_tokenizer_suits_the_script_and_says_so(as_parts: AsParts, text: str, ki
 def test_large_text_gets_bpe_unless_it_is_chinese(
     monkeypatch: pytest.MonkeyPatch, as_parts: AsParts, text: str, kind: str
 ) -> None:
-    monkeypatch.setattr(module, "_LARGE_CHARACTERS", 1000)
+    monkeypatch.setattr(settling, "_LARGE_CHARACTERS", 1000)
     survey = survey_parts(as_parts([Document(id="0" * 16, text=text * 200)]))
     config = settle_config(survey, PrepareConfig())
     assert config.tokenizer == kind
@@ -310,7 +310,7 @@ def test_large_text_gets_bpe_unless_it_is_chinese(
 def test_without_the_extra_characters_are_taken(
     monkeypatch: pytest.MonkeyPatch, as_parts: AsParts
 ) -> None:
-    monkeypatch.setattr(module, "is_installed", lambda package: False)
+    monkeypatch.setattr(settling, "is_installed", lambda package: False)
     assert (
         settle_config(survey_parts(as_parts(make_documents())), PrepareConfig()).tokenizer == "char"
     )
