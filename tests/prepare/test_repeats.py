@@ -84,6 +84,24 @@ def find(tmp_path: Path) -> Find:
     return run
 
 
+def test_more_parts_than_files_may_be_open_are_searched(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="Windows has no such limit")
+    passage = "It is long enough to be found wherever it may stand again. " * 3
+    texts = [f"{number} {passage}" for number in range(60)]
+    parts = []
+    for number, text in enumerate(texts):
+        path = tmp_path / f"{number}.bin"
+        write_fingerprints(path, *fingerprints([text]))
+        parts.append(PartPrints(path, number, np.array([len(text)], dtype=np.int64)))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/dev/fd").iterdir())) + 30, hard))
+    try:
+        found = list(find_repeats(parts, np.arange(60), read=texts.__getitem__, work=tmp_path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert [one.row for one in found] == list(range(1, 60))
+
+
 def index_of(folder: Path, texts: Sequence[str]) -> SuffixIndex:
     documents = {f"{number:016x}": text for number, text in enumerate(texts)}
     refresh_index(
