@@ -1,10 +1,10 @@
 """Peak memory of collecting and preparing, for corpora of several sizes. Linux only.
 
-    python benchmarks/memory.py [--mb 10 100 1000] [--tokenizer bpe]
+    python benchmarks/memory.py [--mb 10 100 1000] [--tokenizer bpe] [--words 310] [--without STEP]
 
-The corpus is generated: JSON lines, documents of about 2,000 bytes of made-up words. The peak is of
-all processes together, seen every 20 ms: resident memory, less the pages of files that are mapped
-(the system takes those back as it likes), which are given beside it.
+The corpus is generated: JSON lines, documents of made-up words, about 2,000 bytes each if not said.
+The peak is of all processes together, seen every 20 ms: resident memory, less the pages of files
+that are mapped (the system takes those back as it likes), which are given beside it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 
-def make_corpus(path: Path, size_bytes: int) -> int:
+def make_corpus(path: Path, size_bytes: int, *, num_words: int) -> int:
     """Write the corpus; return the number of documents."""
     draw = random.Random(0)
     words = [
@@ -28,7 +28,7 @@ def make_corpus(path: Path, size_bytes: int) -> int:
     size = number = 0
     with path.open("w", encoding="utf-8") as file:
         while size < size_bytes:
-            text = " ".join(draw.choices(words, k=310))
+            text = " ".join(draw.choices(words, k=num_words))
             size += file.write(json.dumps({"id": number, "text": text}) + "\n")
             number += 1
     return number
@@ -72,17 +72,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mb", type=float, nargs="*", default=[10, 100, 1000])
     parser.add_argument("--tokenizer", default="byte")
+    parser.add_argument("--words", type=int, default=310, help="of each document")
+    parser.add_argument("--without", nargs="*", default=[], help="steps of cleaning to leave out")
     options = parser.parse_args()
     for size in options.mb:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            num = make_corpus(folder / "corpus.jsonl", int(size * 1e6))
+            num = make_corpus(folder / "corpus.jsonl", int(size * 1e6), num_words=options.words)
+            steps = [word for step in options.without for word in ("--without", step)]
             memlm = [sys.executable, "-m", "memlm"]
             workspace = str(folder / "ws")
             found = {
                 "collect": peak_of([*memlm, "collect", workspace, str(folder / "corpus.jsonl")]),
                 "prepare": peak_of(
-                    [*memlm, "prepare", workspace, "--tokenizer", options.tokenizer]
+                    [*memlm, "prepare", workspace, "--tokenizer", options.tokenizer, *steps]
                 ),
             }
         print(json.dumps({"mb": size, "documents": num} | found), flush=True)

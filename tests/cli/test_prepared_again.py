@@ -82,6 +82,29 @@ def test_quality_can_be_left_to_auto_again(prepare):
     assert (found["simplify"], found["quality"]) == (True, "auto")
 
 
+@pytest.mark.parametrize("step", ["redact", "simplify", "remove-stop-words", "drop-repeats"])
+def test_what_was_asked_can_be_taken_back(prepare, step):
+    prepare(f"--{step}", "--quality", "off")
+    found = prepare(f"--no-{step}")["cleaning"]
+    assert (found[step.replace("-", "_")], found["quality"]) == (False, "off")
+
+
+def test_a_step_of_the_default_is_switched_off_by_without_alone(memlm, collected):
+    assert memlm("prepare", collected, "--no-repair", "--json").error["code"] == "option_unknown"
+
+
+def test_tokens_that_are_not_masked_are_named_when_masking_is_asked_for(prepare):
+    prepare("--tokenizer", "char")
+    prepare("--tokenizer", "word")
+    assert "not masked: char." in prepare("--redact")["notes"]
+    assert "not masked" not in prepare()["notes"]
+
+
+def test_tokens_that_were_prepared_masked_are_not_named(prepare):
+    prepare("--tokenizer", "char", "--redact")
+    assert "not masked" not in prepare("--tokenizer", "word", "--redact")["notes"]
+
+
 def test_fresh_forgets_what_was_said_before(prepare):
     plain = prepare()
     prepare("--tokenizer", "word", "--sealed", "0.1", "--simplify", "--without", "boilerplate")

@@ -11,6 +11,7 @@ import pytest
 
 from memlm.documents import DocumentStore, MergeCounts, Root
 from memlm.errors import CorruptArtefactError, InputError, ResourceError
+from memlm.messages import in_language
 from memlm.records import SourceProblem, SourceText, Split
 
 Row = tuple[str, str] | str
@@ -266,6 +267,16 @@ def test_problem_of_a_member_is_listed_with_its_path(store: DocumentStore, root:
 
 
 # -- what could not be read ---------------------------------------------------------------------
+
+
+def test_sentences_of_a_chinese_reason_have_no_space_between_them(
+    store: DocumentStore, root: Root
+) -> None:
+    problem = SourceProblem(code="ending_unknown", values={"path": "a.mp3", "ending": ".mp3"})
+    store.reject_file(root, "a.mp3", problem)
+    with in_language("zh"):
+        (rejected,) = store.rejected()
+    assert "。可读取" in rejected.reason
 
 
 def test_rejected_row_is_listed_until_the_file_is_read_again(

@@ -9,7 +9,8 @@ from memlm.errors import ConfigError, InputError, NotFoundError
 from memlm.generate import GenerateConfig, generate_texts
 from memlm.models import describe_network
 from memlm.models.network import NetworkModel, build_network
-from memlm.prepare.tokenizer import ByteTokenizer, CharTokenizer, learn_tokenizer
+from memlm.prepare.tokenizer import ByteTokenizer, CharTokenizer
+from memlm.prepare.vocabulary import learn_tokenizer
 
 CHINESE = "床前明月光，疑是地上霜。"
 MIXED = f"{CHINESE} moonlight 😀 é"

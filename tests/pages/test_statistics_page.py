@@ -146,10 +146,10 @@ def test_page_speaks_the_language_in_force():
     assert "Parts of speech" not in page
 
 
-def test_what_was_not_looked_for_is_said():
+def test_that_nothing_was_found_is_said():
     with in_language("en"):
-        page = statistics_page(found(personal_data=None, near_duplicates=None), name="ws")
-    assert "Not looked for." in page
+        page = statistics_page(found(personal_data={}, near_duplicates=None), name="ws")
+    assert "None of the kinds that memlm knows was found." in page
     assert "Nearly the same" not in page
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from memlm.errors import ConfigError, InputError
 from memlm.predict import score, score_text
-from memlm.prepare.tokenizer import ByteTokenizer, learn_tokenizer
+from memlm.prepare.tokenizer import ByteTokenizer
+from memlm.prepare.vocabulary import learn_tokenizer
 
 _FIXTURES = [HealthCheck.function_scoped_fixture]  # they hold no state
 LONG = "abc fed 明月 gah bad cab had a bee 月明 " * 4

@@ -182,6 +182,14 @@ def test_parts_of_a_cleaning_that_was_killed_are_not_done_again(
     assert done
 
 
+def test_part_has_a_bounded_number_of_documents_however_short_they_are(
+    clean: Clean, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PART_CHARACTERS", 400)
+    cleaned = clean([str(number) for number in range(35)])
+    assert [len(list(part.drafts())) for part in cleaned.parts()] == [10, 10, 10, 5]
+
+
 def test_change_of_documents_or_config_makes_it_stale(clean: Clean) -> None:
     cleaned = clean(["text"])
     with DocumentStore(cleaned.folder.parent / "documents.sqlite") as store:

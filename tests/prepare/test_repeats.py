@@ -17,6 +17,7 @@ from memlm.index.segment import SegmentDocument
 from memlm.index.store import SuffixIndex, open_index, refresh_index
 from memlm.prepare import CleanedDocuments, Draft, clean_documents, survey_parts
 from memlm.prepare import cleaning as cleaning_module
+from memlm.prepare import joining as joining_module
 from memlm.prepare import repeats as module
 from memlm.prepare import winnow as winnow_module
 from memlm.prepare.repeats import PartPrints, Repeat, find_repeats, write_fingerprints
@@ -81,6 +82,24 @@ def find(tmp_path: Path) -> Find:
         return list(find_repeats(parts, order, read=lambda row: texts[row], work=tmp_path))
 
     return run
+
+
+def test_more_parts_than_files_may_be_open_are_searched(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="Windows has no such limit")
+    passage = "It is long enough to be found wherever it may stand again. " * 3
+    texts = [f"{number} {passage}" for number in range(60)]
+    parts = []
+    for number, text in enumerate(texts):
+        path = tmp_path / f"{number}.bin"
+        write_fingerprints(path, *fingerprints([text]))
+        parts.append(PartPrints(path, number, np.array([len(text)], dtype=np.int64)))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/dev/fd").iterdir())) + 30, hard))
+    try:
+        found = list(find_repeats(parts, np.arange(60), read=texts.__getitem__, work=tmp_path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert [one.row for one in found] == list(range(1, 60))
 
 
 def index_of(folder: Path, texts: Sequence[str]) -> SuffixIndex:
@@ -311,7 +330,7 @@ def test_preparing_counts_repeats(tmp_path: Path) -> None:
 def test_too_much_text_is_searched_only_when_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cleaning_module, "MOST_FOR_REPEATS", 500)
+    monkeypatch.setattr(joining_module, "MOST_FOR_REPEATS", 500)
     draw = random.Random(3)
     passage = "".join(draw.choices("abcdefgh ", k=300))
     collect_documents(tmp_path / "ws", texts=["one " + passage, passage + " and another end"])

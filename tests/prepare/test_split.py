@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memlm.prepare.draft import Draft
-from memlm.prepare.split import BLOCK_CHARACTERS, SplitPlan, Splitter, plan_split
+from memlm.prepare.split import BLOCK_CHARACTERS, Lengths, SplitPlan, Splitter, plan_split
 from memlm.records import Document, Split
 
 
@@ -22,11 +22,11 @@ def side(plan: SplitPlan, number: int) -> str:
     return piece.split
 
 
-MANY = plan_split([100] * 1000, share=0.1, seed=0)
+MANY = plan_split(Lengths.of([100] * 1000), share=0.1, seed=0)
 
 
 def test_adding_a_document_moves_no_other() -> None:
-    larger = plan_split([100] * 1001, share=0.1, seed=0)
+    larger = plan_split(Lengths.of([100] * 1001), share=0.1, seed=0)
     assert [side(MANY, n) for n in range(1000)] == [side(larger, n) for n in range(1000)]
 
 
@@ -36,12 +36,12 @@ def test_share_is_kept_about() -> None:
 
 
 def test_other_seed_holds_out_others() -> None:
-    other = plan_split([100] * 1000, share=0.1, seed=1)
+    other = plan_split(Lengths.of([100] * 1000), share=0.1, seed=1)
     assert [side(MANY, n) for n in range(1000)] != [side(other, n) for n in range(1000)]
 
 
 def test_larger_share_keeps_what_was_held_out() -> None:
-    larger = plan_split([100] * 1000, share=0.3, seed=0)
+    larger = plan_split(Lengths.of([100] * 1000), share=0.3, seed=0)
     held_out = {n for n in range(1000) if side(MANY, n) == "held_out"}
     assert held_out <= {n for n in range(1000) if side(larger, n) == "held_out"}
 
@@ -56,7 +56,7 @@ def test_side_that_was_asked_for_is_taken(split: Split, block: int | None) -> No
 
 
 def test_share_of_nothing_holds_nothing_out() -> None:
-    plan = plan_split([10_000], share=0, seed=0)
+    plan = plan_split(Lengths.of([10_000]), share=0, seed=0)
     assert {piece.split for piece in plan.pieces(document(1), "word " * 2000)} == {"train"}
 
 
@@ -74,19 +74,21 @@ def test_share_of_nothing_holds_nothing_out() -> None:
 def test_text_is_cut_into_blocks_where_documents_are_too_few(
     sizes: list[int], has_blocks: bool
 ) -> None:
-    assert (plan_split(sizes, share=0.1, seed=0).block_characters is not None) == has_blocks
+    assert (
+        plan_split(Lengths.of(sizes), share=0.1, seed=0).block_characters is not None
+    ) == has_blocks
 
 
 def test_long_document_has_blocks_on_both_sides() -> None:
     text = "A line of a long book.\n" * 20_000
-    pieces = plan_split([len(text)], share=0.1, seed=0).pieces(document(1), text)
+    pieces = plan_split(Lengths.of([len(text)]), share=0.1, seed=0).pieces(document(1), text)
     held_out = sum(piece.end - piece.start for piece in pieces if piece.split == "held_out")
     assert 0.03 < held_out / len(text) < 0.2
 
 
 def test_block_ends_with_a_line() -> None:
     text = "A line of a long book.\n" * 20_000
-    pieces = plan_split([len(text)], share=0.1, seed=0).pieces(document(1), text)
+    pieces = plan_split(Lengths.of([len(text)]), share=0.1, seed=0).pieces(document(1), text)
     assert all(text[piece.end - 1] == "\n" for piece in pieces)
 
 

@@ -16,11 +16,11 @@ from memlm.prepare import (
     PrepareConfig,
     TokenStore,
     settle_config,
+    settling,
     survey_parts,
     tokenizer_name,
     write_token_store,
 )
-from memlm.prepare import token_store as module
 from memlm.prepare.cleaned import Survey
 from memlm.prepare.config import DEFAULTS
 from memlm.records import SPLITS, Document, PrepareReport
@@ -75,9 +75,9 @@ def test_tokens_of_a_unit_are_label_text_and_end(build: Build, kind: str) -> Non
 def test_token_knows_its_document(build: Build, kind: str) -> None:
     documents = make_documents()
     store = build(documents, tokenizer=kind)
-    assert store.document_ids == [document.id for document in documents]
+    assert list(store.document_ids) == [document.id for document in documents]
     ends = np.flatnonzero(store.tokens == store.tokenizer.end)
-    assert [store.document_of(int(end)) for end in ends] == store.document_ids
+    assert [store.document_of(int(end)) for end in ends] == list(store.document_ids)
     assert [store.document_of(int(end) + 1) for end in ends[:-1]] == store.document_ids[1:]
 
 
@@ -100,6 +100,22 @@ def test_offsets_never_go_back_inside_a_unit(build: Build, kind: str) -> None:
         assert (np.diff(offsets) >= 0).all()
         assert int(unit["text_start"]) <= offsets[0]
         assert offsets[-1] == int(unit["text_end"])
+
+
+def test_document_ids_are_read_as_a_list_is(build: Build) -> None:
+    documents = make_documents(9)
+    store, ids = build(documents), [document.id for document in documents]
+    assert store.document_ids[-1] == ids[-1]
+    assert store.document_ids[2:5] == ids[2:5]
+    assert ids[4] in store.document_ids
+
+
+@pytest.mark.parametrize("content", [b"", b"0001\n02\n"], ids=["empty", "of two lengths"])
+def test_damaged_list_of_document_ids_is_refused(build: Build, content: bytes) -> None:
+    store = build(make_documents(9))
+    (store.folder / "documents.txt").write_bytes(content)
+    with pytest.raises(CorruptArtefactError):
+        TokenStore(store.folder)
 
 
 def test_long_document_is_encoded_in_parts(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,7 +301,7 @@ def test_tokenizer_suits_the_script_and_says_so(as_parts: AsParts, text: str, ki
 def test_large_text_gets_bpe_unless_it_is_chinese(
     monkeypatch: pytest.MonkeyPatch, as_parts: AsParts, text: str, kind: str
 ) -> None:
-    monkeypatch.setattr(module, "_LARGE_CHARACTERS", 1000)
+    monkeypatch.setattr(settling, "_LARGE_CHARACTERS", 1000)
     survey = survey_parts(as_parts([Document(id="0" * 16, text=text * 200)]))
     config = settle_config(survey, PrepareConfig())
     assert config.tokenizer == kind
@@ -294,7 +310,7 @@ def test_large_text_gets_bpe_unless_it_is_chinese(
 def test_without_the_extra_characters_are_taken(
     monkeypatch: pytest.MonkeyPatch, as_parts: AsParts
 ) -> None:
-    monkeypatch.setattr(module, "is_installed", lambda package: False)
+    monkeypatch.setattr(settling, "is_installed", lambda package: False)
     assert (
         settle_config(survey_parts(as_parts(make_documents())), PrepareConfig()).tokenizer == "char"
     )

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from memlm.errors import CorruptArtefactError, MissingExtraError
 from memlm.language_model import Tokenizer, unknown_bytes
-from memlm.prepare import load_tokenizer, tokenizer_name
-from memlm.prepare.tokenizer import UNKNOWN_TEXT, learn_tokenizer
+from memlm.prepare import load_tokenizer, tokenizer_name, vocabulary
+from memlm.prepare.tokenizer import UNKNOWN_TEXT
+from memlm.prepare.vocabulary import learn_tokenizer
 
 KINDS = ("char", "byte", "bpe", "word", "whitespace")
 LEARNED = [
@@ -380,3 +381,14 @@ def test_damaged_tokenizer_is_corrupt(tmp_path: Path, content: str) -> None:
     (tmp_path / "tokenizer.json").write_text(content)
     with pytest.raises(CorruptArtefactError):
         load_tokenizer(tmp_path / "tokenizer.json")
+
+
+@pytest.mark.parametrize("kind", ["word", "whitespace"])
+def test_vocabulary_of_very_many_words_is_bounded(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vocabulary, "LIMIT", 100)
+    texts = [f"often word{number}" for number in range(1000)]
+    tokenizer = learn_tokenizer(kind, texts, size=None, labels=[])
+    assert tokenizer.vocabulary_size <= 100 + 2
+    assert tokenizer.unknown not in tokenizer.encode("often").ids

@@ -5,7 +5,8 @@ from collections import Counter
 
 import pytest
 
-from memlm.prepare.word_counts import WordCounts
+from memlm.prepare import word_counts as module
+from memlm.prepare.word_counts import WordCounts, count_symbols
 
 
 def counted(words, **options):
@@ -52,6 +53,17 @@ def test_forgetting_misses_at_most_what_it_says(long_text):
     )
     found = [word for word, _ in counts.common(50, lambda word: True)]
     assert all(word.startswith("common") for word in found)
+
+
+def test_symbols_are_counted_exactly_below_the_limit(long_text):
+    assert count_symbols([long_text, long_text], limit=10**6) == Counter(long_text * 2)
+
+
+def test_symbols_are_counted_in_bounded_memory(long_text, monkeypatch):
+    monkeypatch.setattr(module, "_COUNTED_AT_ONCE", 100)
+    counts = count_symbols([long_text], limit=1000)
+    assert len(counts) <= 1000
+    assert sum(word.startswith("common") for word in counts) == 50
 
 
 def test_zipf_finds_the_exponent_that_the_words_were_made_with():

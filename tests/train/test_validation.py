@@ -10,7 +10,7 @@ import pytest
 from memlm.models import describe_network
 from memlm.models.network import NetworkModel, build_network
 from memlm.predict import score_text
-from memlm.prepare.tokenizer import learn_tokenizer
+from memlm.prepare.vocabulary import learn_tokenizer
 from memlm.train.validation import HeldOutText
 
 KNOWN = "the cat sat on a mat 床前明月光"

@@ -25,8 +25,7 @@ class HelpFormatter:
         table = _table()
         is_positional = bool(panel.entries and panel.entries[0].positional_label)
         for entry in panel.entries:
-            name = entry.positional_label or ", ".join(entry.display_labels_with_metavar)
-            table.add_row(Text(name, style="bold"), _description(entry))
+            table.add_row(Text(_name(entry), style="bold"), _description(entry))
         title = render("help_title.arguments" if is_positional else "help_title.options")
         console.print(Text(title, style="bold underline"))
         console.print(table)
@@ -64,6 +63,12 @@ def _table() -> Table:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     return table
+
+
+def _name(entry: HelpEntry) -> str:
+    if entry.negative_names:
+        return f"--[no-]{entry.positive_names[0].lstrip('-')}"
+    return entry.positional_label or ", ".join(entry.display_labels_with_metavar)
 
 
 def _description(entry: HelpEntry) -> str:

@@ -51,7 +51,9 @@ Common = Annotated[CommonOptions, Parameter(name="*")]
 HoldOut = Annotated[HoldOutOptions, Parameter(name="*")]
 Which = Annotated[ModelOptions, Parameter(name="*")]
 Collect = Annotated[CollectConfig, Parameter(name="*")]
-Clean = Annotated[CleanConfig, Parameter(name="*")]
+Clean = Annotated[
+    CleanConfig, Parameter(name="*", negative=None, negative_bool="no-", negative_iterable=())
+]
 Web = Annotated[WebConfig, Parameter(name="*")]
 Prepare = Annotated[PrepareConfig, Parameter(name="*")]
 Train = Annotated[TrainConfig, Parameter(name="*")]

@@ -86,8 +86,7 @@ def _print_care(found: Found) -> None:
     if personal:
         _print_counts("personal", named("personal", personal))
     else:
-        key = "personal_unknown" if personal is None else "personal_none"
-        print_items(render("statistics.personal"), [render(f"statistics.{key}")])
+        print_items(render("statistics.personal"), [render("statistics.personal_none")])
     heading("statistics.left_out")
     rows = [(stage, reason, f"{number:,}") for stage, reason, number in left_out(found)]
     if rows:

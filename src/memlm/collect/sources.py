@@ -142,7 +142,8 @@ def find_ending(name: str) -> str:
     for ending in ("".join(PurePath(name.lower()).suffixes[-2:]), PurePath(name.lower()).suffix):
         if ending in READERS:
             return ending
-    raise InputError("ending_unknown", **_ending(PurePath(name)))
+    path = PurePath(name)
+    raise InputError("ending_unknown", path=path.name, ending=path.suffix)
 
 
 def whole_ending(name: str) -> str:
@@ -236,12 +237,6 @@ def _readable(path: Path, root: Path) -> SourceFile:
 def _left_alone(path: Path, root: Path, code: str) -> SourceFile:
     relative = relative_name(path, root)
     return SourceFile(path, relative, SourceProblem(code=code, values={"path": relative}))
-
-
-def _ending(path: PurePath) -> dict[str, str]:
-    # Those of two parts, `.tar.gz`, go without saying.
-    known = " ".join(sorted(ending for ending in READERS if ending.count(".") == 1))
-    return {"path": path.name, "ending": path.suffix, "known": known}
 
 
 _TABLE = Table(whole_ending=whole_ending, read=read_file)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, cast
+from typing import cast
 
+from memlm.documents.database import Database
 from memlm.documents.merge import FileMerge
 from memlm.documents.places import (
     Root,
@@ -19,9 +18,8 @@ from memlm.documents.places import (
     place_name,
     root_name,
 )
-from memlm.documents.schema import database_errors, set_up
 from memlm.errors import CorruptArtefactError
-from memlm.messages import render
+from memlm.messages import join, render
 from memlm.records import Document, Rejected, SourceProblem, Split
 
 _COLUMNS = (
@@ -30,33 +28,8 @@ _COLUMNS = (
 )
 
 
-class DocumentStore:
+class DocumentStore(Database):
     """The documents of one workspace. Use as a context manager; writes are in `merging`."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> Self:
-        with database_errors(self.path):
-            # The library `tokenizers` reads what it learns from in a thread of its own, while we
-            # wait: never two at once.
-            self._connection = sqlite3.connect(
-                self.path, timeout=30, isolation_level=None, check_same_thread=False
-            )
-        try:
-            self._set_up()
-        except BaseException:
-            self._connection.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self._connection.close()
 
     # -- roots and files ------------------------------------------------------------------------
 
@@ -345,18 +318,7 @@ class DocumentStore:
         sql = "SELECT DISTINCT code FROM rejected WHERE root=? AND path=?"
         return {code for (code,) in self._rows(sql, root.number, path)}
 
-    # -- the connection -------------------------------------------------------------------------
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """All of the block, or nothing of it."""
-        self._run("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._run("COMMIT")
-        except BaseException:
-            self._connection.rollback()
-            raise
+    # -- rows of the tables ---------------------------------------------------------------------
 
     def _documents(self, clause: str, *values: object) -> Iterator[Document]:
         for row in self._rows(
@@ -394,7 +356,7 @@ class DocumentStore:
                 Rejected(
                     source=place_name(name, bool(folder), path, None, member),
                     position=position,
-                    reason=" ".join(sentences).strip(),
+                    reason=join(*sentences),
                 ),
             )
 
@@ -426,27 +388,3 @@ class DocumentStore:
     def salt(self) -> str:
         """Return what is hashed with every place, so that a place cannot be looked for."""
         return str(self._value("SELECT value FROM meta WHERE key=?", "salt"))
-
-    def _set_up(self) -> None:
-        # Some builds have secure_delete on, others off: deleted text must be gone.
-        for setting in ("journal_mode=DELETE", "synchronous=FULL", "secure_delete=ON"):
-            self._run(f"PRAGMA {setting}")
-        with database_errors(self.path):
-            set_up(self._connection, self.path)
-
-    def _value(self, sql: str, *values: object) -> Any:  # Any: SQLite's value types
-        row = next(self._rows(sql, *values), None)
-        return None if row is None else row[0]
-
-    def _rows(self, sql: str, *values: object) -> Iterator[Any]:  # Any: SQLite's rows
-        cursor = self._run(sql, *values)
-        while True:
-            with database_errors(self.path):
-                rows = cursor.fetchmany(256)
-            if not rows:
-                return
-            yield from rows
-
-    def _run(self, sql: str, *values: object) -> sqlite3.Cursor:
-        with database_errors(self.path):
-            return self._connection.execute(sql, cast(tuple[Any, ...], values))

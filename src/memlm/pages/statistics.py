@@ -45,7 +45,7 @@ def statistics_page(found: Found, *, name: str) -> str:
         heaps_plot=_law_plot(found["heaps"], "statistics.running_words", "statistics.different"),
         heaps_sentence=law_sentence("heaps", found["heaps"]),
         duplicates=duplicate_sentences(found),
-        personal=named("personal", found["personal_data"] or {}),
+        personal=named("personal", found["personal_data"]),
         left_out=left_out(found),
     )
 

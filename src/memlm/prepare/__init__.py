@@ -5,8 +5,9 @@ from memlm.prepare.cleaned import CleanedDocuments, PartInMemory, survey_parts
 from memlm.prepare.cleaning import clean_documents, is_clean
 from memlm.prepare.config import TOKENIZERS, PrepareConfig
 from memlm.prepare.draft import Draft
+from memlm.prepare.settling import settle_config
 from memlm.prepare.split import SplitPlan
-from memlm.prepare.token_store import LeftOut, TokenStore, settle_config, write_token_store
+from memlm.prepare.token_store import LeftOut, TokenStore, write_token_store
 from memlm.prepare.tokenizer import load_tokenizer, tokenizer_name
 
 __all__ = [

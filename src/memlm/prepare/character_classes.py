@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 Ranges = tuple[tuple[int, int], ...]
+HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
+"""The hanzi of Unicode, as they stand between the brackets of a regular expression."""
 _NUM_CODES = 0x110000
 _NUM_MARKS = 0x1F000  # beyond these only selectors of variants are marks
 

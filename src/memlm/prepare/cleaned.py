@@ -29,6 +29,8 @@ from memlm.documents import DocumentStore
 from memlm.errors import CorruptArtefactError
 from memlm.prepare.cuts import Cuts, cut_out, lost_characters, read_cuts
 from memlm.prepare.draft import Draft, Origin
+from memlm.prepare.fates import read_fates
+from memlm.prepare.split import Lengths
 from memlm.prepare.words import han_share
 from memlm.records import SPLITS, Document, PersonalPlace
 from memlm.storage import hash_file, read_json, verify_folder
@@ -37,25 +39,6 @@ LIST = "cleaned.json"
 MASKED_FILES = ("personal.jsonl", "personal-dropped.jsonl")
 JOINT_FILES = ("copies.bin", "cuts.bin", "dropped.jsonl", *MASKED_FILES)
 """What is of all parts; `cleaned.json` knows the hash of each."""
-FATE = np.dtype(
-    [
-        ("id", "S32"),  # of the document; its row in the store may be another's tomorrow
-        ("identity", "<u8"),  # hash of its id
-        ("is_kept", "?"),  # by the steps; copies are told by `copies.bin`
-        ("is_changed", "?"),
-        ("is_fixed", "?"),  # its side is given, so it stands before copies that are free
-        ("text_start", "<i8"),  # bytes of texts.bin
-        ("text_end", "<i8"),
-        ("origin_start", "<i8"),  # stretches of origins.bin
-        ("origin_end", "<i8"),
-        ("characters", "<i8"),
-        ("han", "<f8"),  # how many of them are Chinese, estimated
-        ("content", "<u8", (2,)),  # hash of text (with its stop words), label, target
-        ("text", "<u8"),  # hash of the text alone
-        ("kind", "<u8"),  # hash of label and target
-        ("fields", "<u8"),  # hash of all columns but text and label
-    ]
-)
 COPY = np.dtype(
     [
         ("kept", "<i8"),  # row of the document that stands for this one
@@ -72,8 +55,8 @@ _SAMPLED_CHARACTERS = 1_000
 class Survey:
     """What must be known of a corpus before it is cut: lengths, labels, scripts."""
 
-    sizes: list[int] = field(default_factory=list)
-    """Code points of each document whose side is not given."""
+    free: Lengths = field(default_factory=Lengths)
+    """Lengths of the documents whose side is not given."""
     labels: Counter[str] = field(default_factory=Counter)
     characters: int = 0
     han: float = 0.0
@@ -86,13 +69,13 @@ class Survey:
         self.han += estimated_han(text)
         self.has_held_out |= document.split == "held_out"
         if document.split is None:
-            self.sizes.append(len(text))
+            self.free.add(len(text))
         if document.label is not None:
             self.labels[document.label] += 1
 
     def join(self, other: Survey) -> None:
         """Count all that another survey counted."""
-        self.sizes += other.sizes
+        self.free.join(other.free)
         self.labels += other.labels
         self.characters += other.characters
         self.han += other.han
@@ -150,19 +133,17 @@ class StoredPart:
 
     @property
     def survey(self) -> Survey:
-        found = read_json(Path(self.folder) / self.name / "counts.json")["survey"]
-        fates, cuts = self._fates(), self._cuts()
-        if self.drops_copies or len(cuts):
-            characters = fates["characters"] - lost_characters(cuts, len(fates))
-            is_left = self._is_left(fates)
-            return Survey(
-                sizes=characters[is_left & ~fates["is_fixed"]].tolist(),
-                labels=Counter(found["labels"]),
-                characters=int(characters[is_left].sum()),
-                han=float(fates["han"][is_left].sum()),
-                has_held_out=found["has_held_out"],
-            )
-        return Survey(**found | {"labels": Counter(found["labels"])})
+        noted = read_json(Path(self.folder) / self.name / "counts.json")["survey"]
+        fates = self._fates()
+        is_left = self._is_left(fates)
+        characters = fates["characters"] - lost_characters(self._cuts(), len(fates))
+        return Survey(
+            free=Lengths.of(characters[is_left & ~fates["is_fixed"]].tolist()),
+            labels=Counter(noted["labels"]),
+            characters=int(characters[is_left].sum()),
+            han=float(fates["han"][is_left].sum()),
+            has_held_out=noted["has_held_out"],
+        )
 
     def drafts(self) -> Iterator[Draft]:
         yield from self._drafts(np.flatnonzero(self._is_left(self._fates())))
@@ -308,14 +289,6 @@ class PartInMemory:
 
     def to_json(self) -> None:
         return None
-
-
-def read_fates(part: Path) -> npt.NDArray[Any]:  # Any: records by name
-    """Return the fates of the documents of a part."""
-    path = part / "fates.bin"
-    if path.stat().st_size % FATE.itemsize:
-        raise CorruptArtefactError("artefact_unreadable", path=path)
-    return np.fromfile(path, dtype=FATE)
 
 
 def pack_origin(origin: Origin) -> npt.NDArray[np.int64]:

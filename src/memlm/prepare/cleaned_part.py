@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -19,9 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from memlm.prepare.clean_config import CleanConfig, text_steps
-from memlm.prepare.cleaned import FATE, Survey, estimated_han, pack_origin
+from memlm.prepare.cleaned import estimated_han, pack_origin
 from memlm.prepare.draft import Draft, Step
 from memlm.prepare.duplicates import BANDS, Keys, sign_texts
+from memlm.prepare.fates import FATE
 from memlm.prepare.repeats import write_fingerprints
 from memlm.prepare.winnow import fingerprints
 from memlm.records import Document, Dropped
@@ -49,13 +51,15 @@ class PartWriter:
         self._final: list[str] = []
         self._keys: list[Keys] = []
         self._prints: list[tuple[Keys, npt.NDArray[np.int64]]] = []
-        self._survey = Survey()
+        self._labels: Counter[str] = Counter()
+        self._has_held_out = False
         self._bytes = self._stretches = self._signed = self._waiting = 0
 
     def __enter__(self) -> None:
         self._files = ExitStack()
-        names = ("texts.bin", "origins.bin", "dropped.jsonl", "personal.jsonl", "removed.jsonl")
-        self._texts, self._origins, self._drops, self._personal, self._removed = (
+        lists = ("dropped.jsonl", "personal.jsonl", "removed.jsonl")
+        names = ("texts.bin", "origins.bin", "fates.bin", *lists)
+        self._texts, self._origins, self._fate_file, self._drops, self._personal, self._removed = (
             self._files.enter_context((self._folder / name).open("wb")) for name in names
         )
 
@@ -76,7 +80,7 @@ class PartWriter:
         if isinstance(found, Dropped):
             self._drops.write(drop_line(found))
         else:
-            self._survey.add(document, text)
+            self._note_kind(document)
             self._note_losses(found)
             if found.origin is not None:
                 self._write_text(text, pack_origin(found.origin))
@@ -105,15 +109,21 @@ class PartWriter:
 
     def finish(self) -> None:
         """Write what is known only at the end."""
-        fates = np.array(self._fates, dtype=FATE)
-        fates.tofile(self._folder / "fates.bin")
-        # Band by band, as they are read: one band of all documents at a time fits in memory.
-        keys = np.concatenate([*self._keys, np.zeros((0, BANDS), np.uint64)])
-        np.ascontiguousarray(keys.T).astype("<u8").tofile(self._folder / "signed.bin")
+        with (self._folder / "signed.bin").open("wb") as file:
+            # Band by band, as they are read: one band of all documents at a time fits in memory.
+            for band in range(BANDS):
+                file.writelines(keys[:, band].astype("<u8").tobytes() for keys in self._keys)
         hashes, places = (np.concatenate(found) for found in zip(*self._prints, strict=True))
         write_fingerprints(self._folder / "prints.bin", hashes, places)
-        counts = {"survey": vars(self._survey)}
+        noted = {"labels": self._labels, "has_held_out": self._has_held_out}
+        counts = {"survey": noted}
         (self._folder / "counts.json").write_text(json.dumps(counts), encoding="utf-8")
+
+    def _note_kind(self, document: Document) -> None:
+        """Note what must be known of all documents before they are cut."""
+        if document.label is not None:
+            self._labels[document.label] += 1
+        self._has_held_out |= document.split == "held_out"
 
     def _note_losses(self, draft: Draft) -> None:
         """Write what one document lost; whether it counts is known when copies are."""
@@ -128,12 +138,13 @@ class PartWriter:
         self._stretches += len(stretches)
 
     def _sign(self) -> None:
+        self._fate_file.write(np.array(self._fates, dtype=FATE).tobytes())
         if self._config.finds_near_copies:
             self._keys.append(sign_texts(self._unsigned))
         hashes, places = fingerprints(self._final if self._config.finds_repeats else [])
         self._prints.append((hashes, places + self._signed))
         self._signed += self._waiting
-        self._unsigned, self._final, self._waiting = [], [], 0
+        self._fates, self._unsigned, self._final, self._waiting = [], [], [], 0
 
 
 def drop_line(dropped: Dropped) -> bytes:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from memlm.prepare.character_classes import HAN
 from memlm.prepare.draft import Draft
 from memlm.records import Dropped
 from memlm.runtime import require_package
@@ -20,7 +21,7 @@ UNKNOWN = "unknown"
 _SCRIPTS = {
     "kana": re.compile("[\u3041-\u30ff]"),
     "ko": re.compile("[\uac00-\ud7a3\u1100-\u11ff]"),
-    "zh": re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]"),
+    "zh": re.compile(f"[{HAN}]"),
     "el": re.compile("[\u0370-\u03ff]"),
     "th": re.compile("[\u0e01-\u0e5b]"),
     "ka": re.compile("[\u10a0-\u10ff]"),

@@ -23,7 +23,7 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any, Literal
 
-from memlm.prepare.words import HAN
+from memlm.prepare.character_classes import HAN
 from memlm.runtime import require_package
 
 PARTS = (

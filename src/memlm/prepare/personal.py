@@ -8,7 +8,7 @@ Full-width digits and letters count as their plain ones; every offset is one of 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from memlm.prepare.addresses import find_emails, find_ip_addresses
 from memlm.prepare.check_digits import find_ibans, find_in_digits
@@ -20,7 +20,7 @@ from memlm.prepare.credentials import (
 )
 from memlm.prepare.evidence import Candidate, Strength, keep_strongest
 from memlm.prepare.phones import digits_of_phone, find_phones, find_same_phones, numbering_plans
-from memlm.records import Document, PersonalData, PersonalPlace
+from memlm.records import PersonalData
 
 _WIDE_WORD = re.compile("[０-９Ａ-Ｚａ-ｚ＠]")
 _WIDE = re.compile("[０-９Ａ-Ｚａ-ｚ＠．－＋＿]")
@@ -44,19 +44,6 @@ def find_personal_data(text: str) -> list[PersonalData]:
     if repeats:
         kept = keep_strongest(kept + repeats)
     return [PersonalData(found.kind, found.start, found.end) for found in kept]
-
-
-def list_personal_data(documents: Iterable[Document]) -> Iterator[PersonalPlace]:
-    """Yield where collected documents hold personal data or secrets."""
-    for document in documents:
-        for found in find_personal_data(document.text):
-            yield PersonalPlace(
-                document_id=document.id,
-                source=document.source,
-                kind=found.kind,
-                start=found.start,
-                end=found.end,
-            )
 
 
 def halfwidth(text: str) -> str:

@@ -16,11 +16,12 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from memlm.prepare.character_classes import HAN
 from memlm.prepare.draft import Draft
 from memlm.prepare.words import han_share
 from memlm.records import Dropped
 
-_HANZI = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]")
+_HANZI = re.compile(f"[{HAN}]")
 _HANZI_OR_WORD = re.compile(rf"{_HANZI.pattern}|[^\W_]+")
 _MOSTLY_HANZI = 0.3
 _PARAGRAPH = re.compile(r"\n\s*\n")

@@ -158,19 +158,22 @@ class _Ranges:
 
 def _shared_prints(parts: Sequence[PartPrints], layout: _Layout) -> list[npt.NDArray[np.bool_]]:
     """Say of each part's fingerprints which occur twice among the documents that are kept."""
-    hashes = [_map_hashes(part.path) for part in parts]
     live = [layout.starts[_rows_of(part)] >= 0 for part in parts]
     shared = [np.zeros(len(mask), dtype=bool) for mask in live]
-    num = sum(map(len, hashes)) // AT_ONCE + 1
-    bounds = [(number << 64) // num for number in range(1, num)]
+    num = sum(map(len, live)) // AT_ONCE + 1
+    bounds = np.array([(number << 64) // num for number in range(1, num)], dtype=np.uint64)
     cuts = [
-        [0, *np.searchsorted(one, np.array(bounds, dtype=np.uint64)).tolist(), len(one)]
-        for one in hashes
+        [0, *np.searchsorted(_map_hashes(part.path), bounds).tolist(), len(mask)]
+        for part, mask in zip(parts, live, strict=True)
     ]
     for number in range(num):
         slices = [slice(cut[number], cut[number + 1]) for cut in cuts]
         numbers = [np.flatnonzero(mask[at]) for mask, at in zip(live, slices, strict=True)]
-        values = [one[at][n] for one, at, n in zip(hashes, slices, numbers, strict=True)]
+        # Each map holds its file open as long as it lives, and there may be many parts.
+        values = [
+            _map_hashes(part.path)[at][chosen]
+            for part, at, chosen in zip(parts, slices, numbers, strict=True)
+        ]
         is_shared = _occur_twice(np.concatenate([*values, np.zeros(0, np.uint64)]))
         done = 0
         for mask, at, chosen in zip(shared, slices, numbers, strict=True):

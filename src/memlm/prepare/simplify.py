@@ -6,11 +6,12 @@ import re
 from functools import cache
 from typing import Any
 
+from memlm.prepare.character_classes import HAN
 from memlm.prepare.draft import Draft, with_edits
 from memlm.records import Dropped
 from memlm.runtime import require_package
 
-_HAN_RUN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]+")
+_HAN_RUN = re.compile(f"[{HAN}]+")
 
 
 class Simplify:

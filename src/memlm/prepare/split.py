@@ -130,12 +130,36 @@ class Splitter:
         return draft.group
 
 
-def plan_split(sizes: Iterable[int], *, share: float, seed: int, sealed: float = 0.0) -> SplitPlan:
-    """Decide between documents and blocks from the documents' lengths, in code points."""
-    total = squares = 0
-    for size in sizes:
-        total += size
-        squares += size * size
+@dataclass
+class Lengths:
+    """How many documents there are, and how long they are, in code points."""
+
+    count: int = 0
+    total: int = 0
+    squares: int = 0
+
+    def add(self, length: int) -> None:
+        """Count one document."""
+        self.join(Lengths(1, length, length * length))
+
+    def join(self, other: Lengths) -> None:
+        """Count all that others counted."""
+        self.count += other.count
+        self.total += other.total
+        self.squares += other.squares
+
+    @classmethod
+    def of(cls, lengths: Iterable[int]) -> Lengths:
+        """Return what is known of documents of these lengths."""
+        found = cls()
+        for length in lengths:
+            found.add(length)
+        return found
+
+
+def plan_split(lengths: Lengths, *, share: float, seed: int, sealed: float = 0.0) -> SplitPlan:
+    """Decide between documents and blocks."""
+    total, squares = lengths.total, lengths.squares
     # Kish's effective number: how many documents of equal length would weigh as much.
     if squares == 0 or total * total / squares >= FEWEST_DOCUMENTS:
         return SplitPlan(share, seed, None, sealed)

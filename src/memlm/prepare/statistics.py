@@ -42,7 +42,7 @@ class Tools:
     """Text -> code of its language and how likely that is."""
     stop_words: Callable[[str], frozenset[str]]
     """Code of a language -> its stop words, in small letters; none where it is not known."""
-    find_personal_data: Callable[[str], Sequence[PersonalData]] | None = None
+    find_personal_data: Callable[[str], Sequence[PersonalData]]
     """Text -> where it holds addresses, numbers and secrets, in order and without overlaps."""
 
 
@@ -100,8 +100,8 @@ class Statistics:
     labels: Mapping[str, int]
     exact_duplicates: int
     """Documents whose text and label an earlier one has already."""
-    personal_data: Mapping[str, int] | None
-    """Kind -> how many; None where it was not looked for."""
+    personal_data: Mapping[str, int]
+    """Kind -> how many."""
     sampled: Mapping[str, int]
     """How much was looked at for parts of speech (passages, passage_characters) and for languages
     (documents), and whether that was all: `is_all_passages`, `is_all_documents` (1 or 0)."""
@@ -152,10 +152,9 @@ class _Walk:
         if document.label is not None:
             self.labels[document.label] += 1
         self.heads.offer(text[:_HEAD_CHARACTERS])
-        if self.tools.find_personal_data is not None:
-            found = self.tools.find_personal_data(text)
-            self.personal_data.update(item.kind for item in found)
-            text = _without(text, found)
+        found = self.tools.find_personal_data(text)
+        self.personal_data.update(item.kind for item in found)
+        text = _without(text, found)
         self.words.add(words_of(text))
         for start, end in passages(text):
             self.passages.offer(text[start:end])
@@ -180,9 +179,7 @@ class _Walk:
             languages=dict(languages.most_common()),
             labels=dict(self.labels.most_common()),
             exact_duplicates=len(lengths) - len(np.unique(np.asarray(self.hashes))),
-            personal_data=None
-            if self.tools.find_personal_data is None
-            else dict(self.personal_data.most_common()),
+            personal_data=dict(self.personal_data.most_common()),
             sampled={
                 "passages": len(self.passages),
                 "passage_characters": sum(map(len, self.passages)),

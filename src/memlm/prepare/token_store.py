@@ -15,13 +15,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -33,20 +32,15 @@ from memlm.prepare.cleaned import Part, Survey, survey_parts
 from memlm.prepare.config import DEFAULTS, PrepareConfig
 from memlm.prepare.split import SplitPlan, Splitter, plan_split
 from memlm.prepare.token_parts import UNIT, cut_part, token_dtype
-from memlm.prepare.tokenizer import LEARNED_CHARACTERS, learn_tokenizer, load_tokenizer
+from memlm.prepare.tokenizer import load_tokenizer
+from memlm.prepare.vocabulary import LEARNED_CHARACTERS, learn_tokenizer
 from memlm.records import SPLITS, PrepareReport, Split
-from memlm.runtime import is_installed
 from memlm.storage import MANIFEST, delete_folder, hash_json, read_json, write_json
 
 DEFAULT_HELD_OUT_SHARE = 0.1
 _SURELY_BOTH = 30  # documents to be expected on the smaller side
-_LARGE_CHARACTERS = 20_000_000
-_SOME_HAN, _MOSTLY_HAN = 0.02, 0.5
 _SEEDS_TRIED = 100
 _MOST_NAMES = 10_000
-_SMALLEST_BPE, _LARGEST_BPE = 512, 32_768
-_FEWEST_BPE_TOKENS = 256 + 1  # every byte, and the end
-_FEWEST_TOKENS = 3  # a symbol, the unknown one, and the end
 _SHARES = 1 << 16
 
 
@@ -61,7 +55,7 @@ class TokenStore:
         self.tokens = _map(folder / "tokens.bin", header["token_dtype"], header["tokens"])
         self.offsets = _map(folder / "offsets.bin", "<u4", header["tokens"])
         self.units: Any = _map(folder / "units.bin", UNIT, header["units"])  # Any: records by name
-        self.document_ids = (folder / "documents.txt").read_text("ascii").splitlines()
+        self.document_ids = DocumentIds(folder / "documents.txt")
 
     def units_of(self, split: Split) -> npt.NDArray[np.void]:
         """Return the unit records of one split."""
@@ -79,67 +73,29 @@ class TokenStore:
         return PrepareReport(**counts)
 
 
-def settle_config(
-    survey: Survey,
-    config: PrepareConfig,
-    *,
-    note: Callable[[str, Mapping[str, object]], None] = lambda code, values: None,
-) -> PrepareConfig:
-    """Return `config` with nothing left open, and `auto` replaced by what suits the documents.
+class DocumentIds(Sequence[str]):
+    """The ids of the documents of a token store. All are equally long, and stay on disk."""
 
-    `note` is told why.
-    """
-    config = config.over(DEFAULTS)
-    config.check()
-    kind = config.tokenizer
-    if kind == "auto":
-        kind = _suitable_tokenizer(survey, note)
-    assert kind is not None  # it has a default
-    wish = config.vocabulary_size
-    if wish is None and kind == "bpe":
-        wish = _size_of_bpe(survey.characters)
-    size = _possible_size(kind, wish, len(survey.labels), note)
-    return replace(config, tokenizer=kind, vocabulary_size=size)
+    def __init__(self, path: Path) -> None:
+        with path.open("rb") as file:
+            width = len(file.readline())
+        if width == 0:
+            raise CorruptArtefactError("artefact_unreadable", path=path)
+        self._lines = _map(path, f"S{width}", path.stat().st_size // width)
 
+    def __len__(self) -> int:
+        return len(self._lines)
 
-def _size_of_bpe(characters: int) -> int:
-    """Return the power of two nearest to the root of the text's length: 1,024 for a megabyte.
+    @overload
+    def __getitem__(self, number: int) -> str: ...
 
-    Different words grow about so (Heaps 1978), and each piece should be met often enough to learn.
-    """
-    size = 1 << round(math.log2(max(1, characters)) / 2)
-    return min(max(size, _SMALLEST_BPE), _LARGEST_BPE)
+    @overload
+    def __getitem__(self, number: slice) -> list[str]: ...
 
-
-def _suitable_tokenizer(survey: Survey, note: Callable[[str, Mapping[str, object]], None]) -> str:
-    if not is_installed("tokenizers"):
-        note("auto_tokenizer_light", {})
-        return "char"
-    kind = "char"  # what learns best from a few megabytes of one script, see benchmarks/LOG.md
-    if _SOME_HAN < survey.han_share < _MOSTLY_HAN:
-        kind = "byte"  # thousands of hanzi would take the time that the letters need
-    elif survey.characters > _LARGE_CHARACTERS and survey.han_share <= _SOME_HAN:
-        kind = "bpe"
-    note("auto_tokenizer", {"kind": kind, "characters": survey.characters})
-    return kind
-
-
-def _possible_size(
-    kind: str,
-    wish: int | None,
-    labels: int,
-    note: Callable[[str, Mapping[str, object]], None],
-) -> int | None:
-    """Return the size that a vocabulary can have which is nearest to the one wished for."""
-    if wish is None:
-        return None
-    if kind == "byte" or kind.endswith(".json"):
-        note("vocabulary_size_ignored", {"asked": wish, "tokenizer": kind})
-        return None
-    least = labels + (_FEWEST_BPE_TOKENS if kind == "bpe" else _FEWEST_TOKENS)
-    if wish < least:
-        note("vocabulary_size_raised", {"asked": wish, "tokenizer": kind, "least": least})
-    return max(wish, least)
+    def __getitem__(self, number: int | slice) -> str | list[str]:
+        if isinstance(number, slice):
+            return [self[at] for at in range(len(self))[number]]
+        return str(self._lines[number].decode("ascii").rstrip("\n"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,33 +216,35 @@ def _join(
 ) -> PrepareReport:
     """Lay the parts end to end, and write what is known only of all of them."""
     dtype = token_dtype(tokenizer.vocabulary_size)
-    shards, units, num_tokens, num_documents = [], [], 0, 0
+    shards, num_tokens, num_documents = [], 0, 0
+    counts = _UnitCounts()
     for kind in ("tokens.bin", "offsets.bin", "documents.txt"):
         with (folder / kind).open("wb") as file:
             for name in names:
                 with (work / name / kind).open("rb") as part:
                     shutil.copyfileobj(part, file, 1 << 20)
-    for name in names:
-        held = np.fromfile(work / name / "units.bin", dtype=UNIT)
-        size = (work / name / "tokens.bin").stat().st_size // dtype.itemsize
-        sha256 = read_json(work / name / MANIFEST)["files"]["tokens.bin"]["sha256"]
-        shards.append({"start": num_tokens, "end": num_tokens + size, "sha256": sha256})
-        held["document"] += num_documents
-        held["token_start"] += num_tokens
-        held["token_end"] += num_tokens
-        units.append(held)
-        num_tokens += size
-        num_documents += int((work / name / "documents.txt").read_bytes().count(b"\n"))
-    joined = np.concatenate([*units, np.zeros(0, UNIT)])
-    joined.tofile(folder / "units.bin")
-    report = _report(joined, num_documents, tokenizer, folder, left_out or LeftOut())
+    with (folder / "units.bin").open("wb") as file:
+        for name in names:
+            held = np.fromfile(work / name / "units.bin", dtype=UNIT)
+            size = (work / name / "tokens.bin").stat().st_size // dtype.itemsize
+            sha256 = read_json(work / name / MANIFEST)["files"]["tokens.bin"]["sha256"]
+            shards.append({"start": num_tokens, "end": num_tokens + size, "sha256": sha256})
+            held["document"] += num_documents
+            held["token_start"] += num_tokens
+            held["token_end"] += num_tokens
+            file.write(held.tobytes())
+            counts.add(held)
+            num_tokens += size
+            num_documents += int((work / name / "documents.txt").read_bytes().count(b"\n"))
+    report = _report(counts, num_documents, tokenizer, folder, left_out or LeftOut())
     if not report.tokens["train"]:
         raise InputError("nothing_to_prepare")
-    sealed = joined[joined["split"] == SPLITS.index("sealed")]
+    units: Any = _map(folder / "units.bin", UNIT, counts.units)  # Any: records by name
+    sealed = units[units["split"] == SPLITS.index("sealed")]
     header = {
         "token_dtype": dtype.str,
         "tokens": num_tokens,
-        "units": len(joined),
+        "units": counts.units,
         "shards": shards,
         "split": splitter.to_json(),
         "sealed": _hash_sealed(folder, sealed, dtype) if len(sealed) else None,
@@ -298,28 +256,40 @@ def _join(
     return report
 
 
+class _UnitCounts:
+    """What is counted of the units of all parts."""
+
+    def __init__(self) -> None:
+        self.units = self.unknown = self.characters = 0
+        self.tokens: dict[str, int] = dict.fromkeys(SPLITS, 0)
+
+    def add(self, units: npt.NDArray[Any]) -> None:
+        """Count those of one part."""
+        self.units += len(units)
+        self.unknown += int(units["unknown"].sum())
+        self.characters += int(units["characters"].sum())
+        lengths = units["token_end"] - units["token_start"]
+        for number, split in enumerate(SPLITS):
+            self.tokens[split] += int(lengths[units["split"] == number].sum())
+
+
 def _report(
-    units: npt.NDArray[Any],
+    counts: _UnitCounts,
     num_documents: int,
     tokenizer: Tokenizer,
     folder: Path,
     left_out: LeftOut,
 ) -> PrepareReport:
     drops = _copy_dropped(left_out.dropped, folder)
-    tokens: dict[str, int] = {
-        split: int((held["token_end"] - held["token_start"]).sum())
-        for number, split in enumerate(SPLITS)
-        for held in [units[units["split"] == number]]
-    }
     return PrepareReport(
         documents=num_documents,
         dropped=sum(drops.values()),
         dropped_by_reason=dict(drops),
-        tokens=tokens,
+        tokens=counts.tokens,
         tokenizer=tokenizer.name,
         vocabulary_size=tokenizer.vocabulary_size,
-        unknown=int(units["unknown"].sum()),
-        characters=int(units["characters"].sum()),
+        unknown=counts.unknown,
+        characters=counts.characters,
         removed=dict(left_out.removed),
         masked=dict(left_out.masked),
     )
@@ -340,7 +310,7 @@ def _hash_sealed(folder: Path, sealed: npt.NDArray[Any], dtype: np.dtype[Any]) -
 
     Hashed are the documents, their stretches and their tokens, so that changed text is noticed too.
     """
-    ids = (folder / "documents.txt").read_text("ascii").split()
+    ids = DocumentIds(folder / "documents.txt")
     tokens = np.memmap(folder / "tokens.bin", dtype=dtype, mode="r")
     held = hashlib.sha256()
     for unit in sealed:
@@ -356,13 +326,13 @@ def _plan(
     share, first, sealed = config.held_out_share, config.split_seed or 0, config.sealed or 0.0
     if share is None:
         share = 0.0 if survey.has_held_out else DEFAULT_HELD_OUT_SHARE
-    plan = last or plan_split(survey.sizes, share=share, seed=first, sealed=sealed)
+    plan = last or plan_split(survey.free, share=share, seed=first, sealed=sealed)
     splitter = Splitter(plan, config.split_by == "file", config.group_column)
     if config.group_column is not None:
         _require_column(parts, config.group_column)
     if splitter.by_file or splitter.group_column is not None:
         splitter = splitter.joining(draft for part in parts for draft in part.grouped())
-    is_large = plan.block_characters is None and len(survey.sizes) * share > _SURELY_BOTH
+    is_large = plan.block_characters is None and survey.free.count * share > _SURELY_BOTH
     if share == 0 or (is_large and config.split_by == "document" and not config.group_column):
         return splitter
     sides = _sides_by_plan(parts, splitter)

@@ -12,7 +12,6 @@ import codecs
 import json
 import re
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +29,7 @@ from memlm.storage import hash_file, read_json
 END, UNKNOWN = "<end>", "<unknown>"
 UNKNOWN_TEXT = "\ufffd"
 _PROOFS, _PROOF_CHARACTERS = 20, 200
+_VISIBLE_OR_LINE_END = re.compile(r"\n|[^\s]+")
 
 
 class SpecialTokens(ABC):
@@ -171,15 +171,20 @@ class WhitespaceTokenizer(_StringTokenizer):
     """One token a run of visible characters, and one a line end: text that is cut already."""
 
     kind = "whitespace"
-    _token = re.compile(r"\n|[^\s]+")
 
     def encode(self, text: str) -> Encoding:
-        matches = list(self._token.finditer(text))
+        matches = list(_VISIBLE_OR_LINE_END.finditer(text))
         starts = np.fromiter((m.start() for m in matches), dtype=np.int64, count=len(matches))
         return Encoding(self._look_up(match.group() for match in matches), starts)
 
     def decoder(self) -> TextDecoder:
         return _SpacedDecoder(self.num_specials, self.unknown, self._symbols)
+
+
+def split_whitespace(text: str) -> Iterator[str]:
+    """Yield what a `WhitespaceTokenizer` takes for a token."""
+    for match in _VISIBLE_OR_LINE_END.finditer(text):
+        yield match.group()
 
 
 class BpeTokenizer(SpecialTokens):
@@ -310,27 +315,15 @@ class _BytesDecoder:
         return self._decoder.decode(b"", final=True)
 
 
-def learn_tokenizer(
-    kind: str, texts: Iterable[str], *, size: int | None, labels: Sequence[str]
-) -> Tokenizer:
-    """Learn the vocabulary of a tokenizer from texts, read once.
-
-    `size` bounds the vocabulary, special tokens included; None means all (for `bpe`: 4,096).
-    """
-    if kind.endswith(".json"):
-        return _read_tokenizer_file(Path(kind).expanduser(), labels=labels)
-    if kind == "byte":
-        return ByteTokenizer(labels=labels, name=tokenizer_name(kind, size))
-    if kind == "bpe":
-        return _learn_bpe(texts, size=size or DEFAULT_BPE_SIZE, labels=labels)
-    cut = {"char": iter, "word": split_words, "whitespace": _split_whitespace}[kind]
-    counts: Counter[str] = Counter()
-    for text in texts:
-        counts.update(cut(text))  # type: ignore[operator]  # three functions of str
-    most = None if size is None else max(0, size - 2 - len(labels))
-    # Ties are broken by the symbol itself, so that the order of documents does not matter.
-    ranked = sorted(counts, key=lambda symbol: (-counts[symbol], symbol))[:most]
-    return _BY_KIND[kind](ranked, labels=labels, name=tokenizer_name(kind, size))
+_IS_GIVEN = re.compile(r"-[0-9a-f]{8}$")
+_UNFIT_FOR_NAME = re.compile(r"[^\w.-]+")
+_PROBE = "A word, 一个词 😀\n\tand\u00a0more"
+DEFAULT_BPE_SIZE = 4096
+BY_KIND: dict[str, Callable[..., Tokenizer]] = {
+    "char": CharTokenizer,
+    "word": WordTokenizer,
+    "whitespace": WhitespaceTokenizer,
+}
 
 
 def tokenizer_name(kind: str, size: int | None) -> str:
@@ -354,7 +347,7 @@ def load_tokenizer(path: Path) -> Tokenizer:
             return ByteTokenizer(labels=labels, name=name)
         if found["kind"] == "bpe":
             return BpeTokenizer(json.dumps(found["symbols"]), labels=labels, name=name)
-        return _BY_KIND[found["kind"]](found["symbols"], labels=labels, name=name)
+        return BY_KIND[found["kind"]](found["symbols"], labels=labels, name=name)
     except Exception as error:  # the library `tokenizers` raises nothing narrower
         raise CorruptArtefactError("artefact_unreadable", path=path) from error
 
@@ -373,7 +366,7 @@ def _file_name(path: Path) -> str:
     return f"{_UNFIT_FOR_NAME.sub('-', stem) or 'file'}-{hash_file(path)[:8]}"
 
 
-def _read_tokenizer_file(path: Path, *, labels: Sequence[str]) -> Tokenizer:
+def read_tokenizer_file(path: Path, *, labels: Sequence[str]) -> Tokenizer:
     """Return the tokenizer of a `tokenizer.json`: one of ours, or a byte-level BPE of `tokenizers`.
 
     Labels are those of the documents at hand, whatever the file has.
@@ -381,8 +374,8 @@ def _read_tokenizer_file(path: Path, *, labels: Sequence[str]) -> Tokenizer:
     found, name = read_json(path), _file_name(path)
     if _is_ours(found) and found["kind"] == "byte":
         return ByteTokenizer(labels=labels, name=name)
-    if _is_ours(found) and found["kind"] in _BY_KIND:
-        return _BY_KIND[found["kind"]](found["symbols"], labels=labels, name=name)
+    if _is_ours(found) and found["kind"] in BY_KIND:
+        return BY_KIND[found["kind"]](found["symbols"], labels=labels, name=name)
     require_package("tokenizers", extra="fast")
     try:
         model = json.dumps(found["symbols"] if _is_ours(found) else found)
@@ -397,57 +390,6 @@ def _read_tokenizer_file(path: Path, *, labels: Sequence[str]) -> Tokenizer:
 
 def _is_ours(found: Any) -> bool:  # Any: JSON
     return isinstance(found, dict) and {"kind", "name", "symbols"} <= found.keys()
-
-
-_IS_GIVEN = re.compile(r"-[0-9a-f]{8}$")
-_UNFIT_FOR_NAME = re.compile(r"[^\w.-]+")
-_PROBE = "A word, 一个词 😀\n\tand\u00a0more"
-DEFAULT_BPE_SIZE = 4096
-LEARNED_CHARACTERS = 20_000_000
-"""BPE is learned from about so many code points: merges change little after that."""
-_LONGEST_WORD_BYTES = 1000
-_BY_KIND: dict[str, Callable[..., Tokenizer]] = {
-    "char": CharTokenizer,
-    "word": WordTokenizer,
-    "whitespace": WhitespaceTokenizer,
-}
-
-
-def _split_whitespace(text: str) -> Iterator[str]:
-    for match in WhitespaceTokenizer._token.finditer(text):
-        yield match.group()
-
-
-def _learn_bpe(texts: Iterable[str], *, size: int, labels: Sequence[str]) -> Tokenizer:
-    require_package("tokenizers", extra="fast")
-    from tokenizers import Tokenizer as LibraryTokenizer
-    from tokenizers import decoders, models, pre_tokenizers, trainers
-
-    library = LibraryTokenizer(models.BPE())
-    words = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    # Learning takes the square of the length of a word in time, and some "words" are whole files.
-    bounded = pre_tokenizers.FixedLength(_LONGEST_WORD_BYTES)
-    library.pre_tokenizer = pre_tokenizers.Sequence([words, bounded])
-    library.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=max(256, size - 1 - len(labels)),
-        min_frequency=2,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    library.train_from_iterator(_first(texts, LEARNED_CHARACTERS), trainer=trainer)
-    library.pre_tokenizer = words
-    return BpeTokenizer(library.to_str(), labels=labels, name=tokenizer_name("bpe", size))
-
-
-def _first(texts: Iterable[str], most: int) -> Iterator[str]:
-    """Yield texts until they have `most` code points together."""
-    size = 0
-    for text in texts:
-        if size >= most:
-            return
-        yield text[: most - size]
-        size += len(text)
 
 
 def _byte_alphabet() -> list[str]:

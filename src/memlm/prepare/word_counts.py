@@ -15,11 +15,13 @@ import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
 LIMIT = 2_000_000
 """Different words held at once: about 250 MB of memory."""
+_COUNTED_AT_ONCE = 100_000
 _STEP = 10 ** (1 / 16)  # between two points of a plot
 _FIRST_HEAPS = 10
 _FIRST_IN_FIT = 100  # nearly every word of a beginning is new
@@ -83,11 +85,31 @@ class WordCounts:
         self._next_point = self.total * _STEP
 
     def _forget_rarest(self) -> None:
-        counts = np.fromiter(self.counts.values(), dtype=np.int64)
-        tenth = len(counts) // 10  # at the least, or this would be done for every new word
-        bar = int(np.partition(counts, tenth)[tenth])
-        self.counts = Counter({word: n for word, n in self.counts.items() if n > bar})
-        self.most_missed += bar
+        self.counts, missed = _without_rarest(self.counts)
+        self.most_missed += missed
+
+
+def count_symbols(texts: Iterable[Iterable[str]], *, limit: int) -> Counter[str]:
+    """Return how often each symbol of some texts occurs, in the same bounded memory.
+
+    Quicker than `WordCounts`, which also follows how many there are.
+    """
+    counts: Counter[str] = Counter()
+    for symbols in texts:
+        rest = iter(symbols)
+        while some := list(islice(rest, _COUNTED_AT_ONCE)):
+            counts.update(some)
+            if len(counts) > limit:
+                counts, _ = _without_rarest(counts)
+    return counts
+
+
+def _without_rarest(counts: Counter[str]) -> tuple[Counter[str], int]:
+    """Return the counts of all but the rarest words, and the largest count that was forgotten."""
+    values = np.fromiter(counts.values(), dtype=np.int64)
+    tenth = len(values) // 10  # at the least, or this would be done for every new word
+    bar = int(np.partition(values, tenth)[tenth])
+    return Counter({word: n for word, n in counts.items() if n > bar}), bar
 
 
 def _even_ranks(count: int) -> list[int]:

@@ -10,11 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from memlm.prepare.character_classes import marks
+from memlm.prepare.character_classes import HAN, marks
 from memlm.runtime import require_package
-
-HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
-"""The hanzi of Unicode, as they stand between the brackets of a regular expression."""
 
 
 def _letters(but: str) -> str:

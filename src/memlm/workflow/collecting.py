@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from memlm.collect import (
     CollectConfig,
     Collection,
     Site,
+    SourceFile,
     TextFromMemory,
     WebConfig,
     find_place,
@@ -65,13 +66,7 @@ def collect_documents(
 
     # What a run removed before it was killed is known by its root only.
     is_again = finish_erasing(workspace, listener=listener) and prune
-    gone = [path for path in paths if _was_collected(workspace, path, is_again=is_again)]
-    if gone and not prune:
-        raise NotFoundError("source_vanished", path=gone[0])
-    has_lines = config is not None and config.has_lines
-    listed = [
-        (path, list(list_files(path, has_lines=has_lines))) for path in paths if path not in gone
-    ]
+    found = _find_files(workspace, paths, config, prunes=prune, is_again=is_again)
     with (
         workspace_to_fill(workspace) as opened,
         opened.writing(),
@@ -88,24 +83,58 @@ def collect_documents(
         )
         for site in sites:
             collection.read_site(site, is_only=len(sources) == 1 and texts is None)
-        for source, files in listed:
-            collection.read_source(source, files)
-        for source in gone:
-            collection.read_vanished(source)
+        _read_files(collection, found)
         if texts is not None:
             collection.read_texts(texts)
-        if opened.rejected_file.exists():  # what follows may end by an error
-            _list_rejected(opened, store)
-        report = collection.finish()
-        _list_rejected(opened, store)
+        report = _finish(collection, opened, store)
         if prune:
-            removed = collection.remove_vanished(
-                may_remove or _refuse_to_remove, before=lambda: opened.remember(erasing=True)
-            )
+            ask = may_remove or _refuse_to_remove
+            removed = collection.remove_vanished(ask, before=lambda: opened.remember(erasing=True))
             removed += report.documents_removed
             report = replace(report, documents_removed=removed, characters=store.characters())
     if prune:
         erase_removed(opened, listener=listener)
+    return report
+
+
+@dataclass(frozen=True)
+class _Files:
+    """What lies, or lay, at the paths that were named."""
+
+    listed: list[tuple[Path, list[SourceFile]]]
+    gone: list[Path]
+
+
+def _find_files(
+    workspace: AnyWorkspace,
+    paths: list[Path],
+    config: CollectConfig | None,
+    *,
+    prunes: bool,
+    is_again: bool,
+) -> _Files:
+    """Return the files of all paths; NotFoundError for one that has gone, unless it is pruned."""
+    gone = [path for path in paths if _was_collected(workspace, path, is_again=is_again)]
+    if gone and not prunes:
+        raise NotFoundError("source_vanished", path=gone[0])
+    has_lines = config is not None and config.has_lines
+    present = [path for path in paths if path not in gone]
+    return _Files([(path, list(list_files(path, has_lines=has_lines))) for path in present], gone)
+
+
+def _read_files(collection: Collection, found: _Files) -> None:
+    for source, files in found.listed:
+        collection.read_source(source, files)
+    for source in found.gone:
+        collection.read_vanished(source)
+
+
+def _finish(collection: Collection, workspace: Workspace, store: DocumentStore) -> CollectReport:
+    """End the collection, and list what could not be read."""
+    if workspace.rejected_file.exists():  # what follows may end by an error
+        _list_rejected(workspace, store)
+    report = collection.finish()
+    _list_rejected(workspace, store)
     return report
 
 

@@ -126,6 +126,8 @@ def prepare_collected(
         split = {"asked": asked, "plan": plan}
         opened.remember(tokenizer=folder.name, split=split, cleaning=asdict(wished))
         _say_of_sides(opened, folder, settled, seal_before, hears)
+        if cleaning is not None and cleaning.redact:
+            _say_of_unmasked(opened, folder, hears)
     repeats = cleaned.header["repeats"]
     return replace(
         open_tokens(folder).report(),
@@ -241,6 +243,26 @@ def _say_of_sides(
         and before["sha256"] != now["sha256"]
     ):
         listener.note("seal_changed", before=before["units"], now=now["units"])
+
+
+def _say_of_unmasked(workspace: Workspace, folder: Path, listener: Listener) -> None:
+    """Say which tokens beside those in `folder` still hold what was not masked."""
+    names = [
+        name
+        for name in workspace.tokenizer_names()
+        if name != folder.name and not _is_masked(workspace.prepared(name))
+    ]
+    if names:
+        listener.note(
+            "tokens_unmasked",
+            tokenizers=render("list.comma").join(names),
+            folder=folder.parent,
+        )
+
+
+def _is_masked(folder: Path) -> bool:
+    cleaning = read_manifest(folder)["made_from"]["cleaning"]
+    return bool(cleaning["config"].get("redact"))
 
 
 def masked_places(
