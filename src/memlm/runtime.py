@@ -75,6 +75,15 @@ def choose_device(wish: str = "auto") -> torch.device:
     return device
 
 
+def processor_has_bf16() -> bool:
+    """Say whether the processor computes with 16-bit numbers (bf16) itself, and torch knows it."""
+    import torch
+
+    # Only newer versions of torch tell.
+    found: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+
+
 def stream_seed(seed: int, *purpose: object) -> int:
     """Return the seed of one stream of random numbers: every purpose draws from its own."""
     text = ":".join(str(part) for part in (seed, *purpose))

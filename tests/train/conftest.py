@@ -96,6 +96,7 @@ def small() -> Callable[..., TrainConfig]:
         numbers = {
             "steps": 24, "hidden_width": 12, "embedding_width": 8, "batch_size": 4,
             "sequence_length": 32, "dropout": 0.2, "threads": 1, "device": "cpu",
+            "precision": "float32",
         }  # fmt: skip
         return TrainConfig(**numbers | changes)
 

@@ -92,6 +92,7 @@ def watched(store, small, tmp_path_factory):
 EVERY_STEP = range(1, STEPS + 1)
 CASES = [
     *[(network, kind, EVERY_STEP) for network in NETWORKS for kind in ("plain", "all together")],
+    *[(network, "bf16", (1, 6, 13)) for network in ("gru", "transformer", "mixed")],
     *[("lstm", kind, (1, 6, 13)) for kind in KINDS if kind not in ("plain", "all together")],
 ]
 

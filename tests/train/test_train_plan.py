@@ -231,3 +231,19 @@ def test_json_gives_the_same_plan_back(config):
 def test_an_impossible_value_is_refused_and_named(config, option):
     with pytest.raises(ConfigError, match=option):
         config.check()
+
+
+@pytest.mark.parametrize(
+    ("machine", "precision"),
+    [
+        ({}, "float32"),
+        ({"has_bf16": True}, "bf16"),
+        ({"is_on_gpu": True}, None),
+    ],
+    ids=["a processor without bf16", "a processor that has it", "a GPU, where it is timed"],
+)
+def test_the_precision_is_what_the_machine_is_fast_with(machine, precision):
+    plan = make_plan(TrainConfig(steps=10), FACTS, cores=2, **machine)
+    assert plan.precision == precision
+    asked = make_plan(TrainConfig(steps=10, precision="float32"), FACTS, cores=2, **machine)
+    assert asked.precision == "float32"

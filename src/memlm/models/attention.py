@@ -21,8 +21,19 @@ from memlm.models.dropout import LockedDropout
 BlockState = tuple[Tensor, ...]
 """Keys and values so far, (2, B, heads, S, D / heads)."""
 
-NORM_EPSILON = 1e-6
+_NORM_EPSILON = 1e-6
 ROTARY_BASE = 10_000.0
+
+
+class Norm(nn.RMSNorm):
+    """Root mean square norm (Zhang and Sennrich 2019), in float32 whatever the precision around."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, eps=_NORM_EPSILON)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x (..., D) at a root mean square of 1, times the learned scale."""
+        return super().forward(x.float())
 
 
 class CausalAttention(nn.Module):
@@ -36,8 +47,8 @@ class CausalAttention(nn.Module):
         self.key = nn.Linear(width, width, bias=False)
         self.value = nn.Linear(width, width, bias=False)
         self.output = nn.Linear(width, width, bias=False)
-        self.query_norm = nn.RMSNorm(self.head_width, eps=NORM_EPSILON)
-        self.key_norm = nn.RMSNorm(self.head_width, eps=NORM_EPSILON)
+        self.query_norm = Norm(self.head_width)
+        self.key_norm = Norm(self.head_width)
         # What adds to the stream begins by adding nothing.
         nn.init.zeros_(self.output.weight)
 
@@ -110,7 +121,7 @@ class AttentionBlock(nn.Module):
     def __init__(self, block: BlockConfig, config: NetworkConfig) -> None:
         super().__init__()
         self.dropout = LockedDropout(config.dropout)
-        self.attention_norm = nn.RMSNorm(block.width, eps=NORM_EPSILON)
+        self.attention_norm = Norm(block.width)
         self.attention = CausalAttention(block)
 
     def start(self, batch: int, device: torch.device) -> BlockState:

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from memlm.errors import CorruptArtefactError
 from memlm.language_model import LogProbabilities, Tokens
-from memlm.models.attention import NORM_EPSILON, AttentionBlock
+from memlm.models.attention import AttentionBlock, Norm
 from memlm.models.config import BlockConfig, NetworkConfig
 from memlm.models.dropout import LockedDropout
 from memlm.models.earlier import migrate_weights
@@ -60,7 +60,7 @@ class Network(nn.Module):
             self.blocks.append(_make_block(block, width, config))
             width = block.width
         if config.has_last_norm:
-            self.last_norm = nn.RMSNorm(width, eps=NORM_EPSILON)
+            self.last_norm = Norm(width)
         self.output: FullOutput | AdaptiveOutput = make_output(config)
         if config.is_tied:  # Press and Wolf 2017
             assert isinstance(self.output, FullOutput)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memlm.models.attention import NORM_EPSILON, AttentionBlock, BlockState
+from memlm.models.attention import AttentionBlock, BlockState, Norm
 from memlm.models.config import BlockConfig, NetworkConfig
 from memlm.models.dropout import LockedDropout
 
@@ -22,7 +22,7 @@ class TransformerBlock(nn.Module):
         super().__init__()
         self.dropout = LockedDropout(config.dropout)
         self.attend = AttentionBlock(block, config)
-        self.feed_forward_norm = nn.RMSNorm(block.width, eps=NORM_EPSILON)
+        self.feed_forward_norm = Norm(block.width)
         self.gate = nn.Linear(block.width, block.feed_forward_width, bias=False)
         self.up = nn.Linear(block.width, block.feed_forward_width, bias=False)
         self.down = nn.Linear(block.feed_forward_width, block.width, bias=False)

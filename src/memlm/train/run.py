@@ -21,7 +21,13 @@ import torch
 from memlm.errors import ConfigError, DivergedError, InputError, NotFoundError
 from memlm.prepare import TokenStore
 from memlm.records import TrainReport
-from memlm.runtime import available_cores, choose_device, describe_machine, require_free_disk
+from memlm.runtime import (
+    available_cores,
+    choose_device,
+    describe_machine,
+    processor_has_bf16,
+    require_free_disk,
+)
 from memlm.storage import (
     delete_folder,
     is_sealed,
@@ -253,7 +259,13 @@ def start_run(
     facts = data_facts(store)
     if config.patience is not None and not facts.held_out_tokens:
         raise ConfigError("needs_held_out", option="--patience")
-    plan = make_plan(config, facts, cores=available_cores(), is_on_gpu=device.type == "cuda")
+    plan = make_plan(
+        config,
+        facts,
+        cores=available_cores(),
+        is_on_gpu=device.type == "cuda",
+        has_bf16=device.type == "cpu" and processor_has_bf16(),
+    )
     torch.set_num_threads(plan.threads)
     size = plan.network.num_parameters * 4 * _CHECKPOINT_FACTOR
     with machine_errors(folder):

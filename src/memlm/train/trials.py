@@ -1,8 +1,9 @@
 """Steps that teach nothing: they are timed, and everything is put back as it was.
 
 What arithmetic is fastest depends on the network, the batch and the GPU, so it is measured there
-once, before the first step, and stays in the plan. On a CPU nothing is tried: bf16 ran at 0.4 of
-the speed of float32 on ours (benchmarks/LOG.md).
+once, before the first step, and stays in the plan. On a CPU nothing is tried: there it is known
+what bf16 brings to a processor that has it (`plan.py`), and a plan of so many steps must not depend
+on the clock.
 """
 
 from __future__ import annotations
