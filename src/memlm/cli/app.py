@@ -44,6 +44,7 @@ _FLAGS = (
     "--ignore-end",
     "--statistics",
     "--fresh",
+    "--adapt",
     "--",
 )
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
