@@ -45,7 +45,8 @@ class Adaptation:
     @property
     def nats_per_token(self) -> float | None:
         """What the chosen configuration costs on the held-out text."""
-        return min((trial.nats_per_token for trial in self.trials), default=None)
+        costs = (trial.nats_per_token for trial in self.trials if trial.config == self.config)
+        return next(costs, None)
 
 
 def save_adaptation(folder: Path, adaptation: Adaptation, *, weights_hash: str) -> None:
