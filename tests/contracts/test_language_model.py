@@ -10,6 +10,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass
 
 import numpy as np
 import pytest
@@ -19,15 +20,16 @@ import memlm
 from memlm.language_model import LanguageModel
 from memlm.models import describe_network
 from memlm.models.network import NetworkModel, build_network
+from memlm.train.adapt import AdaptConfig, AdaptingModel
 
 VERBS = ("start", "read", "advance", "select", "vocabulary_size")
 VOCABULARY = 12
 
 
-def _network(kind: str, **more: object) -> Callable[[], LanguageModel]:
+def _network(kind: str, **more: object) -> Callable[[], NetworkModel]:
     sizes = {"vocabulary_size": VOCABULARY, "embedding_width": 8, "hidden_width": 8, "layers": 2}
 
-    def make() -> LanguageModel:
+    def make() -> NetworkModel:
         network = build_network(describe_network(**{"kind": kind, **sizes, **more}), seed=1)
         with torch.no_grad():  # far from uniform, as a trained network is
             if not network.config.cutoffs:
@@ -40,6 +42,15 @@ def _network(kind: str, **more: object) -> Callable[[], LanguageModel]:
     return make
 
 
+def _adapting(make: Callable[[], NetworkModel], **config: object) -> Callable[[], LanguageModel]:
+    def make_adapting() -> LanguageModel:
+        network = make().network
+        squares = {name: torch.ones_like(one) / 4 for name, one in network.named_parameters()}
+        return AdaptingModel(network, AdaptConfig(segment=2, **config), squares=squares)
+
+    return make_adapting
+
+
 MAKERS: dict[str, dict[str, Callable[[], LanguageModel]]] = {
     "NetworkModel": {
         "lstm": _network("lstm"),
@@ -49,7 +60,11 @@ MAKERS: dict[str, dict[str, Callable[[], LanguageModel]]] = {
         "lstm with all of its past": _network("lstm-attention", heads=2, window=0),
         "mixed": _network("mixed", window=16, heads=1, is_tied=True),
         "words by clusters": _network("lstm", cutoffs=(4, 8), hidden_width=16),
-    }
+    },
+    "AdaptingModel": {
+        "adapting lstm": _adapting(_network("lstm"), rule="sgd", learning_rate=0.1),
+        "adapting gru": _adapting(_network("gru", is_tied=True), rule="rms", learning_rate=0.01),
+    },
 }
 CONTEXTS = [
     pytest.param([0], id="empty"),
@@ -74,7 +89,11 @@ def model(request) -> Iterator[LanguageModel]:
 
 
 def _flat(state: object) -> list[np.ndarray]:
-    return [np.asarray(part).copy() for part in state]  # type: ignore[attr-defined]
+    if is_dataclass(state):
+        state = [getattr(state, field.name) for field in fields(state)]
+    if isinstance(state, tuple | list):
+        return [value for part in state for value in _flat(part)]
+    return [np.asarray(state).copy()]
 
 
 def test_every_implementation_in_the_package_is_tested_here():

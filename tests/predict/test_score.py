@@ -232,3 +232,22 @@ def test_a_window_is_never_wider_than_the_text(network_model, letters, monkeypat
     monkeypatch.setattr(type(network_model), "read", measure)
     score_text(network_model, letters, "abc", window=1_000_000)
     assert widths == [3]
+
+
+def test_a_window_and_a_model_that_learns_exclude_each_other(table_model, ab):
+    with pytest.raises(ConfigError, match=r"--window and --adapt"):
+        score_text(table_model, ab, "ab", window=4, is_adaptive=True)
+
+
+def test_the_protocol_says_that_a_model_learns(table_model, ab):
+    found = score_text(table_model, ab, "ab", is_adaptive=True)
+    assert found.protocol == "adaptive, score first, then learn"
+
+
+@pytest.mark.parametrize("window", [None, 10])
+def test_progress_counts_every_token_once(network_model, letters, monkeypatch, window):
+    monkeypatch.setattr(score, "_LONGEST_BLOCK", 30)
+    heard = []
+    score_text(network_model, letters, LONG, window=window, progress=lambda *now: heard.append(now))
+    assert heard == sorted(set(heard))
+    assert heard[-1] == (len(LONG), len(LONG))

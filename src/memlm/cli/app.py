@@ -46,6 +46,7 @@ _FLAGS = (
     "--fresh",
     "--resume",
     "--strict-resume",
+    "--adapt",
     "--",
 )
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")

@@ -9,7 +9,8 @@ from memlm.cli.console import ConsoleListener, print_json, say
 from memlm.cli.options import Common, CommonOptions, ModelOptions, Prepare, Train, Which
 from memlm.cli.reading import read_whole
 from memlm.errors import InputError
-from memlm.predict.score import check_window
+from memlm.messages import render
+from memlm.predict.score import check_protocol
 from memlm.prepare import PrepareConfig
 from memlm.train import TrainConfig
 from memlm.workflow import count_collected, ensure_model, score_text
@@ -21,6 +22,7 @@ def score(
     /,
     *,
     window: int | None = None,
+    adapt: bool = False,
     encoding: str | None = None,
     which: Which = ModelOptions(),  # noqa: B008  # frozen
     training: Train = TrainConfig(),  # noqa: B008  # frozen
@@ -29,7 +31,7 @@ def score(
 ) -> int:
     training.check()
     cutting.check()
-    check_window(window)
+    check_protocol(window, is_adaptive=adapt)
     text = read_whole(file, encoding=encoding)
     if not text:  # said before a model is trained
         raise InputError("text_without_tokens")
@@ -37,13 +39,15 @@ def score(
         model = ensure_model(
             workspace, which.model, config=training, prepare=cutting, listener=listener
         )
-        found = score_text(model, text, window=window)
+        found = score_text(model, text, window=window, adapt=adapt, listener=listener)
         if count_collected(workspace, [text], model=model, listener=listener):
             listener.note("learned_texts", count=1, n=1)
     if common.json:
         print_json(asdict(found) | {"model": model.name, "file": str(file)})
         return 0
-    say("score.summary", model=model.name, **asdict(found))
+    said = "adaptive" if adapt else "long_context" if window is None else "window"
+    protocol = render(f"protocol.{said}", window=window)
+    say("score.summary", model=model.name, **asdict(found) | {"protocol": protocol})
     say("score.baseline", **asdict(found))
     if found.unknown:
         say("note.unknown_charged", count=found.unknown)

@@ -2,7 +2,8 @@
 
 Frozen: the weights do not change. Long context: the state is carried from the first token, which is
 read after an end-of-document token, to the last. With a window of N tokens each token is predicted
-from the N/2 to N before it, window by window, and counted once.
+from the N/2 to N before it, window by window, and counted once. Adaptive: a model that learns from
+what it has scored (`train/adapt.py`) reads the long context; it never learns from a token first.
 
 A symbol that the vocabulary lacks costs -log p(unknown) + 8 ln 2 for each of its UTF-8 bytes:
 spelling it out, at a byte's full price. There are no free unknowns.
@@ -11,7 +12,7 @@ spelling it out, at a byte's full price. There are no free unknowns.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -29,13 +30,20 @@ _NATS_PER_UNKNOWN_BYTE = 8 * math.log(2)
 
 
 def score_text(
-    model: LanguageModel, tokenizer: Tokenizer, text: str, *, window: int | None = None
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    text: str,
+    *,
+    window: int | None = None,
+    is_adaptive: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Score:
     """Return how well `model` predicts `text`, with a 95 % interval over blocks of it.
 
-    Raises InputError for a text without tokens, ConfigError for a window below 2.
+    `is_adaptive` says that the model learns while it reads. Raises InputError for a text without
+    tokens, ConfigError for a window below 2, or one for an adaptive model.
     """
-    check_window(window)
+    check_protocol(window, is_adaptive=is_adaptive)
     encoding = tokenizer.encode(text)
     if not len(encoding.ids):
         raise InputError("text_without_tokens")
@@ -43,7 +51,8 @@ def score_text(
     charged = unknown_bytes(tokenizer, text, encoding)
     stream = np.concatenate([[tokenizer.end], ids])
     reader = _read_long(model, stream) if window is None else _read_windows(model, stream, window)
-    nats = np.concatenate(list(reader)) + charged * _NATS_PER_UNKNOWN_BYTE
+    nats = np.concatenate(list(_counted(reader, len(ids), progress)))
+    nats += charged * _NATS_PER_UNKNOWN_BYTE
     per_character = nats.sum() / len(text)
     margin = _margin(nats, encoding.starts, len(text))
     size = len(text.encode("utf-8"))
@@ -61,14 +70,35 @@ def score_text(
         unknown=int((charged > 0).sum()),
         unknown_bytes=int(charged.sum()),
         baseline_nats_per_character=float(baseline),
-        protocol="frozen, long context" if window is None else f"frozen, window {window}",
+        protocol=_protocol(window, is_adaptive=is_adaptive),
     )
 
 
-def check_window(window: int | None) -> None:
-    """Raise ConfigError for a window that has no room for a context."""
-    if window is not None and window < 2:
+def check_protocol(window: int | None, *, is_adaptive: bool) -> None:
+    """Raise ConfigError for a window without room for a context, or with a model that learns."""
+    if window is None:
+        return
+    if window < 2:
         raise ConfigError("value_too_small", option="--window", value=window, least=2)
+    if is_adaptive:  # windows overlap: a model would have learned what it predicts
+        raise ConfigError("options_exclude", one="--window", other="--adapt")
+
+
+def _protocol(window: int | None, *, is_adaptive: bool) -> str:
+    if is_adaptive:
+        return "adaptive, score first, then learn"
+    return "frozen, long context" if window is None else f"frozen, window {window}"
+
+
+def _counted(
+    parts: Iterator[npt.NDArray[np.float64]], total: int, progress: Callable[[int, int], None]
+) -> Iterator[npt.NDArray[np.float64]]:
+    """Yield the parts, and say how many of all tokens they have been."""
+    done = 0
+    for part in parts:
+        done += len(part)
+        progress(done, total)
+        yield part
 
 
 def _read_long(

@@ -8,6 +8,7 @@ file needs of another stands above it in this list.
     collecting  exporting          texts in, documents out
     preparing  erasing             tokens, and what leaves them
     models  training  learned      a model, how it comes to be, from what
+    adapting                       how it learns while it reads
     asking                         what it is asked
 """
 

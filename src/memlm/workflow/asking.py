@@ -26,6 +26,7 @@ from memlm.records import (
 )
 from memlm.runtime import resend_signal
 from memlm.train import TrainConfig
+from memlm.workflow.adapting import adapting_predictor
 from memlm.workflow.learned import count_collected
 from memlm.workflow.listener import Listener
 from memlm.workflow.models import Model, load_model, newest_model
@@ -78,11 +79,31 @@ def ensure_model(
     return model
 
 
-def score_text(model: Model, text: str, *, window: int | None = None) -> Score:
-    """Return how well a model predicts a text; see `predict/score.py` for the protocol."""
-    from memlm.predict import score_text as score
+def score_text(
+    model: Model,
+    text: str,
+    *,
+    window: int | None = None,
+    adapt: bool = False,
+    listener: Listener | None = None,
+) -> Score:
+    """Return how well a model predicts a text; see `predict/score.py` for the protocol.
 
-    return score(model.predictor, model.tokenizer, text, window=window)
+    With `adapt` a copy of it learns from each stretch once that is scored; `model` stays as it is.
+    """
+    from memlm.predict import score_text as score
+    from memlm.predict.score import check_protocol
+
+    check_protocol(window, is_adaptive=adapt)
+    hears = listener or Listener()
+    return score(
+        adapting_predictor(model, hears) if adapt else model.predictor,
+        model.tokenizer,
+        text,
+        window=window,
+        is_adaptive=adapt,
+        progress=lambda done, total: hears.progress("score", done, total),
+    )
 
 
 def generate_text(

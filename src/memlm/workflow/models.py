@@ -29,6 +29,8 @@ class Model:
     """Training documents of each label."""
     documents_digest: str
     """What the documents were when it was trained."""
+    workspace: Workspace
+    """Where it lies."""
 
 
 def load_model(
@@ -61,6 +63,7 @@ def load_model(
         tokenizer=load_tokenizer(folder / "tokenizer.json"),
         label_counts=run["labels"],
         documents_digest=run["made_from"]["documents"],
+        workspace=opened,
     )
 
 

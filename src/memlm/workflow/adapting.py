@@ -1,0 +1,66 @@
+"""Learn while reading: how fast, tried out when that is first asked for, and kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from memlm.errors import CorruptArtefactError, NotFoundError
+from memlm.prepare import TokenStore
+from memlm.storage import read_manifest
+from memlm.workflow.listener import Listener
+from memlm.workflow.models import Model
+from memlm.workflow.preparing import open_tokens
+from memlm.workspace import read_run
+
+if TYPE_CHECKING:
+    from memlm.train.adapt import AdaptingModel
+
+
+def adapting_predictor(model: Model, listener: Listener) -> AdaptingModel:
+    """Return a copy of a model's network that learns from what it reads; the model's own stays.
+
+    How fast is chosen on the model's held-out text and kept beside it. Where its tokens are gone,
+    plain steps of a fixed size do without them.
+    """
+    from memlm.models.network import NetworkModel
+    from memlm.train.adapt import PLAIN_STEPS, AdaptingModel
+    from memlm.train.adapt_fit import fit_adaptation
+    from memlm.train.adaptation import load_adaptation, save_adaptation
+
+    assert isinstance(model.predictor, NetworkModel)  # there is no other kind yet
+    network, folder = model.predictor.network, model.workspace.model(model.name)
+    weights_hash = read_manifest(folder)["files"]["model.safetensors"]["sha256"]
+    found = load_adaptation(folder, weights_hash=weights_hash)
+    if found is None:
+        store = _tokens_learned(model)
+        if store is None:
+            listener.note("adapting_without_tokens", model=model.name)
+            return AdaptingModel(network, PLAIN_STEPS)
+        with model.workspace.writing():
+            listener.note("adapting_fit", model=model.name)
+            found = fit_adaptation(
+                network, store, progress=lambda done, total: listener.progress("adapt", done, total)
+            )
+            save_adaptation(folder, found, weights_hash=weights_hash)
+        if found.trials:
+            listener.note(
+                "adapting_fitted",
+                tokens=found.tokens,
+                frozen=found.frozen_nats_per_token,
+                adapted=found.nats_per_token,
+            )
+        else:
+            listener.note("adapting_defaults", model=model.name)
+    return AdaptingModel(network, found.config, squares=found.squares)
+
+
+def _tokens_learned(model: Model) -> TokenStore | None:
+    """Return the tokens that a model learned from, if they are here as they were."""
+    from memlm.train.run import tokens_hash
+
+    made_from = read_run(model.workspace.model(model.name))["made_from"]
+    try:
+        store = open_tokens(model.workspace.prepared(made_from["tokenizer"]))
+    except (NotFoundError, CorruptArtefactError):
+        return None
+    return store if tokens_hash(store) == made_from["tokens"] else None
