@@ -216,7 +216,7 @@ def _seal_of(workspace: Workspace) -> dict[str, object] | None:
     if file is None or not file.exists():
         return None
     seal: dict[str, object] | None = read_json(file).get("sealed")
-    return None if seal is None else seal | {"tokenizer": name}
+    return seal
 
 
 def _say_of_sides(
@@ -237,7 +237,7 @@ def _say_of_sides(
     elif (
         before is not None
         and now is not None
-        and before["tokenizer"] == now["tokenizer"]
+        and before.get("format") == now.get("format")  # an older memlm hashed something else
         and before["sha256"] != now["sha256"]
     ):
         listener.note("seal_changed", before=before["units"], now=now["units"])
