@@ -35,3 +35,19 @@ def test_plain_info_measures_nothing(memlm, trained):
     found = memlm("info", trained, "--json").json
     assert "statistics" not in found
     assert not (trained / "statistics.html").exists()
+
+
+def test_model_whose_tokens_were_replaced_is_stale_and_says_why(memlm, trained, monkeypatch):
+    assert memlm("info", trained, "--json").json["models"][0]["stale"] is False
+    memlm("prepare", trained, "--remove-stop-words")
+    (model,) = memlm("info", trained, "--json").json["models"]
+    assert (model["stale"], model["stale_because"]) == (True, ["tokens"])
+    monkeypatch.setattr("memlm.cli.console.out._width", 200)
+    assert "stale: tokens replaced" in memlm("info", trained).out
+
+
+def test_model_of_other_documents_says_so(memlm, trained, tmp_path):
+    (tmp_path / "more.txt").write_text("one more text\n", "utf-8")
+    memlm("collect", trained, tmp_path / "more.txt")
+    (model,) = memlm("info", trained, "--json").json["models"]
+    assert (model["stale"], model["stale_because"]) == (True, ["documents"])

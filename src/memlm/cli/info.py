@@ -108,12 +108,20 @@ def _results(part: dict[str, Any]) -> str:  # Any: JSON
 
 
 def _state(part: dict[str, Any]) -> str:  # Any: JSON
-    states = [render("info.stale")] if part["stale"] else [render("info.current")]
+    states = _staleness(part)
     if part.get("status") not in (None, "finished"):
         states.insert(0, render(f"info.{part['status']}"))
     if part.get("removed_documents"):
         states.append(render("info.removed", count=part["removed_documents"]))
     return ", ".join(states)
+
+
+def _staleness(part: dict[str, Any]) -> list[str]:  # Any: JSON
+    """Say whether a part is stale; of a model why: first what came first, the documents."""
+    if not part["stale"]:
+        return [render("info.current")]
+    reasons = part.get("stale_because")
+    return [render(f"info.stale_{reasons[0]}" if reasons else "info.stale")]
 
 
 def _size(size_bytes: int) -> str:
