@@ -63,7 +63,7 @@ _LEAST_PART_CHARACTERS = 1_000_000
 _ENDS_ONE_IN = 64
 MOST_FOR_REPEATS = 300_000_000
 """Code points among which repeats are looked for unasked: that takes two bytes of memory each."""
-_FORMAT = 4  # raised when the steps, or what becomes of copies, change
+_FORMAT = 5  # raised when the steps, or what becomes of copies, change
 
 
 def clean_documents(
