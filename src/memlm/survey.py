@@ -56,7 +56,7 @@ def survey_workspace(
         raise NotFoundError("no_documents", path=opened.path)
     for package, extra in _NEEDED:
         require_package(package, extra=extra)  # now, not after an hour of counting
-    with opened.writing(), DocumentStore(opened.documents_file) as store:
+    with opened.undisturbed(), DocumentStore(opened.documents_file) as store:
         if store.count() == 0:
             raise NotFoundError("no_documents", path=opened.path)
         found = _measured(opened, store, progress)
@@ -67,9 +67,17 @@ def survey_workspace(
         found["tokenizers"] = [_tokenizer(opened, name) for name in opened.tokenizer_names()]
         found["page"] = opened.statistics_page.name
         page = statistics_page(found, name=opened.path.resolve().name)
-        with new_file(opened.statistics_page) as temporary:
-            temporary.write_text(page, encoding="utf-8")
+        _write_page(opened.statistics_page, page)
     return found
+
+
+def _write_page(path: Path, page: str) -> None:
+    """Write the page unless it is there as it should be: then nothing need be allowed."""
+    data = page.encode("utf-8")
+    if path.is_file() and path.read_bytes() == data:
+        return
+    with new_file(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def _measured(

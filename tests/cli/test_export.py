@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from memlm.errors import ResourceError
+
 
 @pytest.fixture
 def workspace(memlm: Callable[..., Any], corpus: Path, tmp_path: Path) -> Path:
@@ -40,3 +42,26 @@ def test_export_of_something_else_says_what_works(
 ) -> None:
     done = memlm("export", workspace, *words, "--json")
     assert (done.code, done.error["code"]) == (2, code)
+
+
+def test_what_is_current_is_read_where_nothing_may_be_written(
+    memlm: Callable[..., Any],
+    workspace: Path,
+    corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    commands: list[tuple[object, ...]] = [
+        ("trace", workspace, corpus / "notes.txt"),
+        ("export", workspace, "documents", "--to", tmp_path / "out.jsonl"),
+        ("info", workspace, "--statistics"),
+    ]
+    before = [memlm(*words).out for words in commands]
+
+    def refuse(*_: object) -> None:
+        raise ResourceError("cannot_write", path=workspace / "lock", reason="Permission denied")
+
+    monkeypatch.setattr("memlm.storage.WriterLock.acquire", refuse)
+    monkeypatch.setattr("memlm.survey.new_file", refuse)
+    assert [memlm(*words).out for words in commands] == before
+    assert memlm("prepare", workspace).code == 4

@@ -24,7 +24,7 @@ def export_documents(
     hears, file = listener or Listener(), Path(to).expanduser()
     check_ending(file)
     opened = as_workspace(workspace)
-    with opened.writing(), documents_of(opened) as store:  # read twice, so nobody may write between
+    with opened.undisturbed(), documents_of(opened) as store:  # which is read twice
         count = store.count()
 
         def read() -> Iterator[Document]:
