@@ -44,6 +44,7 @@ def survey_workspace(
 
     * `near_duplicates`: documents that were left out as near copies, None where none were;
     * `rejected` [{code, count, example}], `dropped` [{tokenizer, step, reason, count, example}];
+    * `removed` [{tokenizer, reason, count}]: characters that cleaning took out of what stays;
     * `tokenizers` [{tokenizer, vocabulary_size, tokens, characters_per_token, unknown,
       unknown_share}], the share in tokens;
     * `page`: the name of the page.
@@ -65,6 +66,7 @@ def survey_workspace(
         near = [row["count"] for row in found["dropped"] if row["reason"] == "near_copy"]
         found["near_duplicates"] = max(near, default=None)
         found["tokenizers"] = [_tokenizer(opened, name) for name in opened.tokenizer_names()]
+        found["removed"] = list(_removed(opened))
         found["page"] = opened.statistics_page.name
         page = statistics_page(found, name=opened.path.resolve().name)
         _write_page(opened.statistics_page, page)
@@ -129,6 +131,13 @@ def _dropped(workspace: Workspace) -> Iterator[Json]:
         for (step, reason), number in counts.most_common():
             row = {"tokenizer": name, "step": step, "reason": reason, "count": number}
             yield row | {"example": examples[step, reason]}
+
+
+def _removed(workspace: Workspace) -> Iterator[Json]:
+    for name in workspace.tokenizer_names():
+        counts = read_json(workspace.prepared(name) / "store.json")["counts"]
+        for reason, number in counts["removed"].items():
+            yield {"tokenizer": name, "reason": reason, "count": number}
 
 
 def _lines(path: Path) -> Iterator[Json]:
