@@ -51,3 +51,11 @@ def test_model_of_other_documents_says_so(memlm, trained, tmp_path):
     memlm("collect", trained, tmp_path / "more.txt")
     (model,) = memlm("info", trained, "--json").json["models"]
     assert (model["stale"], model["stale_because"]) == (True, ["documents"])
+
+
+def test_sealed_tokens_are_shown(memlm, trained, monkeypatch):
+    memlm("prepare", trained, "--sealed", "0.3")
+    monkeypatch.setattr("memlm.cli.console.out._width", 200)
+    (part,) = memlm("info", trained, "--json").json["prepared"]
+    assert f"{part['tokens']['sealed']:,} sealed" in memlm("info", trained).out
+    assert f"封存 {part['tokens']['sealed']:,}" in memlm("info", trained, "--language", "zh").out

@@ -83,7 +83,8 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str, str, str, str]]:  # Any
         part = found["statistics_page"]
         rows.append(("statistics.html", "", origin, _state(part), _size(part["bytes"])))
     for part in found["prepared"]:
-        held = render("info.tokens", **part["tokens"], vocabulary=part["vocabulary_size"])
+        key = "info.tokens_sealed" if part["tokens"]["sealed"] else "info.tokens"
+        held = render(key, **part["tokens"], vocabulary=part["vocabulary_size"])
         name = f"prepared/{part['tokenizer']}"
         rows.append((name, held, origin, _state(part), _size(part["bytes"])))
     for part in found["models"]:
