@@ -54,6 +54,7 @@ def prepare(
         say(
             "prepared.cut" if report.cut_characters else "prepared.repeats",
             **asdict(report),
+            path=open_workspace(workspace).cleaned / "repeats.jsonl",
             share=report.repeated_characters / (report.characters + report.cut_characters),
         )
     for reason, count in report.dropped_by_reason.items():
