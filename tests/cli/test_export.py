@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,3 +66,29 @@ def test_what_is_current_is_read_where_nothing_may_be_written(
     monkeypatch.setattr("memlm.survey.new_file", refuse)
     assert [memlm(*words).out for words in commands] == before
     assert memlm("prepare", workspace).code == 4
+
+
+def _splits(file: Path) -> set[object]:
+    return {json.loads(line)["split"] for line in file.read_text("utf-8").splitlines()}
+
+
+def test_side_of_each_document_is_exported_once_it_is_known(
+    memlm: Callable[..., Any], workspace: Path, tmp_path: Path
+) -> None:
+    words = ("export", workspace, "documents", "--to", tmp_path / "out.jsonl")
+    assert "split" in memlm(*words).err
+    assert _splits(tmp_path / "out.jsonl") == {None}
+    memlm("prepare", workspace, "--tokenizer", "char", "--held-out-share", "0.3")
+    done = memlm(*words)
+    assert "split" not in done.err
+    assert _splits(tmp_path / "out.jsonl") >= {"train", "held_out"}
+
+
+def test_export_after_masking_says_that_it_is_not_masked(
+    memlm: Callable[..., Any], workspace: Path, tmp_path: Path
+) -> None:
+    words = ("export", workspace, "documents", "--to", tmp_path / "out.jsonl")
+    memlm("prepare", workspace)
+    assert "masked" not in memlm(*words).err
+    memlm("prepare", workspace, "--redact")
+    assert "masked" in memlm(*words).err
