@@ -59,3 +59,10 @@ def test_sealed_tokens_are_shown(memlm, trained, monkeypatch):
     (part,) = memlm("info", trained, "--json").json["prepared"]
     assert f"{part['tokens']['sealed']:,} sealed" in memlm("info", trained).out
     assert f"封存 {part['tokens']['sealed']:,}" in memlm("info", trained, "--language", "zh").out
+
+
+def test_chinese_table_has_no_western_commas_between_chinese_words(memlm, trained, monkeypatch):
+    monkeypatch.setattr("memlm.cli.console.out._width", 200)
+    shown = memlm("info", trained, "--language", "zh").out
+    assert ", " not in shown
+    assert "en 7、zh 33" in shown or "en 7，zh 33" in shown

@@ -66,8 +66,8 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str, str, str, str]]:  # Any
             )
         )
         if documents["labels"]:
-            labels = ", ".join(
-                f"{name}: {n:,}" for name, n in list(documents["labels"].items())[:6]
+            labels = render("list.comma").join(
+                f"{name} {n:,}" for name, n in list(documents["labels"].items())[:6]
             )
             rows.append(("", render("info.labels", labels=labels), "", "", ""))
     origin = render("info.from_documents")
@@ -104,7 +104,7 @@ def _results(part: dict[str, Any]) -> str:  # Any: JSON
     held = render("info.model", network=part["network"], parameters=results["parameters"])
     if results.get("held_out_nats_per_character") is not None:
         nats = results["held_out_nats_per_character"]
-        held += ", " + render("info.held_out", nats=nats)
+        held += render("list.comma") + render("info.held_out", nats=nats)
     return held
 
 
@@ -114,7 +114,7 @@ def _state(part: dict[str, Any]) -> str:  # Any: JSON
         states.insert(0, render(f"info.{part['status']}"))
     if part.get("removed_documents"):
         states.append(render("info.removed", count=part["removed_documents"]))
-    return ", ".join(states)
+    return render("list.comma").join(states)
 
 
 def _staleness(part: dict[str, Any]) -> list[str]:  # Any: JSON
