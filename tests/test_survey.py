@@ -111,3 +111,13 @@ def test_near_copies_that_were_left_out_are_counted(workspace):
     assert survey_workspace(workspace)["near_duplicates"] is None
     prepare_documents(workspace)
     assert survey_workspace(workspace)["near_duplicates"] == 1
+
+
+def test_what_cleaning_took_out_of_documents_is_on_the_page(workspace):
+    collect_documents(workspace, texts=["a text\x07 with a bell\x07 in it"])
+    prepare_documents(workspace)
+    with in_language("en"):
+        (row,) = survey_workspace(workspace)["removed"]
+        assert (row["reason"], row["count"]) == ("control", 2)
+        page = workspace.statistics_page.read_text("utf-8")
+    assert render("statistics.taken_out", reason=render("removed.control")) in page

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from memlm.documents import DocumentStore
 from memlm.errors import CorruptArtefactError
-from memlm.storage import read_json, read_manifest, size_on_disk
+from memlm.storage import MANIFEST, hash_json, read_json, read_manifest, size_on_disk
 from memlm.workspace import Workspace, open_workspace, read_run
 
 
@@ -106,15 +106,30 @@ def _describe_model(
         run = read_run(folder)
     except CorruptArtefactError:
         return {"model": name, "status": "damaged", "bytes": size_on_disk(folder)}
+    reasons = _model_is_stale_because(workspace, run["made_from"], digest)
     return {
         "model": name,
         "status": run["status"],
         "network": run["plan"]["network"]["kind"],
         "made_from": run["made_from"],
         "results": run.get("results"),
-        "stale": run["made_from"]["documents"] != digest,
+        "stale": bool(reasons),
+        "stale_because": reasons,
         "bytes": size_on_disk(folder),
     }
+
+
+def _model_is_stale_because(
+    workspace: Workspace, made_from: dict[str, Any], digest: str | None
+) -> list[str]:  # Any: JSON
+    """Return what has changed since a model was made: documents, or the tokens it learned."""
+    reasons = []
+    if made_from["documents"] != digest:
+        reasons.append("documents")
+    manifest = workspace.prepared(made_from["tokenizer"]) / MANIFEST
+    if manifest.exists() and made_from["tokens"] != hash_json(read_json(manifest)["files"]):
+        reasons.append("tokens")
+    return reasons
 
 
 def _removed(workspace: Workspace, name: str, ids: npt.NDArray[np.uint64]) -> int | None:

@@ -182,6 +182,10 @@ class PrepareReport:
     """Characters of the cleaned text that are in such a passage."""
     cut_characters: int = 0
     """Characters that were left out as repeated; the rest of their documents was kept."""
+    documents_rejected: int = 0
+    """What could not be read of the files that were named to be held out."""
+    rejected: tuple[Rejected, ...] = ()
+    """The first thousand of them."""
 
 
 @dataclass(frozen=True, kw_only=True)

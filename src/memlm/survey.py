@@ -44,6 +44,7 @@ def survey_workspace(
 
     * `near_duplicates`: documents that were left out as near copies, None where none were;
     * `rejected` [{code, count, example}], `dropped` [{tokenizer, step, reason, count, example}];
+    * `removed` [{tokenizer, reason, count}]: characters that cleaning took out of what stays;
     * `tokenizers` [{tokenizer, vocabulary_size, tokens, characters_per_token, unknown,
       unknown_share}], the share in tokens;
     * `page`: the name of the page.
@@ -56,7 +57,7 @@ def survey_workspace(
         raise NotFoundError("no_documents", path=opened.path)
     for package, extra in _NEEDED:
         require_package(package, extra=extra)  # now, not after an hour of counting
-    with opened.writing(), DocumentStore(opened.documents_file) as store:
+    with opened.undisturbed(), DocumentStore(opened.documents_file) as store:
         if store.count() == 0:
             raise NotFoundError("no_documents", path=opened.path)
         found = _measured(opened, store, progress)
@@ -65,11 +66,20 @@ def survey_workspace(
         near = [row["count"] for row in found["dropped"] if row["reason"] == "near_copy"]
         found["near_duplicates"] = max(near, default=None)
         found["tokenizers"] = [_tokenizer(opened, name) for name in opened.tokenizer_names()]
+        found["removed"] = list(_removed(opened))
         found["page"] = opened.statistics_page.name
         page = statistics_page(found, name=opened.path.resolve().name)
-        with new_file(opened.statistics_page) as temporary:
-            temporary.write_text(page, encoding="utf-8")
+        _write_page(opened.statistics_page, page)
     return found
+
+
+def _write_page(path: Path, page: str) -> None:
+    """Write the page unless it is there as it should be: then nothing need be allowed."""
+    data = page.encode("utf-8")
+    if path.is_file() and path.read_bytes() == data:
+        return
+    with new_file(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def _measured(
@@ -121,6 +131,13 @@ def _dropped(workspace: Workspace) -> Iterator[Json]:
         for (step, reason), number in counts.most_common():
             row = {"tokenizer": name, "step": step, "reason": reason, "count": number}
             yield row | {"example": examples[step, reason]}
+
+
+def _removed(workspace: Workspace) -> Iterator[Json]:
+    for name in workspace.tokenizer_names():
+        counts = read_json(workspace.prepared(name) / "store.json")["counts"]
+        for reason, number in counts["removed"].items():
+            yield {"tokenizer": name, "reason": reason, "count": number}
 
 
 def _lines(path: Path) -> Iterator[Json]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from memlm.errors import CorruptArtefactError, InputError, NotFoundError
+from memlm.errors import CorruptArtefactError, InputError, NotFoundError, ResourceError
 from memlm.storage import (
     WriterLock,
     clean_leftovers,
@@ -133,6 +133,17 @@ class Workspace:
             self._writers -= 1
             if self._writers == 0:
                 self._lock.release()
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Keep writers away while something is read in several steps.
+
+        Where this process may not write, on a medium that is read only, say, it is read without.
+        """
+        with ExitStack() as held:
+            with suppress(ResourceError):
+                held.enter_context(self.writing())
+            yield
 
     def discard(self) -> None:
         """Remove a workspace in which nothing was ever finished; its folder if it is then empty."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from memlm.errors import ResourceError
 
 
 @pytest.fixture
@@ -40,3 +43,52 @@ def test_export_of_something_else_says_what_works(
 ) -> None:
     done = memlm("export", workspace, *words, "--json")
     assert (done.code, done.error["code"]) == (2, code)
+
+
+def test_what_is_current_is_read_where_nothing_may_be_written(
+    memlm: Callable[..., Any],
+    workspace: Path,
+    corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    commands: list[tuple[object, ...]] = [
+        ("trace", workspace, corpus / "notes.txt"),
+        ("export", workspace, "documents", "--to", tmp_path / "out.jsonl"),
+        ("info", workspace, "--statistics"),
+    ]
+    before = [memlm(*words).out for words in commands]
+
+    def refuse(*_: object) -> None:
+        raise ResourceError("cannot_write", path=workspace / "lock", reason="Permission denied")
+
+    monkeypatch.setattr("memlm.storage.WriterLock.acquire", refuse)
+    monkeypatch.setattr("memlm.survey.new_file", refuse)
+    assert [memlm(*words).out for words in commands] == before
+    assert memlm("prepare", workspace).code == 4
+
+
+def _splits(file: Path) -> set[object]:
+    return {json.loads(line)["split"] for line in file.read_text("utf-8").splitlines()}
+
+
+def test_side_of_each_document_is_exported_once_it_is_known(
+    memlm: Callable[..., Any], workspace: Path, tmp_path: Path
+) -> None:
+    words = ("export", workspace, "documents", "--to", tmp_path / "out.jsonl")
+    assert "split" in memlm(*words).err
+    assert _splits(tmp_path / "out.jsonl") == {None}
+    memlm("prepare", workspace, "--tokenizer", "char", "--held-out-share", "0.3")
+    done = memlm(*words)
+    assert "split" not in done.err
+    assert _splits(tmp_path / "out.jsonl") >= {"train", "held_out"}
+
+
+def test_export_after_masking_says_that_it_is_not_masked(
+    memlm: Callable[..., Any], workspace: Path, tmp_path: Path
+) -> None:
+    words = ("export", workspace, "documents", "--to", tmp_path / "out.jsonl")
+    memlm("prepare", workspace)
+    assert "masked" not in memlm(*words).err
+    memlm("prepare", workspace, "--redact")
+    assert "masked" in memlm(*words).err

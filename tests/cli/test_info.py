@@ -35,3 +35,34 @@ def test_plain_info_measures_nothing(memlm, trained):
     found = memlm("info", trained, "--json").json
     assert "statistics" not in found
     assert not (trained / "statistics.html").exists()
+
+
+def test_model_whose_tokens_were_replaced_is_stale_and_says_why(memlm, trained, monkeypatch):
+    assert memlm("info", trained, "--json").json["models"][0]["stale"] is False
+    memlm("prepare", trained, "--remove-stop-words")
+    (model,) = memlm("info", trained, "--json").json["models"]
+    assert (model["stale"], model["stale_because"]) == (True, ["tokens"])
+    monkeypatch.setattr("memlm.cli.console.out._width", 200)
+    assert "stale: tokens replaced" in memlm("info", trained).out
+
+
+def test_model_of_other_documents_says_so(memlm, trained, tmp_path):
+    (tmp_path / "more.txt").write_text("one more text\n", "utf-8")
+    memlm("collect", trained, tmp_path / "more.txt")
+    (model,) = memlm("info", trained, "--json").json["models"]
+    assert (model["stale"], model["stale_because"]) == (True, ["documents"])
+
+
+def test_sealed_tokens_are_shown(memlm, trained, monkeypatch):
+    memlm("prepare", trained, "--sealed", "0.3")
+    monkeypatch.setattr("memlm.cli.console.out._width", 200)
+    (part,) = memlm("info", trained, "--json").json["prepared"]
+    assert f"{part['tokens']['sealed']:,} sealed" in memlm("info", trained).out
+    assert f"封存 {part['tokens']['sealed']:,}" in memlm("info", trained, "--language", "zh").out
+
+
+def test_chinese_table_has_no_western_commas_between_chinese_words(memlm, trained, monkeypatch):
+    monkeypatch.setattr("memlm.cli.console.out._width", 200)
+    shown = memlm("info", trained, "--language", "zh").out
+    assert ", " not in shown
+    assert "en 7、zh 33" in shown or "en 7，zh 33" in shown

@@ -32,3 +32,21 @@ def test_changed_byte_of_cleaned_text_ends_with_exit_code_3(memlm: Memlm, tmp_pa
     done = memlm("prepare", tmp_path / "ws", "--tokenizer", "byte")
     assert done.code == 3
     assert path.name in done.err
+
+
+@pytest.mark.parametrize(("language", "said"), [("en", "stop words"), ("zh", "停用词")])
+def test_stop_words_that_were_taken_out_are_said(memlm, collected, language, said):
+    words = ("prepare", collected, "--remove-stop-words")
+    done = memlm(*words, "--language", language)
+    assert said in done.out
+    assert memlm(*words, "--json").json["removed"]["stop_words"] > 0
+
+
+def test_list_of_repeats_is_named_by_its_path(memlm, tmp_path):
+    passage = " ".join(f"word{number}" for number in range(60))
+    texts = [f"{passage} {' '.join(f'{name}{n}' for n in range(200))}" for name in ("one", "two")]
+    collect_documents(tmp_path / "ws", texts=texts)
+    done = memlm("prepare", tmp_path / "ws")
+    path = tmp_path / "ws" / "cleaned" / "repeats.jsonl"
+    assert str(path) in done.out
+    assert path.exists()

@@ -66,6 +66,15 @@ def test_seal_notices_changed_text(memlm, sealed, tmp_path):
     assert "no longer the one that was put away" in memlm("prepare", sealed).err
 
 
+def test_seal_does_not_mind_a_symbol_that_is_new_in_another_text(memlm, sealed, tmp_path):
+    before = places(sealed, "char")["sealed"]
+    (tmp_path / "texts" / "new.txt").write_text("ξένος !", encoding="utf-8")
+    memlm("collect", sealed, tmp_path / "texts")
+    done = memlm("prepare", sealed)
+    assert places(sealed, "char")["sealed"] == before
+    assert "sealed part" not in done.err
+
+
 def test_side_that_stays_empty_is_said(memlm, tmp_path):
     (tmp_path / "rows.csv").write_text("text\n" + "\n".join(f"row {n} of it" for n in range(50)))
     memlm("collect", tmp_path / "ws", tmp_path / "rows.csv")

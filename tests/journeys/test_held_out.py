@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import pytest
@@ -78,3 +79,91 @@ def test_training_says_that_what_it_learns_from_overlaps_with_the_test(memlm, ov
     words += ["--held-out", overlapping / "test.csv"]
     assert run([*map(str, words)]) == 0
     assert "4 documents are the same" in capsys.readouterr().err
+
+
+# -- files that were named to be held out, and gave nothing ---------------------------------------
+
+
+@pytest.mark.parametrize("name", ["photo.png", "empty.csv"])
+def test_held_out_file_that_gives_no_document_is_an_error(corpus, tmp_path, capsys, name):
+    (tmp_path / name).write_bytes(b"\x89PNG\0\0" if name == "photo.png" else b"")
+    assert run(["collect", str(tmp_path / "ws"), str(corpus)]) == 0
+    capsys.readouterr()
+    words = ["prepare", str(tmp_path / "ws"), "--held-out", str(tmp_path / name), "--json"]
+    assert run(words) == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["code"] == "held_out_without_documents"
+    assert name in error["message"]
+    assert error["hint"]
+    assert not (tmp_path / "ws" / "prepared").exists()
+
+
+@pytest.fixture
+def half_bad(tmp_path):
+    """Return a file of rows to measure on, one of which is none."""
+    (tmp_path / "rows.jsonl").write_text('{"text": "the cat sees the moon"}\n{broken\n')
+    return tmp_path / "rows.jsonl"
+
+
+def test_rows_that_could_not_be_held_out_are_reported(memlm, corpus, tmp_path, half_bad):
+    memlm("collect", tmp_path / "ws", corpus)
+    found = memlm("prepare", tmp_path / "ws", "--held-out", half_bad)
+    assert found["documents_rejected"] == 1
+    assert [(one["source"], one["position"]) for one in found["rejected"]] == [("rows.jsonl", 2)]
+    assert memlm("prepare", tmp_path / "ws")["rejected"] == []
+
+
+@pytest.mark.parametrize("command", [("prepare",), ("train", *FAST)], ids=["prepare", "train"])
+def test_rows_that_could_not_be_held_out_are_said(corpus, tmp_path, half_bad, capsys, command):
+    run(["collect", str(tmp_path / "ws"), str(corpus)])
+    verb, *options = command
+    assert run([verb, str(tmp_path / "ws"), *options, "--held-out", str(half_bad)]) == 0
+    assert "rows.jsonl" in capsys.readouterr().err.partition("valid JSON")[0]
+
+
+# -- the wish, and taking it back -----------------------------------------------------------------
+
+
+def test_files_that_are_held_out_are_named_until_they_are_no_longer(
+    memlm, corpus, tmp_path, capsys
+):
+    ws = tmp_path / "ws"
+    for name in ("one.txt", "two.txt"):
+        (tmp_path / name).write_text(f"the cat sees the moon {name}\n" * 5, encoding="utf-8")
+    memlm("collect", ws, corpus)
+    memlm("prepare", ws, "--held-out", tmp_path / "one.txt")
+    run(["prepare", str(ws), "--held-out", str(tmp_path / "two.txt")])
+    assert "one.txt, two.txt" in capsys.readouterr().err
+    run(["prepare", str(ws), "--fresh"])
+    said = capsys.readouterr().err
+    assert "no longer held out by name: 2" in said
+    assert "two.txt" not in said.replace("no longer", "").partition("Held out by name")[2]
+    with DocumentStore(ws / "documents.sqlite") as store:
+        assert {document.split for document in store} == {None}
+    run(["prepare", str(ws)])
+    assert "by name" not in capsys.readouterr().err
+
+
+def test_fresh_with_another_held_out_file_holds_out_that_alone(memlm, corpus, tmp_path):
+    ws = tmp_path / "ws"
+    for name in ("one.txt", "two.txt"):
+        (tmp_path / name).write_text(f"the cat sees the moon {name}\n" * 5, encoding="utf-8")
+    memlm("collect", ws, corpus)
+    memlm("prepare", ws, "--held-out", tmp_path / "one.txt")
+    memlm("prepare", ws, "--fresh", "--held-out", tmp_path / "two.txt")
+    with DocumentStore(ws / "documents.sqlite") as store:
+        assert [one.source for one in store if one.split == "held_out"] == ["two.txt"]
+        assert len([one for one in store if one.text]) == store.count()  # no hash is broken
+
+
+def test_digest_is_the_same_as_if_nothing_had_been_held_out(memlm, corpus, tmp_path):
+    def digest():
+        with DocumentStore(tmp_path / "ws" / "documents.sqlite") as store:
+            return store.digest()
+
+    memlm("collect", tmp_path / "ws", corpus)
+    before = digest()
+    memlm("prepare", tmp_path / "ws", "--held-out", corpus / "english.txt")
+    assert digest() != before
+    memlm("prepare", tmp_path / "ws", "--fresh")
+    assert digest() == before

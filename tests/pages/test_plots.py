@@ -24,6 +24,12 @@ def test_histogram_draws_one_bar_a_bin_in_proportion():
     assert heights[2] == 0
 
 
+def test_last_number_of_the_axis_ends_inside_the_picture():
+    plot = histogram([(0, 800_000, 4), (800_000, 900_000, 2)], x_label="x", y_label="y")
+    (last,) = [one for one in elements(plot, "text") if one.text == "900k"]
+    assert (last.get("text-anchor"), float(last.get("x")) < 420) == ("end", True)
+
+
 def test_bar_says_its_numbers_when_pointed_at():
     plot = histogram([(0, 1000, 4321), (7, 8, 1)], x_label="x", y_label="y")
     assert [one.text for one in elements(plot, "title")] == ["0–999: 4,321", "7: 1"]

@@ -54,6 +54,7 @@ def found(**changes):
     statistics = json.loads(json.dumps(asdict(measure_documents(documents, tools))))
     return statistics | {
         "near_duplicates": 2,
+        "removed": [{"tokenizer": "char", "reason": "gutenberg", "count": 18_000}],
         "rejected": [{"code": "not_text", "count": 3, "example": f"{EVIL} is not text."}],
         "dropped": [
             {"tokenizer": "char", "step": "clean", "reason": "empty", "count": 1, "example": EVIL}
@@ -162,4 +163,6 @@ def test_languages_of_a_few_documents_are_one_row():
 def test_reasons_that_tokenizers_share_are_one_row():
     row = {"step": "clean", "reason": "empty", "count": 2, "example": "empty"}
     dropped = [row | {"tokenizer": name} for name in ("bpe", "char")]
-    assert left_out({"rejected": [], "dropped": dropped}) == [("bpe, char: clean", "empty", 2)]
+    assert left_out({"rejected": [], "dropped": dropped, "removed": []}) == [
+        ("bpe, char: clean", "empty", 2)
+    ]

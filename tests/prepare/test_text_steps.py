@@ -208,6 +208,13 @@ def test_words_that_deny_stay(text: str, rest: str) -> None:
     assert after(RemoveStopWords(), text).text.strip() == rest
 
 
+def test_stop_words_that_are_taken_out_are_counted() -> None:
+    text = "the moon and the sea"
+    draft = Draft(document=Document(id="1", text=text), text=text)
+    found = RemoveStopWords().run(draft)
+    assert found.removed == {"stop_words": len(draft.text) - len(found.text)}
+
+
 def test_stop_words_hold_no_words_of_meaning() -> None:
     assert {"the", "don't"} <= stop_words("en")
     assert not {"computer", "important", "good"} & stop_words("en")

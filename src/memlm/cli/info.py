@@ -66,8 +66,8 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str, str, str, str]]:  # Any
             )
         )
         if documents["labels"]:
-            labels = ", ".join(
-                f"{name}: {n:,}" for name, n in list(documents["labels"].items())[:6]
+            labels = render("list.comma").join(
+                f"{name} {n:,}" for name, n in list(documents["labels"].items())[:6]
             )
             rows.append(("", render("info.labels", labels=labels), "", "", ""))
     origin = render("info.from_documents")
@@ -83,7 +83,8 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str, str, str, str]]:  # Any
         part = found["statistics_page"]
         rows.append(("statistics.html", "", origin, _state(part), _size(part["bytes"])))
     for part in found["prepared"]:
-        held = render("info.tokens", **part["tokens"], vocabulary=part["vocabulary_size"])
+        key = "info.tokens_sealed" if part["tokens"]["sealed"] else "info.tokens"
+        held = render(key, **part["tokens"], vocabulary=part["vocabulary_size"])
         name = f"prepared/{part['tokenizer']}"
         rows.append((name, held, origin, _state(part), _size(part["bytes"])))
     for part in found["models"]:
@@ -103,17 +104,25 @@ def _results(part: dict[str, Any]) -> str:  # Any: JSON
     held = render("info.model", network=part["network"], parameters=results["parameters"])
     if results.get("held_out_nats_per_character") is not None:
         nats = results["held_out_nats_per_character"]
-        held += ", " + render("info.held_out", nats=nats)
+        held += render("list.comma") + render("info.held_out", nats=nats)
     return held
 
 
 def _state(part: dict[str, Any]) -> str:  # Any: JSON
-    states = [render("info.stale")] if part["stale"] else [render("info.current")]
+    states = _staleness(part)
     if part.get("status") not in (None, "finished"):
         states.insert(0, render(f"info.{part['status']}"))
     if part.get("removed_documents"):
         states.append(render("info.removed", count=part["removed_documents"]))
-    return ", ".join(states)
+    return render("list.comma").join(states)
+
+
+def _staleness(part: dict[str, Any]) -> list[str]:  # Any: JSON
+    """Say whether a part is stale; of a model why: first what came first, the documents."""
+    if not part["stale"]:
+        return [render("info.current")]
+    reasons = part.get("stale_because")
+    return [render(f"info.stale_{reasons[0]}" if reasons else "info.stale")]
 
 
 def _size(size_bytes: int) -> str:

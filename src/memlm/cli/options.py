@@ -34,7 +34,8 @@ class HoldOutOptions:
     """Text that is measured on and never learned from."""
 
     held_out: tuple[Path, ...] = ()
-    """File to measure on instead of a share of the documents; may be given several times."""
+    """File to measure on instead of a share of the documents; may be given several times. Its texts
+    become documents and stay held out, together with those named before, until prepare --fresh."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from memlm.cli.console import ConsoleListener, drop_reason, print_json, say
+from memlm.cli.console import ConsoleListener, drop_reason, print_json, print_rejected, say
 from memlm.cli.options import Clean, Common, CommonOptions, HoldOut, HoldOutOptions, Prepare
 from memlm.messages import render
 from memlm.prepare import CleanConfig, PrepareConfig
 from memlm.workflow import prepare_documents
+from memlm.workspace import open_workspace
 
 
 def prepare(
@@ -36,6 +37,9 @@ def prepare(
     if common.json:
         print_json(asdict(report))
         return 0
+    if report.rejected:
+        file = open_workspace(workspace).rejected_file
+        print_rejected(report.rejected, count=report.documents_rejected, path=file)
     say("prepared.summary", **asdict(report))
     say(
         "prepared.tokens",
@@ -50,6 +54,7 @@ def prepare(
         say(
             "prepared.cut" if report.cut_characters else "prepared.repeats",
             **asdict(report),
+            path=open_workspace(workspace).cleaned / "repeats.jsonl",
             share=report.repeated_characters / (report.characters + report.cut_characters),
         )
     for reason, count in report.dropped_by_reason.items():

@@ -4,7 +4,7 @@
 as a problem with its line and its reason.
 """
 
-from memlm.collect.collection import Collection
+from memlm.collect.collection import LISTED_REJECTED, Collection
 from memlm.collect.config import CollectConfig, Limits, Reading, WebConfig
 from memlm.collect.files import normalise_text, read_text_file
 from memlm.collect.in_memory import TextFromMemory
@@ -14,6 +14,7 @@ from memlm.collect.web import Site, is_address
 from memlm.collect.writing import check_ending, write_documents
 
 __all__ = [
+    "LISTED_REJECTED",
     "CollectConfig",
     "Collection",
     "Limits",

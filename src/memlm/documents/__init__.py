@@ -7,9 +7,17 @@ the order in which they came: what was made from the documents compares it to kn
 stale.
 """
 
-from memlm.documents.merge import FileMerge, MergeCounts
+from memlm.documents.merge import FileMerge, MergeCounts, free_side
 from memlm.documents.moved import find_moved_root
 from memlm.documents.places import Root, place_name
 from memlm.documents.store import DocumentStore
 
-__all__ = ["DocumentStore", "FileMerge", "MergeCounts", "Root", "find_moved_root", "place_name"]
+__all__ = [
+    "DocumentStore",
+    "FileMerge",
+    "MergeCounts",
+    "Root",
+    "find_moved_root",
+    "free_side",
+    "place_name",
+]

@@ -109,9 +109,7 @@ class FileMerge:
         if not keeps_others:
             self.kept = self._num_hidden()
             self._remove_unseen()
-        old = int(self._store._value("SELECT value FROM meta WHERE key=?", "digest"), 16)
-        new = (old + self._digest_change) % _DIGEST_MODULUS
-        self._store._run("UPDATE meta SET value=? WHERE key=?", f"{new:x}", "digest")
+        _change_digest(self._store, self._digest_change)
 
     def _num_hidden(self) -> int:
         """Count what was not found again but may still be there, and take it for seen."""
@@ -201,6 +199,27 @@ class FileMerge:
         self._store._run("DELETE FROM text_parts WHERE document=?", number)
         self._store._run("DELETE FROM documents WHERE number=?", number)
         self._digest_change -= digest_share(identity, content)
+
+
+def free_side(store: DocumentStore, split: Split) -> int:
+    """Leave to the hash where the documents go that were put on a side by name; count them."""
+    with store._transaction():
+        found = store._rows("SELECT number, content, fields FROM documents WHERE split=?", split)
+        known = {number: (content, fields) for number, content, fields in found}
+        change = 0
+        for number, document in store.read_numbers(known):
+            old, fields = known[number]
+            new = hash_content(document.text, document.label, fields, None)
+            store._run("UPDATE documents SET split=NULL, content=? WHERE number=?", new, number)
+            change += digest_share(document.id, new) - digest_share(document.id, old)
+        _change_digest(store, change)
+    return len(known)
+
+
+def _change_digest(store: DocumentStore, change: int) -> None:
+    old = int(store._value("SELECT value FROM meta WHERE key=?", "digest"), 16)
+    new = (old + change) % _DIGEST_MODULUS
+    store._run("UPDATE meta SET value=? WHERE key=?", f"{new:x}", "digest")
 
 
 def _hash_found(found: SourceText, fields: str, split: Split | None) -> tuple[str, int]:

@@ -237,6 +237,16 @@ class DocumentStore(Database):
             Split | None, self._value("SELECT split FROM documents WHERE id=?", document_id)
         )
 
+    def files_on_side(self, split: Split) -> list[tuple[str, int]]:
+        """Return (file, documents) of every file with documents that were put there by name."""
+        rows = self._rows(
+            "SELECT r.name, r.is_folder, d.path, COUNT(*) FROM documents d"
+            " JOIN roots r ON r.number = d.root WHERE d.split = ?"
+            " GROUP BY d.root, d.path ORDER BY d.root, d.path",
+            split,
+        )
+        return [(place_name(name, bool(folder), path, None), n) for name, folder, path, n in rows]
+
     def labels(self) -> dict[str, int]:
         """Return every label with the number of documents that carry it."""
         return dict(

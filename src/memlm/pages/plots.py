@@ -45,7 +45,8 @@ def histogram(bins: Sequence[tuple[int, int, int]], *, x_label: str, y_label: st
             parts.append(_text(x, _TOP + _PLOT_HEIGHT + 16, short_number(low), "middle"))
     if bins and len(bins) % every == 0:
         parts.append(
-            _text(_WIDTH - _RIGHT, _TOP + _PLOT_HEIGHT + 16, short_number(bins[-1][1]), "middle")
+            # It ends with the plot: in the middle of the last line, half of it may lie outside.
+            _text(_WIDTH - 2, _TOP + _PLOT_HEIGHT + 16, short_number(bins[-1][1]), "end")
         )
     return _svg(parts, x_label, y_label)
 

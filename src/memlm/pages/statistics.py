@@ -162,7 +162,22 @@ def left_out(found: Found) -> list[tuple[str, str, int]]:
         by_reason.setdefault(key, []).append(row["tokenizer"])
     for (step, example, count), tokenizers in by_reason.items():
         rows.append((f"{', '.join(tokenizers)}: {step}", example, count))
-    return rows
+    return rows + _taken_out(found)
+
+
+def _taken_out(found: Found) -> list[tuple[str, str, int]]:
+    """Return the same of characters that went from documents that stay."""
+    by_reason: dict[tuple[str, int], list[str]] = {}
+    for row in found["removed"]:
+        by_reason.setdefault((row["reason"], row["count"]), []).append(row["tokenizer"])
+    return [
+        (
+            f"{', '.join(tokenizers)}: clean",
+            render("statistics.taken_out", reason=find(f"removed.{reason}") or reason),
+            count,
+        )
+        for (reason, count), tokenizers in by_reason.items()
+    ]
 
 
 # -- the page alone -------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ _LEAST_PART_CHARACTERS = 1_000_000
 _LEAST_DOCUMENT_CHARACTERS = 40
 """A shorter document counts as so long: what a part holds of each in memory must be bounded too."""
 _ENDS_ONE_IN = 64
-_FORMAT = 4  # raised when the steps, or what becomes of copies, change
+_FORMAT = 5  # raised when the steps, or what becomes of copies, change
 
 
 def clean_documents(

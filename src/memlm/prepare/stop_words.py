@@ -12,7 +12,7 @@ import tomllib
 from functools import cache
 from importlib.resources import files
 
-from memlm.prepare.draft import Draft, with_edits
+from memlm.prepare.draft import Draft, with_removals
 from memlm.prepare.words import split_words
 from memlm.records import Dropped
 from memlm.runtime import require_package
@@ -58,16 +58,16 @@ class RemoveStopWords:
     def run(self, draft: Draft) -> Draft | Dropped:
         """Return the draft without stop words; a line never begins with a space left over."""
         known = _removed_words()
-        edits: list[tuple[int, int, str]] = []
+        removals: list[tuple[int, int, str]] = []
         place, opens_line = 0, False
         for piece in split_words(draft.text):
             end = place + len(piece)
             if piece.strip().replace("’", "'").lower() in known:
-                edits.append((place, end, ""))
+                removals.append((place, end, self.name))
                 opens_line = opens_line or place == 0 or draft.text[place - 1] == "\n"
             else:
                 if opens_line and piece.startswith(" "):
-                    edits.append((place, place + 1, ""))
+                    removals.append((place, place + 1, self.name))
                 opens_line = False
             place = end
-        return with_edits(draft, edits)
+        return with_removals(draft, removals)

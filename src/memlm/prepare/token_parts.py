@@ -6,6 +6,7 @@ cut by any process in any order, and one that is there already, after a crash, i
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from functools import lru_cache
@@ -90,7 +91,7 @@ class _PartWriter:
             return stack.enter_context((self._folder / name).open("wb"))
 
         self._token_file, self._offset_file = binary("tokens.bin"), binary("offsets.bin")
-        self._id_file = binary("documents.txt")
+        self._id_file, self._seal_file = binary("documents.txt"), binary("sealed.txt")
 
     def __exit__(self, *error: object) -> None:
         self._files.close()
@@ -122,6 +123,8 @@ class _PartWriter:
         if piece.end == len(text):
             self._put([tokenizer.end], [len(document.text)])
         words = text[piece.start : piece.end]
+        if piece.split == "sealed":
+            self._seal_file.write(_seal_line(document.id, words))
         bounds = collected_span(draft, piece.start, piece.end)
         self._units.append(
             (
@@ -142,6 +145,11 @@ class _PartWriter:
         self._token_file.write(tokens.tobytes())
         self._offset_file.write(np.asarray(offsets, dtype="<u4").tobytes())
         self._num_tokens += len(tokens)
+
+
+def _seal_line(document_id: str, words: str) -> bytes:
+    """Return what proves later that a stretch is the one that was put away, however it is cut."""
+    return f"{document_id} {hashlib.sha256(words.encode('utf-8')).hexdigest()}\n".encode("ascii")
 
 
 def _stretches(text: str, piece: Piece) -> Iterator[tuple[int, int]]:

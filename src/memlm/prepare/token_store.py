@@ -17,7 +17,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, overload
@@ -42,6 +42,7 @@ _SURELY_BOTH = 30  # documents to be expected on the smaller side
 _SEEDS_TRIED = 100
 _MOST_NAMES = 10_000
 _SHARES = 1 << 16
+_PART_FORMAT, _SEAL_FORMAT = 2, 2  # others when other things are written, or hashed
 
 
 class TokenStore:
@@ -137,7 +138,7 @@ def write_token_store(
     work = work or folder / "work"
     work.mkdir(parents=True, exist_ok=True)
     write_json(work / "tokenizer.json", tokenizer.to_json())
-    manner = hash_json([tokenizer.to_json(), splitter.to_json()])
+    manner = hash_json([_PART_FORMAT, tokenizer.to_json(), splitter.to_json()])
     names = [f"part-{hash_json([manner, part.key])}" for part in parts]
     for old in work.glob("part-*"):
         if old.name not in names:
@@ -239,15 +240,13 @@ def _join(
     report = _report(counts, num_documents, tokenizer, folder, left_out or LeftOut())
     if not report.tokens["train"]:
         raise InputError("nothing_to_prepare")
-    units: Any = _map(folder / "units.bin", UNIT, counts.units)  # Any: records by name
-    sealed = units[units["split"] == SPLITS.index("sealed")]
     header = {
         "token_dtype": dtype.str,
         "tokens": num_tokens,
         "units": counts.units,
         "shards": shards,
         "split": splitter.to_json(),
-        "sealed": _hash_sealed(folder, sealed, dtype) if len(sealed) else None,
+        "sealed": _seal(work / name for name in names),
         "counts": report.__dict__,
     }
     for name, value in (("store.json", header), ("tokenizer.json", tokenizer.to_json())):
@@ -305,19 +304,19 @@ def _copy_dropped(dropped: Path | None, folder: Path) -> Counter[str]:
         return Counter(json.loads(line)["reason"] for line in lines)
 
 
-def _hash_sealed(folder: Path, sealed: npt.NDArray[Any], dtype: np.dtype[Any]) -> dict[str, object]:
+def _seal(parts: Iterable[Path]) -> dict[str, object] | None:
     """Return what proves later that the sealed side is still the one that was put away.
 
-    Hashed are the documents, their stretches and their tokens, so that changed text is noticed too.
+    Hashed are the documents and the text of their stretches. Tokens are not: their numbers change
+    where another text brings a new symbol into the vocabulary.
     """
-    ids = DocumentIds(folder / "documents.txt")
-    tokens = np.memmap(folder / "tokens.bin", dtype=dtype, mode="r")
-    held = hashlib.sha256()
-    for unit in sealed:
-        place = f"{ids[int(unit['document'])]} {unit['text_start']} {unit['text_end']}\n"
-        held.update(place.encode("ascii"))
-        held.update(tokens[int(unit["token_start"]) : int(unit["token_end"])].tobytes())
-    return {"units": len(sealed), "sha256": held.hexdigest()}
+    held, units = hashlib.sha256(), 0
+    for part in parts:
+        with (part / "sealed.txt").open("rb") as lines:
+            for line in lines:
+                held.update(line)
+                units += 1
+    return {"format": _SEAL_FORMAT, "units": units, "sha256": held.hexdigest()} if units else None
 
 
 def _plan(

@@ -56,7 +56,7 @@ def adapting_predictor(model: Model, listener: Listener) -> AdaptingModel:
 
 def _tokens_learned(model: Model) -> TokenStore | None:
     """Return the tokens that a model learned from, if they are here as they were."""
-    from memlm.train.run import tokens_hash
+    from memlm.train.learned import tokens_hash
 
     made_from = read_run(model.workspace.model(model.name))["made_from"]
     try:

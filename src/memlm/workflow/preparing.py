@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from memlm.collect import CollectConfig, is_table
+from memlm.collect import LISTED_REJECTED, CollectConfig
 from memlm.errors import NotFoundError
 from memlm.messages import render
 from memlm.prepare import (
@@ -27,7 +27,11 @@ from memlm.prepare import (
 )
 from memlm.records import PersonalPlace, PrepareReport
 from memlm.storage import new_folder, read_json, read_manifest, verify_folder
-from memlm.workflow.collecting import collect_documents
+from memlm.workflow.holding_out import (
+    collect_held_out,
+    free_held_out,
+    say_what_is_held_out,
+)
 from memlm.workflow.listener import Listener
 from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of
 from memlm.workspace import Workspace
@@ -47,20 +51,28 @@ def prepare_documents(
     """Clean the documents and cut them into tokens, unless that was done and nothing has changed.
 
     What `config` and `cleaning` leave open is done as last time, or if `fresh` as if it were the
-    first: with a tokenizer that suits the text. Files in `held_out` are collected, as `collect`
-    says, as text that is measured on and never learned from. The result does not depend on
-    `processes` (None: one a core where there is much to do). Raises NotFoundError if there are no
-    documents.
+    first: with a tokenizer that suits the text, and nothing held out by name. Files in `held_out`
+    are collected, as `collect` says, as text that is measured on and never learned from, now and
+    until `fresh` takes it back. The result does not depend on `processes` (None: one a core where
+    there is much to do). Raises NotFoundError if there are no documents, InputError where a file
+    that was to be held out gives none.
     """
     from memlm.workflow.erasing import finish_erasing  # here, since erasing prepares anew
 
     opened = as_workspace(workspace)
     finish_erasing(opened, listener=listener)
-    held_out_files = list(held_out)
-    if held_out_files:
-        _collect_held_out(opened, held_out_files, collect, listener)
     hears = listener or Listener()
-    return prepare_collected(opened, config, cleaning, processes, hears, fresh=fresh)
+    if fresh:
+        free_held_out(opened, hears)
+    read = collect_held_out(opened, held_out, collect, listener)
+    report = prepare_collected(opened, config, cleaning, processes, hears, fresh=fresh)
+    say_what_is_held_out(opened, hears)
+    rejected = [item for one in read for item in one.rejected]
+    return replace(
+        report,
+        documents_rejected=sum(one.documents_rejected for one in read),
+        rejected=tuple(rejected[:LISTED_REJECTED]),
+    )
 
 
 def prepare_collected(
@@ -137,24 +149,6 @@ def prepare_collected(
     )
 
 
-def _collect_held_out(
-    opened: Workspace,
-    files: list[Path | str],
-    config: CollectConfig | None,
-    listener: Listener | None,
-) -> None:
-    """Collect text that is measured on, by lines where what is learned from is."""
-    groups = [(config, files)]
-    if config is not None and config.labels is not None:  # those of another file
-        tables = [file for file in files if is_table(str(file))]
-        others = [file for file in files if file not in tables]
-        unlabelled = replace(config, labels=None)
-        groups = [(unlabelled, tables), (replace(unlabelled, lines=True), others)]
-    for reading, group in groups:
-        if group:
-            collect_documents(opened, *group, config=reading, split="held_out", listener=listener)
-
-
 def clean(
     workspace: Workspace,
     digest: str,
@@ -218,7 +212,7 @@ def _seal_of(workspace: Workspace) -> dict[str, object] | None:
     if file is None or not file.exists():
         return None
     seal: dict[str, object] | None = read_json(file).get("sealed")
-    return None if seal is None else seal | {"tokenizer": name}
+    return seal
 
 
 def _say_of_sides(
@@ -239,7 +233,7 @@ def _say_of_sides(
     elif (
         before is not None
         and now is not None
-        and before["tokenizer"] == now["tokenizer"]
+        and before.get("format") == now.get("format")  # an older memlm hashed something else
         and before["sha256"] != now["sha256"]
     ):
         listener.note("seal_changed", before=before["units"], now=now["units"])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from memlm.collect import CollectConfig, is_address
 from memlm.errors import ConfigError, InputError, NotFoundError
 from memlm.prepare import PrepareConfig, TokenStore
-from memlm.records import TrainReport
+from memlm.records import CollectReport, PrepareReport, TrainReport
 from memlm.runtime import available_cores, choose_device, watch_signals
 from memlm.storage import read_manifest
 from memlm.train import TrainConfig
@@ -63,22 +63,29 @@ def train_model(
             if sources:
                 report = collect_documents(opened, *sources, config=collect, listener=listener)
                 hears.note("collected", **asdict(report))
-                for item in report.rejected:
-                    hears.note("rejected", **asdict(item))
-                more = report.documents_rejected - len(report.rejected)
-                if more:
-                    hears.note("rejected_more", count=more, path=opened.rejected_file)
+                _say_of_rejected(opened, report, hears)
             if resume:
                 name = config.name or _unfinished(opened, hears)
                 tokens = _tokens_of(opened, name)
                 run = resume_run(opened.model(name), tokens, config, strict=strict_resume)
             else:
-                prepare_documents(
+                prepared = prepare_documents(
                     opened, config=prepare, held_out=held_out, collect=collect, listener=listener
                 )
+                _say_of_rejected(opened, prepared, hears)
                 run = _new_run(opened, config)
                 _say_what_was_reduced(run, config, hears)
             return _run_training(run, hears)
+
+
+def _say_of_rejected(
+    workspace: Workspace, report: CollectReport | PrepareReport, listener: Listener
+) -> None:
+    for item in report.rejected:
+        listener.note("rejected", **asdict(item))
+    more = report.documents_rejected - len(report.rejected)
+    if more:
+        listener.note("rejected_more", count=more, path=workspace.rejected_file)
 
 
 def _new_run(workspace: Workspace, config: TrainConfig) -> TrainingRun:
