@@ -340,6 +340,24 @@ def test_folder_that_could_not_be_listed_has_not_vanished(memlm, folder, tmp_pat
     assert (found["documents_removed"], found["vanished"]) == (0, [])
 
 
+@pytest.mark.parametrize("source", [".", "deep"])
+def test_source_that_may_not_be_listed_has_not_vanished(
+    memlm, folder, tmp_path, monkeypatch, source
+):
+    ws = tmp_path / "ws"
+    memlm("collect", ws, folder)
+    real = os.scandir
+
+    def closed(path):
+        if str(path) == str(folder / source):
+            raise PermissionError
+        return real(path)
+
+    monkeypatch.setattr("memlm.collect.sources.os.scandir", closed)
+    found = memlm("collect", ws, folder / source, "--prune", "--yes")
+    assert (found["documents_removed"], found["vanished"]) == (0, [])
+
+
 def test_rejected_file_that_is_gone_is_rejected_no_more(memlm, folder, tmp_path):
     ws = tmp_path / "ws"
     (folder / "empty.txt").write_text("")

@@ -101,7 +101,8 @@ class Collection:
                 self._note_if_empty(*place)
             self._progress(number, len(files))
         if source.is_dir():
-            hidden = {f"{prefix}{file.relative}" for file in files if file.problem is not None}
+            left_alone = (file.relative for file in files if file.problem is not None)
+            hidden = {str(PurePosixPath(f"{prefix}{relative}")) for relative in left_alone}
             # What lies in a folder that may not be opened has not vanished.
             gone = {
                 path for path in gone if not hidden & {str(p) for p in PurePosixPath(path).parents}

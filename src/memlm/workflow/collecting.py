@@ -15,6 +15,7 @@ from memlm.collect import (
     WebConfig,
     find_place,
     is_address,
+    is_there,
     list_files,
 )
 from memlm.documents import DocumentStore
@@ -137,7 +138,7 @@ def _was_collected(workspace: AnyWorkspace, source: Path, *, is_again: bool) -> 
 
     With `is_again` it may be that nothing of it is left.
     """
-    if source.exists() or source.is_symlink():
+    if is_there(source):
         return False
     try:
         opened = as_workspace(workspace)
