@@ -35,6 +35,7 @@ def collect_documents(
     web: WebConfig | None = None,
     split: Split | None = None,
     prune: bool = False,
+    fresh: bool = False,
     may_remove: Callable[[str, int, int], bool] | None = None,
     listener: Listener | None = None,
 ) -> CollectReport:
@@ -42,6 +43,7 @@ def collect_documents(
 
     Collecting the same again changes nothing. `split` puts what is collected on one side, where it
     stays, however it is collected later, until another side is named.
+    What `config` leaves open of how a source is read is done as the last time, unless `fresh`.
     `prune` removes documents whose file or page is gone, and their text from everything prepared;
     where that is more than half of a source, `may_remove(source, documents, of all)` is asked.
     Raises NotFoundError for a path that does not exist, before anything is written, and for an
@@ -86,6 +88,7 @@ def collect_documents(
             scratch=scratch,
             note=lambda note: hears.note(note.code, **note.values),
             progress=lambda done, total: hears.progress("collect", done, total),
+            fresh=fresh,
         )
         for site in sites:
             collection.read_site(site, is_only=len(sources) == 1 and texts is None)
