@@ -12,10 +12,11 @@ from memlm.collect.config import CollectConfig, Reading
 from memlm.collect.in_memory import TextFromMemory, texts_from_memory
 from memlm.collect.sources import SourceFile, is_table, read_file, relative_name
 from memlm.collect.vanished import find_place, is_below
-from memlm.collect.web import KnownPage, Site, Visit, page_problem, read_visit
+from memlm.collect.web import KnownPage, Site, Visit, is_address, page_problem, read_visit
 from memlm.collect.wishes import Wishes
 from memlm.documents import DocumentStore, MergeCounts, Root, find_moved_root, place_name
 from memlm.errors import ConfigError, InputError, MemlmError, MissingExtraError, NotFoundError
+from memlm.messages import render
 from memlm.records import (
     CollectReport,
     Rejected,
@@ -30,6 +31,7 @@ from memlm.storage import hash_file, hash_json
 # Of members of archives: next time there may be more memory, the package, or a repaired reader.
 _RETRIED = {"parser_slow", "parser_memory", "parser_crashed", "extra_missing", "reader_failed"}
 _LOCKED = {"pdf_encrypted", "pdf_password_wrong"}
+_NAMED = 5
 LISTED_REJECTED = 1000
 """Rejected rows and files that a report lists; `rejected.jsonl` has all."""
 
@@ -224,18 +226,18 @@ class Collection:
         return 2 * count <= total or may_remove(gone.source, count, total)
 
     def _add_vanished(self, gone: _Gone) -> None:
-        files = 0
+        places = []
         for path in gone.paths:
             documents = self._store.count_in_file(gone.root, path)
             self._store.forget_rejected(gone.root, path)
             if documents:
-                files += 1
-                place = place_name(gone.root.name, gone.root.is_folder, path, None)
-                self._vanished.append(Vanished(source=place, documents=documents))
-        if files:
+                places.append(place_name(gone.root.name, gone.root.is_folder, path, None))
+                self._vanished.append(Vanished(source=places[-1], documents=documents))
+        if places:
             self._gone.append(gone)
-            values = {"count": files, "source": gone.source}
-            self._note(SourceNote(code="vanished", values=values))
+            code = "vanished_pages" if is_address(gone.source) else "vanished"
+            values = {"count": len(places), "source": gone.source, "names": _first_of(places)}
+            self._note(SourceNote(code=code, values=values))
 
     def _take_visit(self, root: Root, visit: Visit) -> None:
         path = visit.address
@@ -444,12 +446,19 @@ class Collection:
         count = self._store.count_in_file(root, path)
         if count:
             place = place_name(root.name, root.is_folder, path, None)
-            values = {"source": place, "count": count}
-            self._note(SourceNote(code="earlier_text_stays", values=values))
+            code = "earlier_page_stays" if is_address(path) else "earlier_text_stays"
+            self._note(SourceNote(code=code, values={"source": place, "count": count}))
 
 
 def _problem_of(error: MemlmError) -> SourceProblem:
     return SourceProblem(code=error.code, values=error.values, position=error.values.get("line"))
+
+
+def _first_of(places: list[str]) -> str:
+    """Return the first names of what has vanished, and how many there are more."""
+    named = render("list.comma").join(places[:_NAMED])
+    more = len(places) - _NAMED
+    return named if more <= 0 else render("note.vanished_more", names=named, count=more)
 
 
 def _failed(path: str, error: Exception) -> SourceProblem:

@@ -108,6 +108,8 @@ def collect_documents(
             )
             removed += report.documents_removed
             report = replace(report, documents_removed=removed, characters=store.characters())
+        else:
+            _say_what_stays(report, hears)
     if prune:
         erase_removed(opened, listener=listener)
     return report
@@ -116,6 +118,12 @@ def collect_documents(
 def _sites_of(sources: Iterable[Path | str], web: WebConfig) -> list[Site]:
     web.check()
     return [Site(str(one), web) for one in sources if is_address(one)]
+
+
+def _say_what_stays(report: CollectReport, listener: Listener) -> None:
+    if report.vanished:
+        count = sum(gone.documents for gone in report.vanished)
+        listener.note("vanished_stay", count=count, files=len(report.vanished))
 
 
 def _list_rejected(workspace: Workspace, store: DocumentStore) -> None:
