@@ -30,7 +30,7 @@ def placeholders(template: str) -> dict[str, str]:
     return {
         name: spec or ""
         for _, name, spec, _ in string.Formatter().parse(template)
-        if name is not None
+        if name is not None and "|" not in (spec or "")  # Chinese has no plural
     }
 
 
@@ -68,6 +68,15 @@ def test_sentence_is_filled_in() -> None:
         assert render("note.best_kept", step=12345) == (
             "The weights of step 12,345 were the best on held-out text and are kept"
         )
+
+
+@pytest.mark.parametrize(("count", "said"), [(1, "1 document new"), (2, "2 documents new")])
+def test_words_agree_with_their_number(count: int, said: str) -> None:
+    values = dict.fromkeys(("changed", "removed", "unchanged", "rejected"), 0)
+    numbers = {f"documents_{name}": value for name, value in values.items()}
+    with in_language("en"):
+        found = render("note.collected", documents_added=count, characters=9, **numbers)
+    assert said in found
 
 
 def test_unknown_sentence_is_not_found() -> None:

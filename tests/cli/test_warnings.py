@@ -41,7 +41,7 @@ def test_label_that_the_model_never_saw_counts_as_wrong_and_is_said(memlm, train
 def test_rows_without_a_label_are_left_out_of_the_test_and_counted(memlm, trained, tmp_path):
     table = write_rows(tmp_path / "test.csv", "the cat,en", "the cat,", "short")
     done = memlm("evaluate", trained, table, "--json")
-    assert "1 texts have no label" in done.err
+    assert "1 text has no label" in done.err
     assert "Line 4 was left out" in done.err
     assert done.json["accuracy"]["n"] == 1
 

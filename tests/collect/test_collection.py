@@ -39,13 +39,14 @@ def notes() -> list[SourceNote]:
 
 @pytest.fixture
 def collect(store: DocumentStore, notes: list[SourceNote]) -> Collect:
-    def run(*sources: Path, texts=None, split: Split | None = None, **options) -> CollectReport:
+    def run(*sources: Path, texts=None, split: Split | None = None, fresh=False, **options):
         collection = Collection(
             store,
             CollectConfig(**options),
             split=split,
             note=notes.append,
             progress=lambda done, total: None,
+            fresh=fresh,
         )
         for source in sources:
             collection.read_source(source, list(list_files(source)))
@@ -851,3 +852,84 @@ def test_file_whose_name_is_not_utf8_is_rejected_by_a_name_that_can_be_written(
     assert [item.source for item in report.rejected] == [f"folder/\\xff{ending}"]
     listed = (tmp_path / "ws" / "rejected.jsonl").read_text("utf-8")
     assert json.loads(listed)["reason"] == report.rejected[0].reason
+
+
+def labelled_table(path: Path) -> Path:
+    path.write_text("body,kind,text\nthe first text,a,x\nthe second text,b,y\n")
+    return path
+
+
+def test_columns_that_were_named_are_known_when_the_table_is_collected_again(
+    store: DocumentStore, collect: Collect, notes: list[SourceNote], tmp_path: Path
+) -> None:
+    table = labelled_table(tmp_path / "rows.csv")
+    collect(table, text_column="body", label_column="kind")
+    assert changes(collect(table)) == (0, 2, 0, 0)
+    assert (store.labels(), notes[-1].code) == ({"a": 1, "b": 1}, "read_as_before")
+    assert notes[-1].values["options"] == "--text-column body --label-column kind"
+
+
+def test_what_is_said_now_goes_before_what_was_said(
+    store: DocumentStore, collect: Collect, tmp_path: Path
+) -> None:
+    table = labelled_table(tmp_path / "rows.csv")
+    collect(table, text_column="body", label_column="kind")
+    collect(table, text_column="text")
+    assert [(one.text, one.label) for one in store] == [("x", "a"), ("y", "b")]
+
+
+def test_columns_that_were_named_for_a_table_hold_when_its_folder_is_collected(
+    store: DocumentStore, collect: Collect, tmp_path: Path
+) -> None:
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    table = labelled_table(folder / "one.csv")
+    (folder / "two.csv").write_text("text\na text\n")
+    collect(folder)
+    collect(table, text_column="body", label_column="kind")
+    assert changes(collect(folder)) == (0, 3, 0, 0)
+    assert store.labels() == {"a": 1, "b": 1}
+
+
+def test_a_wrong_column_is_not_known_the_next_time(
+    store: DocumentStore, collect: Collect, tmp_path: Path
+) -> None:
+    table = labelled_table(tmp_path / "rows.csv")
+    collect(table)
+    with pytest.raises(ConfigError):
+        collect(table, text_column="nowhere")
+    assert changes(collect(table)) == (0, 2, 0, 0)
+
+
+def test_a_fresh_collecting_forgets_the_columns_and_says_that_labels_went(
+    store: DocumentStore, collect: Collect, notes: list[SourceNote], tmp_path: Path
+) -> None:
+    table = labelled_table(tmp_path / "rows.csv")
+    collect(table, text_column="body", label_column="kind")
+    collect(table, fresh=True)
+    assert store.labels() == {}
+    assert (notes[-1].code, notes[-1].values["count"]) == ("labels_gone", 2)
+    collect(table)
+    assert store.labels() == {}
+
+
+def test_a_file_of_lines_with_an_ending_of_its_own_is_known_again(
+    store: DocumentStore, collect: Collect, tmp_path: Path
+) -> None:
+    file = tmp_path / "train.de"
+    file.write_text("eins\nzwei\n")
+    collect(file, lines=True)
+    report = collect(file)
+    assert (changes(report), report.rejected) == ((0, 2, 0, 0), ())
+
+
+def test_columns_named_for_a_folder_hold_for_a_file_that_was_collected_before_it(
+    store: DocumentStore, collect: Collect, tmp_path: Path
+) -> None:
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    table = labelled_table(folder / "one.csv")
+    collect(table)
+    collect(folder, text_column="body", label_column="kind")
+    assert changes(collect(folder)) == (0, 2, 0, 0)
+    assert store.labels() == {"a": 1, "b": 1}

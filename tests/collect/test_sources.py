@@ -175,6 +175,39 @@ def test_folder_that_cannot_be_listed_is_left_alone(
     assert (found["deep"], found["one.txt"]) == ("not_readable", None)
 
 
+@pytest.fixture
+def shut(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder whose entries may not be looked at, as if by a user who is not root."""
+    real, folder = os.stat, corpus / "deep"
+
+    def refuse(path, *args, **options):
+        if isinstance(path, str | Path) and folder in Path(path, "x").parents[1:]:
+            raise PermissionError(13, "Permission denied")
+        return real(path, *args, **options)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    return folder
+
+
+def test_folder_that_may_not_be_entered_is_left_alone_and_the_rest_is_listed(
+    corpus: Path, shut: Path
+) -> None:
+    found = listed(corpus)
+    assert (found["deep"], found["one.txt"]) == ("not_readable", None)
+
+
+def test_source_that_may_not_be_entered_is_all_that_is_left_alone(shut: Path) -> None:
+    (found,) = list_files(shut)
+    assert found.problem is not None
+    assert (found.relative, found.problem.values) == ("", {"path": "deep"})
+
+
+def test_source_in_a_folder_that_may_not_be_entered_may_not_be_read(shut: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        list(list_files(shut / "two.md"))
+    assert caught.value.code == "not_readable"
+
+
 def test_name_that_is_not_utf8_is_spelt_out(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"caf\xe9.txt")).write_text("x")
     assert list(listed(tmp_path)) == ["caf\\xe9.txt"]

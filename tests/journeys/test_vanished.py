@@ -173,6 +173,35 @@ def test_pruning_one_source_leaves_the_others_alone(memlm, folder, tmp_path):
     assert memlm("info", ws)["documents"]["documents"] == 11
 
 
+def test_what_vanished_is_named_and_said_to_stay_unless_it_is_pruned(folder, tmp_path, capsys):
+    words = ["collect", str(tmp_path / "ws"), str(folder), "--language", "en"]
+    assert run(words) == 0
+    (folder / "0.txt").unlink()
+    capsys.readouterr()
+    assert run(words) == 0
+    _, said = capsys.readouterr()
+    assert "1 file collected from notes is no longer there: notes/0.txt\n" in said
+    assert "What came of it stays: 1 document (--prune removes it)" in said
+    assert run([*words, "--prune"]) == 0
+    assert "stays" not in capsys.readouterr().err
+
+
+def test_of_many_that_vanished_five_are_named(tmp_path, capsys):
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    for number in range(20):
+        (notes / f"{number:02}.txt").write_text(f"text {number}")
+    words = ["collect", str(tmp_path / "ws"), str(notes), "--language", "en"]
+    assert run(words) == 0
+    for number in range(7):
+        (notes / f"{number:02}.txt").unlink()
+    capsys.readouterr()
+    assert run(words) == 0
+    said = capsys.readouterr().err
+    assert "notes/04.txt and 2 more (--json lists all)" in said
+    assert "05.txt" not in said
+
+
 def test_part_of_a_folder_prunes_that_part_only(memlm, folder, tmp_path):
     ws = tmp_path / "ws"
     memlm("collect", ws, folder)
@@ -337,6 +366,24 @@ def test_folder_that_could_not_be_listed_has_not_vanished(memlm, folder, tmp_pat
 
     monkeypatch.setattr("memlm.collect.sources.os.scandir", closed)
     found = memlm("collect", ws, folder, "--prune", "--yes")
+    assert (found["documents_removed"], found["vanished"]) == (0, [])
+
+
+@pytest.mark.parametrize("source", [".", "deep"])
+def test_source_that_may_not_be_listed_has_not_vanished(
+    memlm, folder, tmp_path, monkeypatch, source
+):
+    ws = tmp_path / "ws"
+    memlm("collect", ws, folder)
+    real = os.scandir
+
+    def closed(path):
+        if str(path) == str(folder / source):
+            raise PermissionError
+        return real(path)
+
+    monkeypatch.setattr("memlm.collect.sources.os.scandir", closed)
+    found = memlm("collect", ws, folder / source, "--prune", "--yes")
     assert (found["documents_removed"], found["vanished"]) == (0, [])
 
 

@@ -25,6 +25,7 @@ def collect(
     /,
     *sources: str,
     prune: bool = False,
+    fresh: bool = False,
     yes: bool = False,
     reading: Collect = CollectConfig(),  # noqa: B008  # frozen
     visiting: Web = WebConfig(),  # noqa: B008  # frozen
@@ -38,6 +39,7 @@ def collect(
             config=reading,
             web=visiting,
             prune=prune,
+            fresh=fresh,
             may_remove=(lambda *_: True) if yes else _ask_whether_to_remove,
             listener=listener,
         )

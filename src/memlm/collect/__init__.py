@@ -8,7 +8,7 @@ from memlm.collect.collection import LISTED_REJECTED, Collection
 from memlm.collect.config import CollectConfig, Limits, Reading, WebConfig
 from memlm.collect.files import normalise_text, read_text_file
 from memlm.collect.in_memory import TextFromMemory
-from memlm.collect.sources import SourceFile, is_table, list_files, read_file
+from memlm.collect.sources import SourceFile, is_table, is_there, list_files, read_file
 from memlm.collect.vanished import find_place
 from memlm.collect.web import Site, is_address
 from memlm.collect.writing import check_ending, write_documents
@@ -27,6 +27,7 @@ __all__ = [
     "find_place",
     "is_address",
     "is_table",
+    "is_there",
     "list_files",
     "normalise_text",
     "read_file",

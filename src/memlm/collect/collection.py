@@ -12,9 +12,11 @@ from memlm.collect.config import CollectConfig, Reading
 from memlm.collect.in_memory import TextFromMemory, texts_from_memory
 from memlm.collect.sources import SourceFile, is_table, read_file, relative_name
 from memlm.collect.vanished import find_place, is_below
-from memlm.collect.web import KnownPage, Site, Visit, page_problem, read_visit
+from memlm.collect.web import KnownPage, Site, Visit, is_address, page_problem, read_visit
+from memlm.collect.wishes import Wishes
 from memlm.documents import DocumentStore, MergeCounts, Root, find_moved_root, place_name
 from memlm.errors import ConfigError, InputError, MemlmError, MissingExtraError, NotFoundError
+from memlm.messages import render
 from memlm.records import (
     CollectReport,
     Rejected,
@@ -29,6 +31,7 @@ from memlm.storage import hash_file, hash_json
 # Of members of archives: next time there may be more memory, the package, or a repaired reader.
 _RETRIED = {"parser_slow", "parser_memory", "parser_crashed", "extra_missing", "reader_failed"}
 _LOCKED = {"pdf_encrypted", "pdf_password_wrong"}
+_NAMED = 5
 LISTED_REJECTED = 1000
 """Rejected rows and files that a report lists; `rejected.jsonl` has all."""
 
@@ -55,14 +58,14 @@ class Collection:
         scratch: Path | None = None,
         note: Callable[[SourceNote], None],
         progress: Callable[[int, int], None],
+        fresh: bool = False,
     ) -> None:
         self._store, self._split = store, split
         self._reading = Reading(config=config, scratch=scratch)
+        self._wishes = Wishes(store, config, fresh=fresh)
         self._note, self._progress = note, progress
-        labels = hash_file(config.labels) if config.labels is not None else None
-        # A password is no manner of reading, and its hash would be something to guess against.
-        # Nor is the side: reading a held-out file again without a word must not free it.
-        self._manner = hash_json([asdict(replace(config, password=None)), labels, None])
+        self._labels = hash_file(config.labels) if config.labels is not None else None
+        self._manners: dict[CollectConfig, str] = {}
         self._totals = MergeCounts()
         self._rejected: list[Rejected] = []
         self._num_rejected = 0
@@ -84,14 +87,21 @@ class Collection:
             if (found := hashes[file.path]) is not None
         }
         root, prefix = self._root_of(source, known)
+        is_inside = root.is_folder and not source.is_dir()
+        self._say_wishes(root, f"{prefix}{source.name}" if is_inside else prefix)
         below: dict[Path, tuple[Root, Path] | None] = {}
         before = self._store.paths_of(root) | self._store.rejected_paths_of(root)
         gone = {path for path in before if path.startswith(prefix)}
         for number, file in enumerate(files, start=1):
             place = root, f"{prefix}{file.relative}" if root.is_folder else ""
-            place = self._collected_by_itself(source, file, below) or place
+            own = self._collected_by_itself(source, file, below)
+            if own is not None:
+                place = own
+                self._wishes.ask(*place)
             gone.discard(place[1])
             bytes_hash, problem = hashes[file.path], file.problem
+            if file.path == source and self._is_readable_now(*place, problem):
+                bytes_hash, problem = _hash_readable(replace(file, problem=None)), None
             if bytes_hash is None:
                 unreadable = SourceProblem(code="not_readable", values={"path": file.relative})
                 self._reject(*place, problem or unreadable)
@@ -101,7 +111,8 @@ class Collection:
                 self._note_if_empty(*place)
             self._progress(number, len(files))
         if source.is_dir():
-            hidden = {f"{prefix}{file.relative}" for file in files if file.problem is not None}
+            left_alone = (file.relative for file in files if file.problem is not None)
+            hidden = {str(PurePosixPath(f"{prefix}{relative}")) for relative in left_alone}
             # What lies in a folder that may not be opened has not vanished.
             gone = {
                 path for path in gone if not hidden & {str(p) for p in PurePosixPath(path).parents}
@@ -135,7 +146,9 @@ class Collection:
 
     def _read_site(self, site: Site) -> None:
         root = self._store.find_address(site.address)
-        marks = self._store.page_marks(root, reading=self._manner) if root is not None else {}
+        marks: dict[str, tuple[str, str]] = {}
+        if root is not None:
+            marks = self._store.page_marks(root, reading=self._manner_of(root, ""))
         known = {
             path: KnownPage(etag=etag, last_modified=modified)
             if self._may_stay(root, path)
@@ -146,6 +159,8 @@ class Collection:
         gone, number = [], 0
         for visit in site.visits(known):
             root = root or self._store.add_address(site.address)
+            if number == 0:
+                self._say_wishes(root, "")
             if isinstance(visit, SourceNote):
                 self._note(visit)
                 continue
@@ -193,6 +208,7 @@ class Collection:
             raise ConfigError(error.code, **error.values)
         for root, path, error in self._missing_column:
             self._reject(root, path, _problem_of(error))
+        self._wishes.keep()
         return CollectReport(
             documents_added=self._totals.added,
             documents_unchanged=self._totals.unchanged,
@@ -210,18 +226,18 @@ class Collection:
         return 2 * count <= total or may_remove(gone.source, count, total)
 
     def _add_vanished(self, gone: _Gone) -> None:
-        files = 0
+        places = []
         for path in gone.paths:
             documents = self._store.count_in_file(gone.root, path)
             self._store.forget_rejected(gone.root, path)
             if documents:
-                files += 1
-                place = place_name(gone.root.name, gone.root.is_folder, path, None)
-                self._vanished.append(Vanished(source=place, documents=documents))
-        if files:
+                places.append(place_name(gone.root.name, gone.root.is_folder, path, None))
+                self._vanished.append(Vanished(source=places[-1], documents=documents))
+        if places:
             self._gone.append(gone)
-            values = {"count": files, "source": gone.source}
-            self._note(SourceNote(code="vanished", values=values))
+            code = "vanished_pages" if is_address(gone.source) else "vanished"
+            values = {"count": len(places), "source": gone.source, "names": _first_of(places)}
+            self._note(SourceNote(code=code, values=values))
 
     def _take_visit(self, root: Root, visit: Visit) -> None:
         path = visit.address
@@ -236,7 +252,8 @@ class Collection:
             self._list_rejected(root, path)
         else:
             try:
-                self._merge(root, path, read_visit(visit, self._reading), bytes_hash=bytes_hash)
+                reading = replace(self._reading, config=self._wishes.config_of(root, path))
+                self._merge(root, path, read_visit(visit, reading), bytes_hash=bytes_hash)
             except (InputError, MissingExtraError) as error:
                 if error.code == "workspace_busy":
                     raise
@@ -319,7 +336,8 @@ class Collection:
             self._has_read_a_table |= is_table(path.name) or any(map(is_table, members))
             return
         try:
-            reading = replace(self._reading, is_named=is_named)
+            config = self._wishes.config_of(root, relative)
+            reading = replace(self._reading, config=config, is_named=is_named)
             self._merge(root, relative, read_file(path, reading), bytes_hash=bytes_hash)
             self._has_read_a_table |= is_table(path.name)
         except InputError as error:
@@ -336,6 +354,26 @@ class Collection:
         except Exception as error:  # one odd file must not cost the others
             self._reject(root, relative, _failed(relative or root.name, error))
 
+    def _say_wishes(self, root: Root, place: str) -> None:
+        options = self._wishes.ask(root, place)
+        if options:
+            values = {"source": root.name, "options": options}
+            self._note(SourceNote(code="read_as_before", values=values))
+
+    def _is_readable_now(self, root: Root, path: str, problem: SourceProblem | None) -> bool:
+        """Say whether a file is text because that was said of it the last time."""
+        is_unknown = problem is not None and problem.code == "ending_unknown"
+        return is_unknown and self._wishes.config_of(root, path).has_lines
+
+    def _manner_of(self, root: Root, path: str) -> str:
+        """Return a hash of how a file is read: otherwise, and it must be read again."""
+        # A password is no manner of reading, and its hash would be something to guess against.
+        # Nor is the side: reading a held-out file again without a word must not free it.
+        config = replace(self._wishes.config_of(root, path), password=None)
+        if config not in self._manners:
+            self._manners[config] = hash_json([asdict(config), self._labels, None])
+        return self._manners[config]
+
     def _note_if_empty(self, root: Root, path: str) -> None:
         """Say so where a file that can be read has neither texts nor anything that is rejected."""
         waits = any(place[:2] == (root, path) for place in self._missing_column)
@@ -347,7 +385,7 @@ class Collection:
 
     def _is_current(self, root: Root, path: str, bytes_hash: str) -> bool:
         return self._may_stay(root, path) and self._store.file_is_current(
-            root, path, bytes_hash=bytes_hash, reading=self._manner
+            root, path, bytes_hash=bytes_hash, reading=self._manner_of(root, path)
         )
 
     def _may_stay(self, root: Root, path: str) -> bool:
@@ -369,8 +407,10 @@ class Collection:
         bytes_hash: str,
         keeps_others: bool = False,
     ) -> None:
+        manner = self._manner_of(root, path)
+        labelled = self._store.count_labelled(root, path)
         with self._store.merging(
-            root, path, bytes_hash=bytes_hash, reading=self._manner, keeps_others=keeps_others
+            root, path, bytes_hash=bytes_hash, reading=manner, keeps_others=keeps_others
         ) as merge:
             for item in found:
                 if isinstance(item, SourceText):
@@ -382,6 +422,11 @@ class Collection:
                     self._note(item)
         for name, value in asdict(merge.counts).items():
             setattr(self._totals, name, getattr(self._totals, name) + value)
+        has_any = self._store.count_in_file(root, path) > 0
+        if labelled and has_any and not self._store.count_labelled(root, path):
+            place = place_name(root.name, root.is_folder, path, None)
+            values = {"source": place, "count": labelled}
+            self._note(SourceNote(code="labels_gone", values=values))
         if merge.kept:
             place = place_name(root.name, root.is_folder, path, None)
             self._note(
@@ -401,12 +446,19 @@ class Collection:
         count = self._store.count_in_file(root, path)
         if count:
             place = place_name(root.name, root.is_folder, path, None)
-            values = {"source": place, "count": count}
-            self._note(SourceNote(code="earlier_text_stays", values=values))
+            code = "earlier_page_stays" if is_address(path) else "earlier_text_stays"
+            self._note(SourceNote(code=code, values={"source": place, "count": count}))
 
 
 def _problem_of(error: MemlmError) -> SourceProblem:
     return SourceProblem(code=error.code, values=error.values, position=error.values.get("line"))
+
+
+def _first_of(places: list[str]) -> str:
+    """Return the first names of what has vanished, and how many there are more."""
+    named = render("list.comma").join(places[:_NAMED])
+    more = len(places) - _NAMED
+    return named if more <= 0 else render("note.vanished_more", names=named, count=more)
 
 
 def _failed(path: str, error: Exception) -> SourceProblem:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from memlm.errors import ConfigError
 
 if TYPE_CHECKING:
     from memlm.collect.unpacking import Allowance
+
+
+_KEPT = ("text_column", "label_column", "id_column", "encoding", "no_header", "lines")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +42,18 @@ class CollectConfig:
     def has_lines(self) -> bool:
         """Whether a plain text file is a text a line."""
         return self.lines or self.labels is not None
+
+    def kept(self) -> dict[str, Any]:  # Any: names of columns, or true
+        """Return what was said of the source that goes for the next time too.
+
+        Not the file of labels, which may be anywhere, nor a password.
+        """
+        kept = {name: getattr(self, name) for name in _KEPT} | {"lines": self.has_lines}
+        return {name: value for name, value in kept.items() if value}
+
+    def over(self, kept: Mapping[str, Any]) -> CollectConfig:  # Any: as above
+        """Return this config, with what it leaves open as it was kept."""
+        return replace(self, **{n: v for n, v in kept.items() if not getattr(self, n)})
 
 
 @dataclass(frozen=True, kw_only=True)

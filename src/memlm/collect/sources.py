@@ -96,12 +96,14 @@ def list_files(source: Path, *, has_lines: bool = False) -> Iterator[SourceFile]
     With `has_lines` a file that was named itself is plain text whatever its ending (`train.de`).
     Hidden files, unknown endings and memlm workspaces come out with the problem that they are.
     Raises NotFoundError if there is nothing at `source`, InputError if it is neither a file nor a
-    folder, or a workspace.
+    folder, or a workspace, or lies where one may not look.
     """
+    is_there(source)
     if source.is_dir():
-        if _is_workspace(source):
-            raise InputError("is_workspace", path=source)
-        yield from _walk(source, source)
+        for file in _walk(source, source):
+            if file.path == source and file.problem and file.problem.code == "is_workspace":
+                raise InputError("is_workspace", path=source)
+            yield file
     elif source.is_file() and has_lines:
         yield SourceFile(source, source.name)
     elif source.is_file():
@@ -110,6 +112,20 @@ def list_files(source: Path, *, has_lines: bool = False) -> Iterator[SourceFile]
         raise InputError("not_a_file", path=source)
     else:
         raise NotFoundError("source_missing", path=source)
+
+
+def is_there(source: Path) -> bool:
+    """Say whether there is anything at a path, if only a link; InputError where one may not look.
+
+    What may not be seen is not gone.
+    """
+    try:
+        source.stat()
+    except PermissionError as error:
+        raise InputError("not_readable", path=source) from error
+    except OSError:
+        return source.is_symlink()
+    return True
 
 
 def read_file(path: Path, reading: Reading) -> Iterator[Item]:
@@ -170,37 +186,41 @@ def relative_name(path: Path, root: Path) -> str:
 def _walk(folder: Path, root: Path) -> Iterator[SourceFile]:
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError:
+        if _is_workspace(folder):
+            yield _left_alone(folder, root, "is_workspace")
+            return
+    except (OSError, InputError):  # not to be listed, or listed and not entered
         yield _left_alone(folder, root, "not_readable")
         return
     tables = _tables_of_dataset(folder)
     for entry in entries:
-        path = Path(entry.path)
-        # Path's questions, not the entry's: a link to itself is no error to them.
-        if entry.name.startswith("."):
-            yield _left_alone(path, root, "hidden")
-        elif path.is_symlink() and path.is_dir():
-            yield _left_alone(path, root, "linked_folder")
-        elif path.is_dir():
-            if _is_workspace(path):
-                yield _left_alone(path, root, "is_workspace")
-            else:
-                yield from _walk(path, root)
-        elif path.is_file() and entry.name in _DATASET_NOTES and _is_dataset(folder):
-            yield _left_alone(path, root, "dataset_notes")
-        elif (
-            path.is_file() and path.suffix == ".arrow" and path.name not in (tables or [path.name])
-        ):
-            yield _left_alone(path, root, "dataset_copy")
-        elif path.is_file():
-            yield _readable(path, root)
-        else:
-            yield _left_alone(path, root, "not_a_file")
+        try:
+            yield from _entry(Path(entry.path), root, tables)
+        except PermissionError:  # a link to where one may not look
+            yield _left_alone(Path(entry.path), root, "not_readable")
+
+
+def _entry(path: Path, root: Path, tables: list[str]) -> Iterator[SourceFile]:
+    # Path's questions, not those of `scandir`: a link to itself is no error to them.
+    if path.name.startswith("."):
+        yield _left_alone(path, root, "hidden")
+    elif path.is_symlink() and path.is_dir():
+        yield _left_alone(path, root, "linked_folder")
+    elif path.is_dir():
+        yield from _walk(path, root)
+    elif not path.is_file():
+        yield _left_alone(path, root, "not_a_file")
+    elif path.name in _DATASET_NOTES and _is_dataset(path.parent):
+        yield _left_alone(path, root, "dataset_notes")
+    elif path.suffix == ".arrow" and path.name not in (tables or [path.name]):
+        yield _left_alone(path, root, "dataset_copy")
+    else:
+        yield _readable(path, root)
 
 
 def _is_workspace(folder: Path) -> bool:
     # Other programs write a workspace.json too.
-    return (folder / "workspace.json").exists() and (folder / "documents.sqlite").exists()
+    return is_there(folder / "workspace.json") and is_there(folder / "documents.sqlite")
 
 
 def _is_dataset(folder: Path) -> bool:
@@ -236,7 +256,8 @@ def _readable(path: Path, root: Path) -> SourceFile:
 
 def _left_alone(path: Path, root: Path, code: str) -> SourceFile:
     relative = relative_name(path, root)
-    return SourceFile(path, relative, SourceProblem(code=code, values={"path": relative}))
+    problem = SourceProblem(code=code, values={"path": relative if path != root else root.name})
+    return SourceFile(path, relative if path != root else "", problem)
 
 
 _TABLE = Table(whole_ending=whole_ending, read=read_file)

@@ -82,6 +82,18 @@ class DocumentStore(Database):
         )
         return Root(root.number, root_name(path), root.is_folder)
 
+    def kept_options(self) -> dict[str, dict[str, Any]]:  # Any: JSON
+        """Return what was kept of how the places of each root are read; see `collect/wishes.py`."""
+        found: dict[str, dict[str, Any]] = json.loads(
+            self._value("SELECT value FROM meta WHERE key=?", "options") or "{}"
+        )
+        return found
+
+    def keep_options(self, options: dict[str, dict[str, Any]]) -> None:  # Any: JSON
+        """Keep that, in place of what was kept."""
+        value = json.dumps(options, ensure_ascii=False)
+        self._run("INSERT OR REPLACE INTO meta VALUES (?, ?)", "options", value)
+
     def file_is_current(self, root: Root, path: str, *, bytes_hash: str, reading: str) -> bool:
         """Say whether this file was read before with these bytes and these options."""
         rows = self._rows(
@@ -176,6 +188,11 @@ class DocumentStore(Database):
     def count_in_file(self, root: Root, path: str) -> int:
         """Return the number of documents that came from one file."""
         sql = "SELECT COUNT(*) FROM documents WHERE root=? AND path=?"
+        return int(self._value(sql, root.number, path) or 0)
+
+    def count_labelled(self, root: Root, path: str) -> int:
+        """Return how many of them carry a label."""
+        sql = "SELECT COUNT(label) FROM documents WHERE root=? AND path=?"
         return int(self._value(sql, root.number, path) or 0)
 
     def members_of(self, root: Root, path: str) -> Iterator[str]:

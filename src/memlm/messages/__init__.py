@@ -15,12 +15,25 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from importlib.resources import files
+from string import Formatter
 from typing import Any, Literal, get_args
 
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 _ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
 
+
+class _Formatter(Formatter):
+    """What `str.format` does, and `{count:file|files}`: the word that agrees with a number."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:  # Any: as in `render`
+        one, is_a_word, many = format_spec.partition("|")
+        if is_a_word:
+            return one if value == 1 else many
+        return str(super().format_field(value, format_spec))
+
+
+_FORMATTER = _Formatter()
 _chosen: ContextVar[Language | None] = ContextVar("memlm_language", default=None)
 
 
@@ -58,7 +71,7 @@ def catalogue(language: Language) -> dict[str, str]:
 
 def render(key: str, /, **values: Any) -> str:  # Any: whatever the sentence formats
     """Return the sentence `key` in the language in force, filled in with `values`."""
-    return spell_out(catalogue(current_language())[key].format(**values))
+    return spell_out(_FORMATTER.vformat(catalogue(current_language())[key], (), values))
 
 
 def spell_out(text: str) -> str:

@@ -16,6 +16,7 @@ from memlm.collect import (
     WebConfig,
     find_place,
     is_address,
+    is_there,
     list_files,
 )
 from memlm.documents import DocumentStore
@@ -35,6 +36,7 @@ def collect_documents(
     web: WebConfig | None = None,
     split: Split | None = None,
     prune: bool = False,
+    fresh: bool = False,
     may_remove: Callable[[str, int, int], bool] | None = None,
     listener: Listener | None = None,
 ) -> CollectReport:
@@ -42,6 +44,7 @@ def collect_documents(
 
     Collecting the same again changes nothing. `split` puts what is collected on one side, where it
     stays, however it is collected later, until another side is named.
+    What `config` leaves open of how a source is read is done as the last time, unless `fresh`.
     `prune` removes documents whose file or page is gone, and their text from everything prepared;
     where that is more than half of a source, `may_remove(source, documents, of all)` is asked.
     Raises NotFoundError for a path that does not exist, before anything is written, and for an
@@ -80,6 +83,7 @@ def collect_documents(
             scratch=scratch,
             note=lambda note: hears.note(note.code, **note.values),
             progress=lambda done, total: hears.progress("collect", done, total),
+            fresh=fresh,
         )
         for site in sites:
             collection.read_site(site, is_only=len(sources) == 1 and texts is None)
@@ -92,6 +96,8 @@ def collect_documents(
             removed = collection.remove_vanished(ask, before=lambda: opened.remember(erasing=True))
             removed += report.documents_removed
             report = replace(report, documents_removed=removed, characters=store.characters())
+        else:
+            _say_what_stays(report, hears)
     if prune:
         erase_removed(opened, listener=listener)
     return report
@@ -143,6 +149,12 @@ def _sites_of(sources: Iterable[Path | str], web: WebConfig) -> list[Site]:
     return [Site(str(one), web) for one in sources if is_address(one)]
 
 
+def _say_what_stays(report: CollectReport, listener: Listener) -> None:
+    if report.vanished:
+        count = sum(gone.documents for gone in report.vanished)
+        listener.note("vanished_stay", count=count, files=len(report.vanished))
+
+
 def _list_rejected(workspace: Workspace, store: DocumentStore) -> None:
     with (
         new_file(workspace.rejected_file) as temporary,
@@ -166,7 +178,7 @@ def _was_collected(workspace: AnyWorkspace, source: Path, *, is_again: bool) -> 
 
     With `is_again` it may be that nothing of it is left.
     """
-    if source.exists() or source.is_symlink():
+    if is_there(source):
         return False
     try:
         opened = as_workspace(workspace)
