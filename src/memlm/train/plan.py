@@ -149,14 +149,22 @@ class TrainPlan:
 
 
 def make_plan(
-    config: TrainConfig, facts: DataFacts, *, cores: int, is_on_gpu: bool = False
+    config: TrainConfig,
+    facts: DataFacts,
+    *,
+    cores: int,
+    processes: int = 1,
+    is_on_gpu: bool = False,
 ) -> TrainPlan:
-    """Settle what `config` leaves open, from the size of the data and the time that there is."""
+    """Settle what `config` leaves open, from the size of the data and the time that there is.
+
+    `cores` are those that each of the processes has.
+    """
     threads = config.threads or cores
     minutes = config.minutes
     if minutes is None and config.steps is None and config.epochs is None:
         minutes = DEFAULT_MINUTES
-    shape = _shape(config, facts, minutes, threads)
+    shape = _shape(config, facts, minutes, threads * processes)
     phases = _phases(config, facts)
     batch_size, sequence_length = _batch(config, facts)
     plan = TrainPlan(
@@ -186,7 +194,7 @@ def make_plan(
     steps = config.steps
     if config.epochs is not None:
         steps = config.epochs * _steps_per_epoch(plan, facts)
-    expected = steps or max(1, round((minutes or 0) * 60 / _seconds_per_step(plan)))
+    expected = steps or max(1, round((minutes or 0) * 60 * processes / _seconds_per_step(plan)))
     tokens = max(
         _FEWEST_VALIDATED_TOKENS, round(expected * plan.tokens_per_step * _VALIDATION_SHARE)
     )
