@@ -66,9 +66,11 @@ def run(words: Sequence[str]) -> int:
         try:
             return _dispatch(list(words))
         except MemlmError as error:
-            # An option is as wrong in the first process, which says so.
-            if is_first or not (error.is_told or isinstance(error, ConfigError)):
-                print_error(error.code, error.message, error.hint, as_json=as_json)
+            # An option is as wrong in the first process, which says so; but not if torchrun, seeing
+            # that another has failed, ends it before.
+            if not is_first and (error.is_told or isinstance(error, ConfigError)):
+                return _trace_if(debug, 0)
+            print_error(error.code, error.message, error.hint, as_json=as_json)
             return _trace_if(debug, error.exit_code)
         except (KeyboardInterrupt, Terminated) as stop:
             name, code = ("SIGTERM", 143) if isinstance(stop, Terminated) else ("SIGINT", 130)

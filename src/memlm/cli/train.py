@@ -54,8 +54,8 @@ def train(
             strict_resume=strict_resume,
             listener=listener,
         )
-    if not process_place().is_first:  # all have the same report
-        return exit_code(report.stopped_by)
+    if not process_place().is_first:  # the first one tells how it ended
+        return 0
     if common.json:
         print_json(asdict(report))
     else:
