@@ -7,6 +7,7 @@ command line ends with.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from memlm import messages
@@ -16,6 +17,8 @@ class MemlmError(Exception):
     """Something went wrong, and we know what: `code` names it, `values` fill in its sentence."""
 
     exit_code = 1
+    is_told = False
+    """Whether another process of the same work says it, so that this one need not."""
 
     def __init__(self, code: str, **values: Any) -> None:  # Any: whatever the sentence formats
         super().__init__(code)
@@ -34,6 +37,11 @@ class MemlmError(Exception):
 
     def __str__(self) -> str:
         return messages.join(self.message, self.hint)
+
+    def to_json(self) -> dict[str, Any]:  # Any: JSON values
+        """Return it as JSON, for another process to raise."""
+        values = {name: _plain(value) for name, value in self.values.items()}
+        return {"error": type(self).__name__, "code": self.code, "values": values}
 
 
 class InputError(MemlmError):
@@ -74,3 +82,14 @@ class DivergedError(MemlmError):
     """Training produced a loss that is not a finite number."""
 
     exit_code = 5
+
+
+def error_from_json(found: Mapping[str, Any]) -> MemlmError:  # Any: JSON values
+    """Return the error that `to_json` described."""
+    kinds = {kind.__name__: kind for kind in (*MemlmError.__subclasses__(), MissingExtraError)}
+    kind: type[MemlmError] = kinds.get(found["error"], MemlmError)
+    return kind(found["code"], **found["values"])
+
+
+def _plain(value: object) -> object:
+    return value if isinstance(value, str | int | float | bool | None) else str(value)

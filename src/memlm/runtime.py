@@ -12,6 +12,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,39 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):  # absent on macOS and Windows
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class ProcessPlace:
+    """Which of the processes that work together this one is; the only one, if nobody says more."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    """Its number among those on the same machine."""
+    local_size: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the one that writes and speaks."""
+        return self.rank == 0
+
+
+def process_place() -> ProcessPlace:
+    """Return the place that torchrun, or who does as it does, has left in the environment."""
+    known = {
+        name: int(value)
+        for name in ("RANK", "WORLD_SIZE", "MASTER_PORT", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+        if (value := os.environ.get(name, "")).isdigit()
+    }
+    if "MASTER_ADDR" not in os.environ or not known.keys() >= {"RANK", "WORLD_SIZE", "MASTER_PORT"}:
+        return ProcessPlace()
+    return ProcessPlace(
+        known["RANK"],
+        known["WORLD_SIZE"],
+        known.get("LOCAL_RANK", 0),
+        known.get("LOCAL_WORLD_SIZE", 1),
+    )
 
 
 def is_installed(package: str) -> bool:
@@ -100,7 +134,7 @@ def require_free_disk(folder: Path, *, size_bytes: float) -> None:
 
 
 def describe_machine(
-    num_threads: int | None = None, *, device: torch.device | None = None
+    num_threads: int | None = None, *, device: torch.device | None = None, processes: int = 1
 ) -> dict[str, object]:
     """Return what bit-exact repetition depends on, for the record beside a model."""
     description: dict[str, object] = {
@@ -117,6 +151,7 @@ def describe_machine(
             "torch": torch.__version__,
             "numpy": np.__version__,
             "threads": num_threads,
+            "processes": processes,
             "interop_threads": torch.get_num_interop_threads(),
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
             "onednn": torch.backends.mkldnn.is_available(),  # type: ignore[no-untyped-call]  # torch's

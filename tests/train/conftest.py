@@ -70,7 +70,7 @@ def make_units() -> Callable[..., np.ndarray]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_plan_of() -> Callable[..., TrainPlan]:
     """Return what makes a plan in numbers; keyword arguments change it."""
 

@@ -102,15 +102,15 @@ def test_trials_leave_everything_as_it_was(make_plan_of, stream):
 
 
 def test_arithmetic_that_gives_no_number_or_fails_is_not_chosen(make_plan_of, stream, monkeypatch):
-    plain = Training.gradients
+    plain = Training.own_gradients
 
-    def gradients(training: Training, batch: object) -> float:
+    def own_gradients(training: Training, batch: object) -> torch.Tensor:
         if training.plan.is_compiled:
             raise ResourceError("compile_failed", kind="Unsupported")
         loss = plain(training, batch)
-        return math.nan if training.plan.precision == "bf16" else loss
+        return loss * math.nan if training.plan.precision == "bf16" else loss
 
-    monkeypatch.setattr(Training, "gradients", gradients)
+    monkeypatch.setattr(Training, "own_gradients", own_gradients)
     training = Training(
         make_plan_of(steps=None, minutes=60.0, precision=None, is_compiled=None), device=CPU
     )
@@ -126,13 +126,13 @@ class _Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.time = 0.0
-        plain = Training.gradients
+        plain = Training.own_gradients
 
-        def gradients(training: Training, batch: object) -> float:
+        def own_gradients(training: Training, batch: object) -> torch.Tensor:
             self.time += 0.001 * batch.inputs.size
             return plain(training, batch)
 
-        monkeypatch.setattr(Training, "gradients", gradients)
+        monkeypatch.setattr(Training, "own_gradients", own_gradients)
 
     def __call__(self) -> float:
         return self.time

@@ -29,6 +29,7 @@ from memlm.cli.console import print_error
 from memlm.cli.help import HelpFormatter, root_help
 from memlm.errors import ConfigError, MemlmError, NotFoundError
 from memlm.messages import LANGUAGES, Language, current_language, in_language, render
+from memlm.runtime import process_place
 
 COMMANDS = (
     "demo", "train", "generate", "trace", "collect", "prepare", "score", "evaluate", "info",
@@ -60,15 +61,22 @@ def run(words: Sequence[str]) -> int:
     """Run one command; return its exit code."""
     _let_any_text_be_printed()
     as_json, debug, language = _manner(words)
+    is_first = process_place().is_first  # of several under torchrun, the one whose result is read
+    as_json = as_json and is_first
     with in_language(language):
         try:
             return _dispatch(list(words))
         except MemlmError as error:
+            # An option is as wrong in the first process, which says so; but not if torchrun, seeing
+            # that another has failed, ends it before.
+            if not is_first and (error.is_told or isinstance(error, ConfigError)):
+                return _trace_if(debug, 0)
             print_error(error.code, error.message, error.hint, as_json=as_json)
             return _trace_if(debug, error.exit_code)
         except (KeyboardInterrupt, Terminated) as stop:
             name, code = ("SIGTERM", 143) if isinstance(stop, Terminated) else ("SIGINT", 130)
-            _say(as_json, "interrupted", signal=name)
+            if is_first:
+                _say(as_json, "interrupted", signal=name)
             return _trace_if(debug, code)
         except BrokenPipeError:  # the reader of our output has left: nothing is wrong
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -21,6 +21,7 @@ from memlm.collect import CollectConfig
 from memlm.messages import render
 from memlm.prepare import PrepareConfig
 from memlm.records import TrainReport
+from memlm.runtime import process_place
 from memlm.train import TrainConfig
 from memlm.workflow import train_model
 
@@ -53,6 +54,8 @@ def train(
             strict_resume=strict_resume,
             listener=listener,
         )
+    if not process_place().is_first:  # the first one tells how it ended
+        return 0
     if common.json:
         print_json(asdict(report))
     else:

@@ -23,8 +23,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
-from memlm import errors
-from memlm.errors import MemlmError, ResourceError
+from memlm.errors import MemlmError, ResourceError, error_from_json
 from memlm.runtime import available_cores
 
 _JOBS = {"clean": "memlm.prepare.cleaning", "encode": "memlm.prepare.token_parts"}
@@ -119,8 +118,7 @@ def _understand(answer: str | None) -> Result:
         raise ResourceError("child_ended")
     found = json.loads(answer)
     if "error" in found:
-        kind = getattr(errors, found["error"], MemlmError)
-        raise kind(found["code"], **found["values"])
+        raise error_from_json(found)
     if "mistake" in found:
         raise ChildMistakeError(found["mistake"])
     return dict(found["result"])
@@ -136,16 +134,11 @@ def _answer(line: bytes) -> Result:
     try:
         return {"result": _do(job["kind"], job["given"])}
     except MemlmError as error:
-        values = {name: _plain(value) for name, value in error.values.items()}
-        return {"error": type(error).__name__, "code": error.code, "values": values}
+        return error.to_json()
     except Exception as error:  # our own mistake: the parent reports it
         frames = traceback.extract_tb(error.__traceback__)
         places = " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames))
         return {"mistake": f"{type(error).__name__} in {places}"}
-
-
-def _plain(value: object) -> object:
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
 def do_jobs() -> None:

@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from memlm.errors import CorruptArtefactError, NotFoundError
-from memlm.runtime import describe_machine, require_free_disk, stream_seed
+from memlm.runtime import describe_machine, require_free_disk
 from memlm.storage import (
     MANIFEST,
     delete_folder,
@@ -33,6 +33,7 @@ from memlm.storage import (
     retried,
     verify_folder,
 )
+from memlm.train.distributed import lanes_of
 from memlm.train.plan import TrainPlan
 from memlm.train.training import Training
 
@@ -54,11 +55,18 @@ class Found:
 def save_checkpoint(folder: Path, training: Training) -> Path:
     """Write a checkpoint of `training` below `folder`, and delete all but the newest two.
 
-    Raises ResourceError where the disk has no room or does not take it; the checkpoints that were
-    there are then as they were.
+    All processes of a training call it, and the first writes what all of them carry. Raises
+    ResourceError where the disk has no room or does not take it; the checkpoints that were there
+    are then as they were.
     """
     path = folder / f"step-{training.step:06d}"
     tensors = _tensors(training)
+    training.processes.first_does(lambda: _save(path, training, tensors))
+    return path
+
+
+def _save(path: Path, training: Training, tensors: dict[str, dict[str, Tensor]]) -> None:
+    folder = path.parent
     size = sum(value.nbytes for part in tensors.values() for value in part.values())
     with machine_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -71,7 +79,6 @@ def save_checkpoint(folder: Path, training: Training) -> Path:
     ahead = [other for other in found if _step(other) > training.step]
     for old in [*ahead, *found[len(ahead) + _KEPT :]]:
         delete_folder(old)
-    return path
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
@@ -106,17 +113,30 @@ def load_checkpoint(folder: Path, training: Training) -> Found:
 
 def _tensors(training: Training) -> dict[str, dict[str, Tensor]]:
     """Return the tensors of a training by the file that keeps them."""
-    state = {f"carried.{number}": part for number, part in enumerate(training.carried)}
+    state = {
+        f"carried.{number}": training.processes.gather_lanes(part, training.num_lanes)
+        for number, part in enumerate(training.carried)
+    }
     found = {
         "model.safetensors": training.network.weights(),
         "optimizer.safetensors": training.optimizer.state(),
-        "state.safetensors": state | {"generator.dropout": training.random},
+        "state.safetensors": state | _generators(training),
     }
     if training.best_weights is not None:
         found["best.safetensors"] = training.best_weights
     if training.averages is not None:
         found["average.safetensors"] = training.averages
     return found
+
+
+def _generators(training: Training) -> dict[str, Tensor]:
+    """Return the state of each process's generator; the first one's carries no number."""
+    found = training.processes.gather_each(training.random)
+    return {_generator_of(rank): state for rank, state in enumerate(found)}
+
+
+def _generator_of(rank: int) -> str:
+    return f"generator.dropout.{rank}" if rank else "generator.dropout"
 
 
 def _write(path: Path, training: Training, tensors: dict[str, dict[str, Tensor]]) -> None:
@@ -127,7 +147,9 @@ def _write(path: Path, training: Training, tensors: dict[str, dict[str, Tensor]]
         "best_loss": training.best_loss if training.best_weights is not None else None,
         "best_step": training.best_step,
         "validations_in_vain": training.validations_in_vain,
-        "machine": describe_machine(training.plan.threads, device=training.device),
+        "machine": describe_machine(
+            training.plan.threads, device=training.device, processes=training.processes.size
+        ),
     }
     with new_folder(path, made_from={"plan": training.plan.to_json()}) as temporary:
         for name, part in tensors.items():
@@ -142,9 +164,10 @@ def _restore(path: Path, training: Training) -> dict[str, Any]:  # Any: JSON val
     state = load_file(path / "state.safetensors")
     # Copied, because a loaded tensor begins anywhere in memory, and the last bits of a product may
     # depend on where its factors begin.
-    training.carried = tuple(
-        state[f"carried.{i}"].to(device, copy=True) for i in range(len(training.carried))
-    )
+    carried = [state[f"carried.{number}"] for number in range(len(training.carried))]
+    training.num_lanes = carried[0].shape[1]
+    mine = lanes_of(carried, training.processes.lanes(training.num_lanes))
+    training.carried = tuple(part.to(device, copy=True) for part in mine)
     training.best_weights = _optional(path / "best.safetensors", device)
     training.averages = _optional(path / "average.safetensors", device)
     numbers = read_json(path / "state.json")
@@ -154,16 +177,20 @@ def _restore(path: Path, training: Training) -> dict[str, Any]:  # Any: JSON val
     training.best_loss = math.inf if numbers["best_loss"] is None else numbers["best_loss"]
     training.best_step = numbers["best_step"]
     training.validations_in_vain = numbers["validations_in_vain"]
-    _restore_generator(training, state["generator.dropout"])
+    _restore_generator(training, state)
     machine: dict[str, Any] = numbers["machine"]  # Any: as above
     return machine
 
 
-def _restore_generator(training: Training, state: Tensor) -> None:
-    if state.shape != training.random.shape:  # another kind of device has other generators
-        seed = stream_seed(training.plan.seed, "dropout", training.step)
-        state = torch.Generator(training.device).manual_seed(seed).get_state()
-    training.random = state
+def _restore_generator(training: Training, state: dict[str, Tensor]) -> None:
+    processes = training.processes
+    own = state.get(_generator_of(processes.rank))
+    written = sum(name.startswith("generator.dropout") for name in state)
+    # Another kind of device has other generators, and other processes have other lanes.
+    is_ours = own is not None and own.shape == training.random.shape
+    if own is None or not is_ours or written != processes.size:
+        own = training.fresh_randomness(training.step)
+    training.random = own
 
 
 def _optional(path: Path, device: torch.device) -> dict[str, Tensor] | None:

@@ -52,19 +52,24 @@ def train_steps(
     that `minutes` has room for it. Raises DivergedError if a loss or its gradient is not a finite
     number, and leaves `training` as it was before that step; where it is the loss on held-out text,
     the step is done and named, and its weights are of no use.
+
+    Where several processes train, all of them are here at once: the first has the clock and the
+    held-out text, and all end at the same step.
     """
+    processes = training.processes
     clock = Clock(training, now)
     network = training.network.train()
     settle_arithmetic(training, stream, now=now)
-    while not training.is_done and not should_stop():
+    while not training.is_done and not processes.agree(should_stop()):
         batch = stream.batch(training.step, training.plan.phases)
         rate = training.plan.learning_rate_at(training.step)
-        before = training.carried, training.random
+        before = training.place()
         loss = training.gradients(batch)
         norm = clip_grad_norm_(network.parameters(), training.plan.clip_norm).item()
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            training.carried, training.random = before
-            raise DivergedError("diverged", step=training.step + 1, learning_rate=rate)
+            training.return_to(before)
+            error = DivergedError("diverged", step=training.step + 1, learning_rate=rate)
+            raise processes.told_by_first(error)
         training.optimizer.step(training.plan.rate_share_at(training.step))
 
         training.step += 1
@@ -72,10 +77,13 @@ def train_steps(
         weight = 1 / min(training.step, _SMOOTHING_STEPS)
         training.recent_loss += weight * (loss - training.recent_loss)
         clock.step_done()
-        if training.plan.steps is None and clock.has_measured():
+        if training.plan.steps is None and processes.agree(
+            processes.is_first and clock.has_measured()
+        ):
             _validate(training, held_out, clock)  # its cost is part of what is measured
             cost = relative_cost(training, stream, now=now)
             steps = clock.steps_that_fit(closing_validations, relative_cost=cost)
+            steps = processes.broadcast(steps)
             training.plan = training.plan.with_steps(steps, taken=training.step)
         found = None
         every = training.plan.validate_every
@@ -86,14 +94,17 @@ def train_steps(
 
 
 def _validate(training: Training, held_out: HeldOutText | None, clock: Clock) -> float | None:
-    if held_out is None:
+    started, loss = clock.elapsed(), None
+    if held_out is not None:
+        with training.with_result() as network:
+            loss = held_out.loss(network).nats_per_character
+    loss = training.processes.broadcast(loss)
+    if loss is None:
         return None
-    started = clock.elapsed()
-    with training.with_result() as network:
-        loss = held_out.loss(network).nats_per_character
     if not math.isfinite(loss):
         rate = training.plan.learning_rate_at(max(0, training.step - 1))
-        raise DivergedError("diverged", step=training.step, learning_rate=rate)
+        error = DivergedError("diverged", step=training.step, learning_rate=rate)
+        raise training.processes.told_by_first(error)
     clock.validation_seconds = clock.elapsed() - started
     training.keep_if_best(loss)
     return loss

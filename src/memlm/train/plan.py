@@ -153,18 +153,20 @@ def make_plan(
     facts: DataFacts,
     *,
     cores: int,
+    processes: int = 1,
     is_on_gpu: bool = False,
     has_bf16: bool = False,
 ) -> TrainPlan:
     """Settle what `config` leaves open, from the size of the data and the time that there is.
 
-    `has_bf16` says whether the processor computes with 16-bit numbers itself.
+    `cores` are those that each of the processes has; `has_bf16` says whether its processor computes
+    with 16-bit numbers itself.
     """
     threads = config.threads or cores
     minutes = config.minutes
     if minutes is None and config.steps is None and config.epochs is None:
         minutes = DEFAULT_MINUTES
-    shape = _shape(config, facts, minutes, threads)
+    shape = _shape(config, facts, minutes, threads * processes)
     phases = _phases(config, facts)
     batch_size, sequence_length = _batch(config, facts)
     plan = TrainPlan(
@@ -194,7 +196,7 @@ def make_plan(
     steps = config.steps
     if config.epochs is not None:
         steps = config.epochs * _steps_per_epoch(plan, facts)
-    expected = steps or max(1, round((minutes or 0) * 60 / _seconds_per_step(plan)))
+    expected = steps or max(1, round((minutes or 0) * 60 * processes / _seconds_per_step(plan)))
     tokens = max(
         _FEWEST_VALIDATED_TOKENS, round(expected * plan.tokens_per_step * _VALIDATION_SHARE)
     )

@@ -12,7 +12,9 @@ from memlm.train.config import TrainConfig
 # Neither changes what is learned, but for the last bits: `machine_changes` says so.
 _FREE = ("name", "device", "threads")
 # Of `runtime.describe_machine`: what the bits of a sum depend on.
-_EXACT = ("processor", "cpu_capability", "onednn", "torch", "numpy", "threads", "device")
+_EXACT = (
+    "processor", "cpu_capability", "onednn", "torch", "numpy", "threads", "processes", "device",
+)  # fmt: skip
 
 
 def check_options(config: TrainConfig, before: Mapping[str, Any]) -> None:  # Any: JSON values
@@ -33,6 +35,7 @@ def check_options(config: TrainConfig, before: Mapping[str, Any]) -> None:  # An
 
 def machine_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:  # Any: as above
     """Return what has changed of what bit-exact repetition depends on; empty if nothing has."""
+    before = {"processes": 1, **before}  # what nobody counted was one
     return _listed(
         {
             name: (before.get(name), now.get(name))

@@ -10,11 +10,13 @@ models/<name>/  config.json  model.safetensors  tokenizer.json   the model
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -23,7 +25,6 @@ from memlm.prepare import TokenStore
 from memlm.records import TrainReport
 from memlm.runtime import (
     available_cores,
-    choose_device,
     describe_machine,
     processor_has_bf16,
     require_free_disk,
@@ -40,6 +41,7 @@ from memlm.storage import (
 from memlm.train.batches import TokenStream
 from memlm.train.checkpoint import load_checkpoint, save_checkpoint, save_tensors
 from memlm.train.config import TrainConfig
+from memlm.train.distributed import Processes
 from memlm.train.learned import (
     count_labels,
     data_facts,
@@ -62,14 +64,23 @@ _CHECKPOINT_FACTOR = 5  # weights, two moments, best weights, and some room
 
 
 class TrainingRun:
-    """A training that has a folder; made by `start_run` or `resume_run`."""
+    """A training that has a folder; made by `start_run`, `resume_run` or `join_run`."""
 
     def __init__(
-        self, folder: Path, store: TokenStore, plan: TrainPlan, config: TrainConfig
+        self,
+        folder: Path,
+        store: TokenStore,
+        plan: TrainPlan,
+        config: TrainConfig,
+        *,
+        processes: Processes | None = None,
     ) -> None:
         self.folder, self.store = folder, store
+        self.processes = processes or Processes()
         self.facts = data_facts(store)
-        self.training = Training(plan, device=choose_device(config.device))
+        self.training = Training(
+            plan, device=self.processes.choose_device(config.device), processes=self.processes
+        )
         if plan.network.label_tokens:
             bias = torch.from_numpy(label_bias(store))
             self.training.network.label_bias.data.copy_(bias)
@@ -84,7 +95,10 @@ class TrainingRun:
         return self.training.plan
 
     def steps(self, *, should_stop: Callable[[], bool] = lambda: False) -> Iterator[Step]:
-        """Train, write checkpoints and the log; yield after every step."""
+        """Train, write checkpoints and the log; yield after every step.
+
+        Where several processes train, all of them take these steps, and the first writes.
+        """
         training = self.training
         stream = TokenStream(
             self.store.tokens,
@@ -97,12 +111,12 @@ class TrainingRun:
         run = train_steps(
             training,
             stream,
-            self._held_out(self.plan.validated_tokens),
+            self._held_out(self.plan.validated_tokens) if self.processes.is_first else None,
             closing_validations=closing / max(1, self.plan.validated_tokens),
             should_stop=should_stop,
         )
         noted = self.plan
-        log = self.folder / "steps.jsonl"
+        log = self.folder / "steps.jsonl" if self.processes.is_first else Path(os.devnull)
         with machine_errors(log), log.open("a", encoding="utf-8") as lines:
             try:
                 for step in run:
@@ -129,9 +143,15 @@ class TrainingRun:
 
     def finish(self, *, stopped_by: str | None = None) -> TrainReport:
         """Write the model, and what came of it; keep the checkpoints if it was stopped."""
-        training, started = self.training, time.monotonic()
         if stopped_by is not None:
             self._save()
+        report = self.processes.together(
+            lambda: asdict(self._write_result(stopped_by)) if self.processes.is_first else None
+        )
+        return TrainReport(**self.processes.broadcast(report))
+
+    def _write_result(self, stopped_by: str | None) -> TrainReport:
+        training, started = self.training, time.monotonic()
         training.network.load_weights(training.result())
         best_step = self._take_best()
         closing = self._closing_loss()
@@ -167,7 +187,18 @@ class TrainingRun:
 
     def note(self, **changes: object) -> None:
         """Change `run.json`."""
-        write_json(self.folder / "run.json", read_run(self.folder) | changes)
+        if self.processes.is_first:
+            write_json(self.folder / "run.json", read_run(self.folder) | changes)
+
+    def begun(self) -> dict[str, Any]:  # Any: JSON values
+        """Return what another process needs to know to join."""
+        return {
+            "model": self.folder.name,
+            "tokenizer": self.store.folder.name,
+            "tokens": tokens_hash(self.store),
+            "plan": self.plan.to_json(),
+            "step": self.training.step,
+        }
 
     def take_up(self, *, threads: int | None, strict: bool) -> None:
         """Go on from the newest sound checkpoint, if there is one.
@@ -175,13 +206,18 @@ class TrainingRun:
         Raises ConfigError if `strict` and the machine is not the one that wrote it.
         """
         found = load_checkpoint(self.folder / "checkpoints", self.training)
+        machine = found.machine or read_run(self.folder).get("machine", {})
+        if threads is None and machine.get("processes", 1) != self.processes.size:
+            threads = _cores_of_each(self.processes)  # what each of the others had fits no more
         if threads is not None:
             self.training.plan = replace(self.plan, threads=threads)
         torch.set_num_threads(self.plan.threads)
         self.damaged_checkpoints = found.damaged
         if found.machine is None:
             return
-        now = describe_machine(self.plan.threads, device=self.training.device)
+        now = describe_machine(
+            self.plan.threads, device=self.training.device, processes=self.processes.size
+        )
         self.machine_changes = machine_changes(found.machine, now)
         if strict and self.machine_changes:
             raise ConfigError("resume_inexact", changes=self.machine_changes)
@@ -251,21 +287,32 @@ class TrainingRun:
 
 
 def start_run(
-    folder: Path, store: TokenStore, config: TrainConfig, *, made_from: Mapping[str, object]
+    folder: Path,
+    store: TokenStore,
+    config: TrainConfig,
+    *,
+    made_from: Mapping[str, object],
+    processes: Processes | None = None,
 ) -> TrainingRun:
-    """Plan a training of `store`'s tokens and give it the (new) folder."""
+    """Plan a training of `store`'s tokens and give it the (new) folder.
+
+    Where several processes train, the first one does so, and the others follow by `join_run`.
+    """
     config.check()
-    device = choose_device(config.device)  # a wrong one is said before there is a folder
+    processes = processes or Processes()
+    device = processes.choose_device(config.device)  # a wrong one is said before there is a folder
     facts = data_facts(store)
     if config.patience is not None and not facts.held_out_tokens:
         raise ConfigError("needs_held_out", option="--patience")
     plan = make_plan(
         config,
         facts,
-        cores=available_cores(),
+        cores=_cores_of_each(processes),
+        processes=processes.size,
         is_on_gpu=device.type == "cuda",
         has_bf16=device.type == "cpu" and processor_has_bf16(),
     )
+    processes.check_lanes(min(phase.batch_size for phase in plan.all_phases))
     torch.set_num_threads(plan.threads)
     size = plan.network.num_parameters * 4 * _CHECKPOINT_FACTOR
     with machine_errors(folder):
@@ -281,14 +328,41 @@ def start_run(
             "labels": count_labels(store),
             "config": config.changed(),
             "plan": plan.to_json(),
-            "machine": describe_machine(plan.threads, device=device),
+            "machine": describe_machine(plan.threads, device=device, processes=processes.size),
         },
     )
-    return TrainingRun(folder, store, plan, config)
+    return TrainingRun(folder, store, plan, config, processes=processes)
+
+
+def join_run(
+    folder: Path,
+    store: TokenStore,
+    config: TrainConfig,
+    *,
+    begun: Mapping[str, Any],  # Any: JSON values
+    processes: Processes,
+) -> TrainingRun:
+    """Take part in a training that the first process has begun, as its `begun` tells.
+
+    Raises InputError if the files here are not those that it has.
+    """
+    plan = TrainPlan.from_json(begun["plan"], path=folder / "run.json")
+    run = TrainingRun(folder, store, plan, config, processes=processes)
+    load_checkpoint(folder / "checkpoints", run.training)
+    run.training.plan = plan
+    torch.set_num_threads(plan.threads)
+    if tokens_hash(store) != begun["tokens"] or run.training.step != begun["step"]:
+        raise InputError("workspace_not_shared", path=folder, process=processes.rank)
+    return run
 
 
 def resume_run(
-    folder: Path, store: TokenStore, config: TrainConfig, *, strict: bool = False
+    folder: Path,
+    store: TokenStore,
+    config: TrainConfig,
+    *,
+    strict: bool = False,
+    processes: Processes | None = None,
 ) -> TrainingRun:
     """Take up the training in `folder` from its newest sound checkpoint.
 
@@ -303,7 +377,9 @@ def resume_run(
     if found["made_from"]["tokens"] != tokens_hash(store):
         raise InputError("resume_other_tokens", model=folder.name)
     check_options(config, found["config"])
-    run = TrainingRun(folder, store, TrainPlan.from_json(found["plan"], path=path), config)
+    plan = TrainPlan.from_json(found["plan"], path=path)
+    run = TrainingRun(folder, store, plan, config, processes=processes)
+    run.processes.check_lanes(min(phase.batch_size for phase in plan.all_phases))
     run.take_up(threads=config.threads, strict=strict)
     _cut_log(folder / "steps.jsonl", run.training.step)
     run.note(status="running")
@@ -313,6 +389,11 @@ def resume_run(
 def is_finished(folder: Path, run: Mapping[str, object]) -> bool:
     """Say whether the training in `folder`, whose `run.json` says `run`, has come to its end."""
     return run["status"] == "finished" and is_sealed(folder)
+
+
+def _cores_of_each(processes: Processes) -> int:
+    """Return how many cores each of the processes on this machine has."""
+    return max(1, available_cores() // processes.on_this_machine)
 
 
 def _cut_log(path: Path, last_step: int) -> None:

@@ -13,6 +13,7 @@ from memlm.errors import ResourceError
 from memlm.models.network import Network, NetworkState, build_network
 from memlm.runtime import stream_seed
 from memlm.train.batches import Batch
+from memlm.train.distributed import Processes
 from memlm.train.optimizer import Optimizer
 from memlm.train.plan import TrainPlan
 
@@ -22,8 +23,11 @@ LossFunction = Callable[[Network, Tensor, Tensor, NetworkState], tuple[Tensor, N
 class Training:
     """A network under way: what must be kept to go on is an attribute of this."""
 
-    def __init__(self, plan: TrainPlan, *, device: torch.device) -> None:
+    def __init__(
+        self, plan: TrainPlan, *, device: torch.device, processes: Processes | None = None
+    ) -> None:
         self.plan, self.device = plan, device
+        self.processes = processes or Processes()
         self.network: Network = build_network(
             plan.network, seed=stream_seed(plan.seed, "weights")
         ).to(device)
@@ -34,9 +38,10 @@ class Training:
             muon_learning_rate=plan.muon_learning_rate,
             weight_decay=plan.weight_decay,
         )
-        self.carried: NetworkState = self.network.start(plan.batch_size)
-        dropout = torch.Generator(device).manual_seed(stream_seed(plan.seed, "dropout"))
-        self.random: Tensor = dropout.get_state()
+        self.num_lanes = plan.batch_size
+        """Lanes of the batch in force, of which this process carries the state of some."""
+        self.carried: NetworkState = self._start()
+        self.random: Tensor = self.fresh_randomness()
         self.averages: dict[str, Tensor] | None = None
         self.step = 0
         self.seconds = 0.0
@@ -46,6 +51,25 @@ class Training:
         self.best_weights: dict[str, Tensor] | None = None
         self.validations_in_vain = 0
         self._compiled: LossFunction | None = None
+
+    def _start(self) -> NetworkState:
+        mine = self.processes.lanes(self.num_lanes)
+        return self.network.start(mine.stop - mine.start)
+
+    def place(self) -> tuple[int, NetworkState, Tensor]:
+        """Return where reading the text has come to."""
+        return self.num_lanes, self.carried, self.random
+
+    def return_to(self, place: tuple[int, NetworkState, Tensor]) -> None:
+        """Read on from there, as if nothing had been read since."""
+        self.num_lanes, self.carried, self.random = place
+
+    def fresh_randomness(self, *purpose: object) -> Tensor:
+        """Return the state of a new generator for dropout: every process has its own."""
+        if not self.processes.is_first:
+            purpose = ("process", self.processes.rank, *purpose)
+        seed = stream_seed(self.plan.seed, "dropout", *purpose)
+        return torch.Generator(self.device).manual_seed(seed).get_state()
 
     @property
     def is_on_gpu(self) -> bool:
@@ -107,13 +131,22 @@ class Training:
     def gradients(self, batch: Batch) -> float:
         """Leave the gradient of a batch's mean loss in the parameters, and return that loss.
 
+        All processes together do so, and are left with the same.
+        """
+        return self.processes.sum_gradients(self.network, self.own_gradients(batch)).item()
+
+    def own_gradients(self, batch: Batch) -> Tensor:
+        """Leave what this process's lanes add to the gradient, and return what to the loss.
+
         The lanes are read in as many groups as the plan says, one after the other: the gradient of
         the whole in the memory of a part. The state is carried on.
         """
-        inputs = torch.from_numpy(batch.inputs).to(self.device)
-        targets = torch.from_numpy(batch.targets).to(self.device)
+        mine = self.processes.lanes(len(batch.inputs))
+        inputs = torch.from_numpy(batch.inputs[mine]).to(self.device)
+        targets = torch.from_numpy(batch.targets[mine]).to(self.device)
         if batch.begins_anew:
-            self.carried = self.network.start(len(inputs))
+            self.num_lanes = len(batch.inputs)
+            self.carried = self._start()
         self.optimizer.clear()
         total, states = torch.zeros((), device=self.device), []
         with self._own_randomness():
@@ -123,7 +156,7 @@ class Training:
                 group = slice(int(lanes[0]), int(lanes[-1]) + 1)
                 state = tuple(part[:, group].contiguous() for part in self.carried)
                 loss, after = self._loss(inputs[group], targets[group], state)
-                loss = loss * (len(lanes) / len(inputs))
+                loss = loss * (len(lanes) / len(batch.inputs))
                 loss.backward()
                 total += loss.detach()
                 states.append(self.network.carried(after))
@@ -131,7 +164,7 @@ class Training:
             torch.cat(parts, dim=1).to(before.dtype)
             for parts, before in zip(zip(*states, strict=True), self.carried, strict=True)
         )
-        return total.item()
+        return total
 
     def _loss(
         self, inputs: Tensor, targets: Tensor, state: NetworkState

@@ -32,9 +32,11 @@ def settle_arithmetic(
     """Choose the precision, and whether to compile, where the plan leaves that open."""
     if training.plan.precision is not None and training.plan.is_compiled is not None:
         return
-    training.plan = fastest_arithmetic(
+    plan = fastest_arithmetic(
         training.plan, lambda plan: _seconds_per_step(training, stream, plan, now=now)
     )
+    precision, is_compiled = training.processes.broadcast([plan.precision, plan.is_compiled])
+    training.plan = replace(plan, precision=precision, is_compiled=is_compiled)
 
 
 def fastest_arithmetic(plan: TrainPlan, seconds: Callable[[TrainPlan], float]) -> TrainPlan:
@@ -81,18 +83,20 @@ def _seconds_per_step(
     """Return the median time of a few steps without an update; infinite where they fail."""
     chosen = phase or plan.all_phases[0]
     batch = stream.batch(0, (replace(chosen, steps=None),))
-    before = training.plan, training.carried, training.random
+    before, place = training.plan, training.place()
     training.plan = plan
     times = []
     try:
         for _ in range(1 + _TIMED_STEPS):  # the first also allocates, and compiles
             started = now()
-            if not math.isfinite(training.gradients(batch)):
+            # Without the other processes: one whose memory is too small would leave them waiting.
+            if not math.isfinite(training.own_gradients(batch).item()):
                 return math.inf
             times.append(now() - started)
     except (ResourceError, NotImplementedError, torch.OutOfMemoryError):
         return math.inf  # this network, or this machine, cannot do that
     finally:
-        training.plan, training.carried, training.random = before
+        training.plan = before
+        training.return_to(place)
         training.optimizer.clear()
     return sorted(times[1:])[_TIMED_STEPS // 2]

@@ -25,3 +25,10 @@ class Listener:
 
     def step(self, run: TrainingRun, step: Step, sample: Callable[[], str] | None) -> None:
         """A step of training; `sample()` writes a few words, where that may be shown now."""
+
+
+class SilentListener(Listener):
+    """Keeps what it hears to itself: another process says it."""
+
+    def note(self, code: str, **values: Any) -> None:  # Any: as above
+        pass

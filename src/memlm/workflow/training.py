@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from memlm.collect import CollectConfig, is_address
 from memlm.errors import ConfigError, InputError, NotFoundError
 from memlm.prepare import PrepareConfig, TokenStore
 from memlm.records import CollectReport, PrepareReport, TrainReport
-from memlm.runtime import available_cores, choose_device, watch_signals
+from memlm.runtime import available_cores, ready_torch, watch_signals
 from memlm.storage import read_manifest
 from memlm.train import TrainConfig
 from memlm.workflow.collecting import collect_documents
-from memlm.workflow.listener import Listener
+from memlm.workflow.listener import Listener, SilentListener
 from memlm.workflow.models import known_models, sound_runs
-from memlm.workflow.opening import AnyWorkspace, workspace_to_fill
+from memlm.workflow.opening import AnyWorkspace, as_workspace, workspace_to_fill
 from memlm.workflow.preparing import open_tokens, prepare_documents
 from memlm.workspace import Workspace, read_run
 
 if TYPE_CHECKING:
+    from memlm.train.distributed import Processes
     from memlm.train.loop import Step
     from memlm.train.plan import TrainPlan
     from memlm.train.run import TrainingRun
@@ -45,42 +47,64 @@ def train_model(
     """Train a network on the documents; collect `sources` and prepare first where that is needed.
 
     Ctrl-C and SIGTERM end it early with everything saved; `resume` goes on to the same result,
-    which is the same to the bit on the same machine, and `strict_resume` insists on that.
+    which is the same to the bit on the same machine, and `strict_resume` insists on that. Processes
+    that torchrun starts train together: the first does all the rest and is the only one that
+    `listener` hears, and all return the same report.
     """
-    resume = resume or strict_resume
-    config, hears = config or TrainConfig(), listener or Listener()
+    config = config or TrainConfig()
     config.check()
-    choose_device(config.device)
-    from memlm.train.run import resume_run
+    ready_torch()
+    from memlm.train.distributed import joined_processes
 
-    for source in sources:
-        if not is_address(source) and not Path(source).expanduser().exists():
-            raise NotFoundError("source_missing", path=source)
-    with workspace_to_fill(workspace, create=bool(sources)) as opened:
-        if config.name is not None and not resume and opened.model(config.name).exists():
-            raise ConfigError("model_exists", model=config.name)
-        with opened.writing():
+    with joined_processes(config.device) as processes, ExitStack() as held:
+        hears = listener or Listener()
+        if not processes.is_first:
+            hears = SilentListener()
+
+        def begin() -> TrainingRun | None:
+            if not processes.is_first:
+                return None
+            for source in sources:
+                if not is_address(source) and not Path(source).expanduser().exists():
+                    raise NotFoundError("source_missing", path=source)
+            opened = held.enter_context(workspace_to_fill(workspace, create=bool(sources)))
+            is_resumed = resume or strict_resume
+            if config.name is not None and not is_resumed and opened.model(config.name).exists():
+                raise ConfigError("model_exists", model=config.name)
+            held.enter_context(opened.writing())
             if sources:
-                report = collect_documents(opened, *sources, config=collect, listener=listener)
-                hears.note("collected", **asdict(report))
-                _say_of_rejected(opened, report, hears)
-            if resume:
-                name = config.name or _unfinished(opened, hears)
-                tokens = _tokens_of(opened, name)
-                run = resume_run(opened.model(name), tokens, config, strict=strict_resume)
-            else:
-                prepared = prepare_documents(
-                    opened, config=prepare, held_out=held_out, collect=collect, listener=listener
-                )
-                _say_of_rejected(opened, prepared, hears)
-                run = _new_run(opened, config)
-                _say_what_was_reduced(run, config, hears)
-            return _run_training(run, hears)
+                _collect(opened, sources, collect, hears)
+            if is_resumed:
+                return _resumed_run(opened, config, strict_resume, hears, processes)
+            prepared = prepare_documents(
+                opened, config=prepare, held_out=held_out, collect=collect, listener=hears
+            )
+            _say_of_rejected(opened, prepared, hears)
+            return _new_run(opened, config, hears, processes)
+
+        first_run = processes.together(begin)
+        begun = processes.broadcast(first_run and first_run.begun())
+        run = processes.together(
+            lambda: first_run or _joined_run(workspace, config, begun, processes)
+        )
+        return _run_training(run, hears)
+
+
+def _collect(
+    workspace: Workspace,
+    sources: Iterable[Path | str],
+    config: CollectConfig | None,
+    listener: Listener,
+) -> None:
+    report = collect_documents(workspace, *sources, config=config, listener=listener)
+    listener.note("collected", **asdict(report))
+    _say_of_rejected(workspace, report, listener)
 
 
 def _say_of_rejected(
     workspace: Workspace, report: CollectReport | PrepareReport, listener: Listener
 ) -> None:
+    """Note what was rejected, a line for each of the first."""
     for item in report.rejected:
         listener.note("rejected", **asdict(item))
     more = report.documents_rejected - len(report.rejected)
@@ -88,7 +112,9 @@ def _say_of_rejected(
         listener.note("rejected_more", count=more, path=workspace.rejected_file)
 
 
-def _new_run(workspace: Workspace, config: TrainConfig) -> TrainingRun:
+def _new_run(
+    workspace: Workspace, config: TrainConfig, listener: Listener, processes: Processes
+) -> TrainingRun:
     from memlm.train.run import start_run
 
     tokenizer = workspace.settings()["tokenizer"]
@@ -96,7 +122,42 @@ def _new_run(workspace: Workspace, config: TrainConfig) -> TrainingRun:
     documents = read_manifest(store.folder)["made_from"]["documents"]
     name = config.name or _new_name(workspace, config)
     made_from = {"documents": documents, "tokenizer": tokenizer}
-    return start_run(workspace.model(name), store, config, made_from=made_from)
+    run = start_run(workspace.model(name), store, config, made_from=made_from, processes=processes)
+    _say_what_was_reduced(run, config, listener)
+    return run
+
+
+def _resumed_run(
+    workspace: Workspace,
+    config: TrainConfig,
+    strict: bool,
+    listener: Listener,
+    processes: Processes,
+) -> TrainingRun:
+    from memlm.train.run import resume_run
+
+    name = config.name or _unfinished(workspace, listener)
+    tokens = _tokens_of(workspace, name)
+    return resume_run(workspace.model(name), tokens, config, strict=strict, processes=processes)
+
+
+def _joined_run(
+    workspace: AnyWorkspace,
+    config: TrainConfig,
+    begun: Mapping[str, Any],  # Any: JSON values
+    processes: Processes,
+) -> TrainingRun:
+    """Return the run that the first process has begun, as another one takes part in it."""
+    from memlm.train.run import join_run
+
+    try:
+        opened = as_workspace(workspace)
+        tokens = open_tokens(opened.prepared(begun["tokenizer"]))
+    except NotFoundError as error:
+        path = workspace.path if isinstance(workspace, Workspace) else workspace
+        raise InputError("workspace_not_shared", path=path, process=processes.rank) from error
+    folder = opened.model(begun["model"])
+    return join_run(folder, tokens, config, begun=begun, processes=processes)
 
 
 def _say_what_was_reduced(run: TrainingRun, config: TrainConfig, listener: Listener) -> None:
@@ -117,7 +178,10 @@ def _run_training(run: TrainingRun, listener: Listener) -> TrainReport:
     from memlm.train.crowding import CrowdWatch
     from memlm.train.run import is_memorising
 
+    processes = run.processes
     listener.note("training", **_plan_facts(run))
+    if processes.size > 1:
+        listener.note("processes", processes=processes.size, lanes=run.plan.batch_size)
     for name in run.damaged_checkpoints:
         listener.note("checkpoint_damaged", checkpoint=name)
     if run.training.step:
@@ -140,7 +204,8 @@ def _run_training(run: TrainingRun, listener: Listener) -> TrainReport:
                     listener.note("memorising", train=train_loss, held_out=step.held_out_loss)
         if run.training.has_lost_patience:
             listener.note("patience_lost", step=run.training.step, validations=run.plan.patience)
-        return run.finish(stopped_by=signals.name)
+        stopped_by = next(filter(None, processes.gather(signals.name)), None)
+        return run.finish(stopped_by=stopped_by)
 
 
 def _say_crowded(run: TrainingRun, waiting: float, listener: Listener) -> None:
