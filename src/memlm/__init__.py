@@ -22,6 +22,7 @@ from memlm.train import TrainConfig
 from memlm.workflow import (
     Listener,
     Model,
+    attend_text,
     collect_documents,
     evaluate_task,
     export_documents,
@@ -51,6 +52,7 @@ __all__ = [
     "PrepareConfig",
     "TrainConfig",
     "Workspace",
+    "attend_text",
     "build_network",
     "collect_documents",
     "describe_workspace",

@@ -1,14 +1,19 @@
-"""The frozen records that travel between rooms; nothing in here does anything."""
+"""The frozen records that travel between rooms; they do nothing but show themselves."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from html import escape
 from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
 
 Split = Literal["train", "held_out", "sealed"]
 SPLITS: tuple[Split, ...] = ("train", "held_out", "sealed")
 SpanKind = Literal["recited", "recombined", "new"]
+AttentionKind = Literal["attention", "saliency"]
 PersonalKind = Literal[
     "email",
     "phone",
@@ -291,3 +296,72 @@ class Generation:
     tokens_per_second: float
     ended_by: Literal["length", "end", "stop"]
     trace: Trace | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadToken:
+    """A token as a model read it, and how well it was predicted."""
+
+    start: int
+    end: int
+    """Code points of the text, end not included; (0, 0) for the token that every text begins after.
+
+    Where tokens are only parts of characters, all that together spell some have the same place.
+    """
+    text: str
+    log_probability: float | None
+    """In nats, given all tokens before; None for the first, which nothing predicts."""
+    part: int = 1
+    parts: int = 1
+    """Which of how many tokens with the same place it is."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class AttentionLayer:
+    """The weights of one block of a network."""
+
+    layer: int
+    """Number of the block, from 1; 0 for saliency, which is of the tokens themselves."""
+    block: str
+    """Kind of the block: attention or transformer; embedding for saliency."""
+    heads: npt.NDArray[np.float32]
+    """(heads, T, T): row t holds the weights of positions 0 to t, and sums to 1."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Attention:
+    """What a model looked at while it read a text, or what its predictions depended on."""
+
+    text: str
+    model: str
+    kind: AttentionKind
+    tokens: tuple[ReadToken, ...]
+    layers: tuple[AttentionLayer, ...]
+    """Those that attend, first to last; one alone, with one head, for saliency."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the fields as JSON; row t of a head has its t + 1 weights only."""
+        return {
+            "model": self.model,
+            "kind": self.kind,
+            "tokens": [asdict(token) for token in self.tokens],
+            "layers": [
+                {
+                    "layer": layer.layer,
+                    "block": layer.block,
+                    "heads": [
+                        [row[: t + 1] for t, row in enumerate(head)]
+                        for head in layer.heads.astype(float).round(6).tolist()
+                    ],
+                }
+                for layer in self.layers
+            ],
+        }
+
+    def _repr_html_(self) -> str:
+        """Return the page in a frame, as notebooks show it."""
+        from memlm.pages.attention import attention_page
+
+        page = escape(attention_page(self.to_json()))
+        style = "width: 100%; height: 44rem; border: 0"
+        return f'<iframe srcdoc="{page}" sandbox="allow-scripts" style="{style}"></iframe>'

@@ -65,6 +65,11 @@ class Workspace:
         return self.path / "statistics.html"
 
     @property
+    def attention_page(self) -> Path:
+        """What a model looked at in the text that it was asked about last."""
+        return self.path / "attention.html"
+
+    @property
     def character_index(self) -> Path:
         """Folder of the suffix segments over the characters of the collected text."""
         return self.path / "index" / "characters"

@@ -32,8 +32,8 @@ from memlm.messages import LANGUAGES, Language, current_language, in_language, r
 from memlm.runtime import process_place
 
 COMMANDS = (
-    "demo", "train", "generate", "trace", "collect", "prepare", "score", "evaluate", "info",
-    "export",
+    "demo", "train", "generate", "trace", "collect", "prepare", "score", "evaluate", "attend",
+    "info", "export",
 )  # fmt: skip
 _COMMON_WITH_VALUE = ("--language", "--config")
 _COMMON = ("--json", "--debug", *_COMMON_WITH_VALUE)
@@ -129,7 +129,7 @@ def _arguments(words: list[str]) -> list[str]:
     for before, word in pairwise(words):
         if word != "-" or (before.startswith("--") and before not in _FLAGS):
             arguments.append(word)
-        elif command != "generate":  # whose prompt is standard input where none is given
+        elif command not in ("generate", "attend"):  # which read standard input for want of a text
             arguments.append("./-")  # the same path
     return arguments
 
@@ -143,7 +143,7 @@ def _app(command: str, words: list[str]) -> App:
         help=render(f"help.{command}"),
         help_epilogue=render(f"example.{command}"),
         help_format="plaintext",
-        help_formatter=HelpFormatter(),
+        help_formatter=HelpFormatter(command),
         version_flags=(),
         suppress_keyboard_interrupt=False,  # `run` answers it, as JSON where that is wished
         default_parameter=Parameter(negative=()),

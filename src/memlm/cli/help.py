@@ -1,7 +1,7 @@
 """What `--help` shows, in English and Chinese.
 
 English sentences are the docstrings of the options' fields; Chinese ones, and those of arguments,
-stand in `messages/` under `option.`.
+stand in `messages/` under `option.`; under `option.COMMAND.` where they mean something else there.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ from memlm.messages import find, render
 class HelpFormatter:
     """Renders a panel of cyclopts' help as a plain two-column table, in the language in force."""
 
+    def __init__(self, command: str) -> None:
+        self._command = command
+
     def __call__(self, console: Console, options: object, panel: HelpPanel) -> None:
         """Print one panel: the arguments or the options."""
         table = _table()
         is_positional = bool(panel.entries and panel.entries[0].positional_label)
         for entry in panel.entries:
-            table.add_row(Text(_name(entry), style="bold"), _description(entry))
+            table.add_row(Text(_name(entry), style="bold"), _description(entry, self._command))
         title = render("help_title.arguments" if is_positional else "help_title.options")
         console.print(Text(title, style="bold underline"))
         console.print(table)
@@ -71,9 +74,10 @@ def _name(entry: HelpEntry) -> str:
     return entry.positional_label or ", ".join(entry.display_labels_with_metavar)
 
 
-def _description(entry: HelpEntry) -> str:
-    name = entry.positional_label or entry.positive_names[0].lstrip("-")
-    text = find(f"option.{name.lower()}") or _plain(entry.description)
+def _description(entry: HelpEntry, command: str) -> str:
+    name = (entry.positional_label or entry.positive_names[0].lstrip("-")).lower()
+    said = find(f"option.{command}.{name}") or find(f"option.{name}")
+    text = said or _plain(entry.description)
     extra = []
     if entry.choices:
         extra.append(" | ".join(entry.choices))

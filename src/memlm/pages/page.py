@@ -2,12 +2,15 @@
 
 Whatever comes from a text is escaped (jinja2's autoescape is always on, and no template switches it
 off): a document that holds `<script>` shows it and runs nothing. The page's own content policy
-forbids scripts and every address besides, should anything ever slip through. Characters that turn
+forbids every address and every script besides, should anything ever slip through; a page that has
+a script of ours allows that one alone, by its hash. Characters that turn
 the direction of writing are drawn, as on the terminal: with them a name could pose as another.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +33,27 @@ def render_page(template: str, /, **values: Any) -> str:  # Any: whatever the te
     """
     page = _environment().get_template(template)
     return page.render(language=messages.current_language(), **values)
+
+
+class Script(str):
+    """A script of ours as a page may hold it, with the hash by which its policy allows it."""
+
+    __slots__ = ()
+
+    @property
+    def digest(self) -> str:
+        """What the policy calls it: its SHA-256."""
+        found = hashlib.sha256(self.encode("utf-8")).digest()
+        return "sha256-" + base64.b64encode(found).decode("ascii")
+
+    def __html__(self) -> str:
+        return f"<script>{self}</script>"
+
+
+@cache
+def page_script(name: str) -> Script:
+    """Return a script of `templates/`."""
+    return Script((TEMPLATES / name).read_text(encoding="utf-8"))
 
 
 @cache

@@ -50,7 +50,7 @@ def score_text(
     ids = encoding.ids.astype(np.int64)
     charged = unknown_bytes(tokenizer, text, encoding)
     stream = np.concatenate([[tokenizer.end], ids])
-    reader = _read_long(model, stream) if window is None else _read_windows(model, stream, window)
+    reader = read_long(model, stream) if window is None else _read_windows(model, stream, window)
     nats = np.concatenate(list(_counted(reader, len(ids), progress)))
     nats += charged * _NATS_PER_UNKNOWN_BYTE
     per_character = nats.sum() / len(text)
@@ -101,9 +101,10 @@ def _counted(
         yield part
 
 
-def _read_long(
+def read_long(
     model: LanguageModel, stream: npt.NDArray[np.int64]
 ) -> Iterator[npt.NDArray[np.float64]]:
+    """Yield in blocks what each token of a stream but the first costs, in nats."""
     block = max(1, min(_LONGEST_BLOCK, _LARGEST_BLOCK_VALUES // model.vocabulary_size))
     state = model.start(1)
     for start in range(0, len(stream) - 1, block):

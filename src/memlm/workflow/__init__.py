@@ -9,7 +9,7 @@ file needs of another stands above it in this list.
     preparing  erasing             tokens, and what leaves them
     models  training  learned      a model, how it comes to be, from what
     adapting                       how it learns while it reads
-    asking                         what it is asked
+    asking  attending              what it is asked; what it looks at
 """
 
 from memlm.workflow.asking import (
@@ -19,6 +19,12 @@ from memlm.workflow.asking import (
     score_text,
     trace_text,
     trace_texts,
+)
+from memlm.workflow.attending import (
+    DEFAULT_ATTENDED,
+    attend_text,
+    check_attended,
+    write_attention_page,
 )
 from memlm.workflow.collecting import collect_documents
 from memlm.workflow.erasing import erase_removed
@@ -32,9 +38,12 @@ from memlm.workflow.reading import read_whole_text, text_from_bytes
 from memlm.workflow.training import train_model
 
 __all__ = [
+    "DEFAULT_ATTENDED",
     "AnyWorkspace",
     "Listener",
     "Model",
+    "attend_text",
+    "check_attended",
     "collect_documents",
     "count_collected",
     "ensure_model",
@@ -50,4 +59,5 @@ __all__ = [
     "trace_text",
     "trace_texts",
     "train_model",
+    "write_attention_page",
 ]

@@ -29,6 +29,7 @@ def erase_removed(workspace: AnyWorkspace, *, listener: Listener | None = None) 
         for work in opened.unfinished_folders():
             delete_folder(work)
         _forget_statistics(opened, digest)
+        opened.attention_page.unlink(missing_ok=True)  # whose text may be one of them
         if not current:
             delete_folder(opened.character_index)
         if not current or not (opened.cleaned / "cleaned.json").exists():
