@@ -53,9 +53,10 @@ def test_prepare_works_without_extras(collected, tokenizer):
         (("train",), "train"),
         (("prepare", "--tokenizer", "bpe"), "fast"),
         (("score",), "train"),
+        (("attend", "a text"), "train"),
         (("info", "--statistics"), "words"),
     ],
-    ids=["train", "bpe", "score", "statistics"],
+    ids=["train", "bpe", "score", "attend", "statistics"],
 )
 def test_missing_extra_names_the_command_that_installs_it(collected, words, extra):
     command, *options = words

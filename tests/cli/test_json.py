@@ -27,6 +27,8 @@ FINDING = {"value", "low", "high", "n", "baseline"}
 GENERATE = {"text", "tokens", "tokens_per_second", "spans"}
 TRACE = {"characters", "recited_share", "recombined_share", "new_share", "spans"}
 SPAN = {"start", "end", "text", "kind", "count", "expected_by_chance", "sources"}
+ATTEND = {"model", "kind", "tokens", "layers", "page"}
+ATTENDED_TOKEN = {"start", "end", "text", "log_probability"}
 SOURCE = {"document_id", "source", "start", "end"}
 
 
@@ -51,11 +53,14 @@ def every_command(trained, corpus, sample, fast):
         "score": ["score", trained, sample],
         "trace": ["trace", trained, sample],
         "evaluate": ["evaluate", trained, table],
+        "attend": ["attend", trained, "the cat"],
         "info": ["info", trained],
     }
 
 
-COMMANDS = ["collect", "prepare", "train", "generate", "score", "trace", "evaluate", "info"]
+COMMANDS = [
+    "collect", "prepare", "train", "generate", "score", "trace", "evaluate", "attend", "info",
+]  # fmt: skip
 
 
 def test_collect_has_its_keys(memlm, tmp_path, corpus):
@@ -105,6 +110,16 @@ def test_trace_has_its_keys(memlm, trained, corpus):
     assert set(found["spans"][0]["sources"][0]) >= SOURCE
 
 
+def test_attend_has_its_keys(memlm, trained):
+    found = memlm("attend", trained, "the cat", "--json").json
+    assert set(found) >= ATTEND
+    assert (found["model"], found["kind"]) == ("lstm-1", "saliency")
+    assert set(found["tokens"][1]) >= ATTENDED_TOKEN
+    (layer,) = found["layers"]
+    assert set(layer) >= {"layer", "heads"}
+    assert [len(row) for row in layer["heads"][0]] == list(range(1, 9))
+
+
 def test_the_shares_of_a_trace_sum_to_one(memlm, trained, sample):
     found = memlm("trace", trained, sample, "--json").json
     shares = [found[f"{kind}_share"] for kind in ("recited", "recombined", "new")]
@@ -140,7 +155,7 @@ def test_people_are_spoken_to_in_chinese_on_request(memlm, every_command, comman
     assert any("\u4e00" <= character <= "\u9fff" for character in found.out + found.err)
 
 
-@pytest.mark.parametrize("command", ["generate", "score", "evaluate"])
+@pytest.mark.parametrize("command", ["generate", "score", "evaluate", "attend"])
 def test_no_memory_is_accepted(memlm, every_command, command):
     assert memlm(*every_command[command], "--no-memory", "--json").code == 0
 

@@ -125,6 +125,16 @@ def test_cleaned_text_that_a_crash_left_is_erased_too(memlm, folder, tmp_path):
     assert places_of(ws, SECRET[:7]) == []
 
 
+def test_page_about_a_text_that_may_be_a_document_goes_with_the_removed(memlm, folder, tmp_path):
+    ws = tmp_path / "ws"
+    memlm("train", ws, folder, *FAST)
+    memlm("attend", ws, f"so {SECRET} it was")
+    assert (ws / "attention.html").exists()
+    (folder / "deep" / "secret.txt").unlink()
+    memlm("collect", ws, folder, "--prune")
+    assert not (ws / "attention.html").exists()
+
+
 def test_statistics_of_documents_that_all_stay_are_kept(memlm, folder, tmp_path):
     ws = tmp_path / "ws"
     memlm("collect", ws, folder)

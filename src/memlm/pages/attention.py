@@ -16,8 +16,10 @@ from typing import Any
 from memlm.messages import find, join, render
 from memlm.pages.page import page_script, render_page
 
-_MOST_SURPRISE = 6.0
-"""Nats at which the line below a token is drawn in full: a probability of 1 in 400."""
+_MOST_SURPRISE = 8.0
+"""Nats at which the line below a token is drawn in full: a probability of 1 in 3000."""
+_DARKEST = 0.8
+"""Of the colour, so that words stay legible on it."""
 Found = Mapping[str, Any]  # Any: JSON
 Group = tuple[str, list[int]]
 """A piece of text and the tokens that spell it."""
@@ -26,11 +28,14 @@ Group = tuple[str, list[int]]
 def attention_page(found: Found) -> str:
     """Return the whole page."""
     groups = grouped(found["tokens"])
-    layers = found["layers"]
+    layers, kind = found["layers"], found["kind"]
     row = last_row(found)
     return render_page(
         "attention.html",
         found=found,
+        title=render(f"attention.title_{kind}", model=found["model"]),
+        # The script fills it in.
+        looked=render(f"attention.said_{kind}", token="{token}", next="{next}", list="{list}"),
         script=page_script("attention.js"),
         groups=[
             (text, tokens, _fill(row, tokens), _line(found["tokens"], tokens))
@@ -46,9 +51,10 @@ def attention_page(found: Found) -> str:
         ],
         chosen=layers[-1]["layer"],
         size=len(found["tokens"]),
+        darkest=_DARKEST,
         chances=[_probability(token) for token in found["tokens"]],
-        legend=join(render(f"attention.{found['kind']}"), render("attention.surprise")),
-        caution=render(f"attention.{found['kind']}_caution"),
+        legend=join(render(f"attention.{kind}"), render("attention.surprise")),
+        caution=render(f"attention.{kind}_caution"),
     )
 
 
@@ -88,7 +94,7 @@ def _place(token: Found) -> tuple[int, int]:
 def _fill(row: Sequence[float], tokens: Sequence[int]) -> str:
     """Return the background of a piece: a band for each of its tokens, as dark as its weight."""
     most = max(row[1:], default=0.0) or 1.0
-    return _bands("--look", [math.sqrt(min(1.0, row[token] / most)) for token in tokens])
+    return _bands("--look", [_DARKEST * min(1.0, row[token] / most) for token in tokens])
 
 
 def _line(all_tokens: Sequence[Found], tokens: Sequence[int]) -> str:

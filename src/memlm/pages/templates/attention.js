@@ -5,6 +5,7 @@
   const text = reader.querySelector(".tokens");
   const choice = reader.querySelector("select");
   const canvases = [...document.querySelectorAll("canvas")];
+  const darkest = Number(text.dataset.darkest);
   const chances = text.dataset.chances.split(" ");
   const pieces = [...text.querySelectorAll(".piece")].map((span, number) => ({
     span,
@@ -74,7 +75,7 @@
     const most = Math.max(...weights.slice(1), 0) || 1;
     for (const { span, tokens } of pieces) {
       span.style.setProperty("--fill", bands(tokens.map((token) =>
-        Math.sqrt(Math.min(1, (weights[token] || 0) / most)))));
+        darkest * Math.min(1, (weights[token] || 0) / most))));
       span.classList.toggle("unread", tokens[0] > chosen);
       span.classList.toggle("chosen", tokens.includes(chosen));
     }
