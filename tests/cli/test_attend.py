@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from memlm.cli.attend import _print_found
-from memlm.cli.console import out
+from memlm.cli.attend import _print_found, _shaded
 
 
 def test_page_lies_in_the_workspace(memlm, trained):
@@ -76,10 +75,15 @@ def test_damaged_model_ends_with_3(memlm, trained):
     assert memlm("attend", trained, "the cat", "--json").code == 3
 
 
-def test_page_that_cannot_be_written_ends_with_4(memlm, trained, tmp_path):
+@pytest.mark.parametrize("place", ["folder", "file/page.html"])
+def test_place_where_no_file_can_lie_is_named_before_a_model_is_trained(
+    memlm, collected, tmp_path, place
+):
+    (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_text("a file where a folder must be")
-    found = memlm("attend", trained, "the cat", "--to", tmp_path / "file" / "page.html", "--json")
-    assert (found.code, found.error["code"]) == (4, "cannot_write")
+    found = memlm("attend", collected, "the cat", "--to", tmp_path / place, "--json")
+    assert (found.code, found.error["code"]) == (2, "place_taken")
+    assert not (collected / "models").exists()
 
 
 def found_of(pieces, row):
@@ -93,14 +97,12 @@ def test_text_cannot_steer_the_terminal(capsys):
     assert "\x1b[2J" not in capsys.readouterr().out
 
 
-def test_the_larger_weight_is_coloured_more_strongly(monkeypatch, capsys):
-    monkeypatch.setattr(out, "_force_terminal", True)
-    monkeypatch.setattr(out, "_color_system", type(out._color_system or 1)(2), raising=False)
-    _print_found(found_of(["a", "b", "c"], [0.05, 0.6, 0.35, 0.0]))
-    line = capsys.readouterr().out.splitlines()[0]
-    assert "48;5;160ma" in line
-    assert "48;5;215mb" in line
-    assert line.endswith("c")
+def test_the_larger_weight_is_coloured_more_strongly():
+    shown = _shaded(found_of(["a", "b", "c"], [0.04, 0.6, 0.35, 0.01]))
+    assert shown.plain == "abc"
+    assert [(span.start, "160" in str(span.style)) for span in shown.spans] == [
+        (0, True), (1, False)
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from memlm.workflow import (
     DEFAULT_ATTENDED,
     attend_text,
     check_attended,
+    check_page_place,
     ensure_model,
     write_attention_page,
 )
@@ -50,6 +51,7 @@ def attend(
     training.check()
     cutting.check()
     check_attended(tokens)
+    check_page_place(to)
     given = _text(text)
     if not given:  # said before a model is trained
         raise InputError("text_without_tokens")

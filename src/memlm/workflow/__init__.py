@@ -24,6 +24,7 @@ from memlm.workflow.attending import (
     DEFAULT_ATTENDED,
     attend_text,
     check_attended,
+    check_page_place,
     write_attention_page,
 )
 from memlm.workflow.collecting import collect_documents
@@ -44,6 +45,7 @@ __all__ = [
     "Model",
     "attend_text",
     "check_attended",
+    "check_page_place",
     "collect_documents",
     "count_collected",
     "ensure_model",

@@ -71,10 +71,11 @@ def write_attention_page(
 ) -> Path:
     """Write the page about `found`, as `attention.html` of the workspace if not told where.
 
-    Returns its path.
+    Returns its path. Raises InputError where no file can lie.
     """
     from memlm.pages.attention import attention_page
 
+    check_page_place(to)
     file = as_workspace(workspace).attention_page if to is None else Path(to).expanduser()
     page = attention_page(found.to_json())
     with new_file(file) as temporary:
@@ -88,6 +89,17 @@ def check_attended(tokens: int) -> None:
         raise ConfigError(
             "value_outside", option="--tokens", value=tokens, low=1, high=LARGEST_ATTENDED
         )
+
+
+def check_page_place(to: Path | str | None) -> None:
+    """Raise InputError where no file can lie: a folder is there, or a file is on the way."""
+    if to is None:
+        return
+    file = Path(to).expanduser()
+    above = next((folder for folder in file.absolute().parents if folder.exists()), file)
+    place = file if file.is_dir() else above
+    if file.is_dir() or not above.is_dir():
+        raise InputError("place_taken", path=file, place=place)
 
 
 def _cut(text: str, encoding: Encoding, most: int, listener: Listener) -> tuple[str, Encoding]:
