@@ -19,7 +19,10 @@ from memlm.models.network import Network
 from memlm.models.output import IGNORED
 
 _LARGEST_BLOCK_VALUES = 1 << 25
-"""Values that a block of rows may hold: with their gradients about 400 MB."""
+"""Values that a block of rows may hold: with their gradients at most about 400 MB.
+
+One row is read whatever it takes: more only where T times the vocabulary is larger than this.
+"""
 _KEPT_PER_UNIT = 16  # values that a recurrent unit keeps of each step for the way back
 
 
