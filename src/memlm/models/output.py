@@ -8,6 +8,8 @@ log-probabilities themselves.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -23,7 +25,10 @@ class FullOutput(nn.Linear):
 
     def losses(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Return what each target costs, in nats, (B, T) for hidden (B, T, H)."""
-        return token_losses(self(hidden), targets)
+        counted = targets != IGNORED
+        if 2 * int(counted.sum()) > counted.numel():
+            return token_losses(self(hidden), targets)
+        return _only_where(counted, lambda: token_losses(self(hidden[counted]), targets[counted]))
 
 
 class AdaptiveOutput(nn.AdaptiveLogSoftmaxWithLoss):
@@ -37,11 +42,8 @@ class AdaptiveOutput(nn.AdaptiveLogSoftmaxWithLoss):
     def losses(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Return what each target costs, in nats, (B, T) for hidden (B, T, H)."""
         counted = targets != IGNORED
-        nats = hidden.new_zeros(targets.shape)
-        if counted.any():
-            found = super().forward(hidden[counted], targets[counted])
-            nats = nats.masked_scatter(counted, -found.output)
-        return nats
+        charge = super().forward
+        return _only_where(counted, lambda: -charge(hidden[counted], targets[counted]).output)
 
 
 def make_output(config: NetworkConfig) -> FullOutput | AdaptiveOutput:
@@ -52,9 +54,15 @@ def make_output(config: NetworkConfig) -> FullOutput | AdaptiveOutput:
 
 
 def token_losses(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return what each target costs, in nats, (B, T) for logits (B, T, V)."""
-    nats = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+    """Return what each target costs, in nats, (...) for logits (..., V)."""
+    nats = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), reduction="none")
     return nats.view_as(targets)
+
+
+def _only_where(counted: Tensor, losses: Callable[[], Tensor]) -> Tensor:
+    """Return the losses at the places counted, and 0 elsewhere."""
+    nats = torch.zeros(counted.shape, device=counted.device)
+    return nats.masked_scatter(counted, losses()) if counted.any() else nats
 
 
 def label_logits(layer: FullOutput, bias: Tensor, hidden: Tensor, labels: Tensor) -> Tensor:
