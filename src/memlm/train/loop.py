@@ -53,9 +53,9 @@ def train_steps(
     number, and leaves `training` as it was before that step; where it is the loss on held-out text,
     the step is done and named, and its weights are of no use.
     """
-    clock = Clock(training, now)
     network = training.network.train()
     settle_arithmetic(training, stream, now=now)
+    clock = Clock(training, now)
     while not training.is_done and not should_stop():
         batch = stream.batch(training.step, training.plan.phases)
         rate = training.plan.learning_rate_at(training.step)

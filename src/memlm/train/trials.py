@@ -28,12 +28,18 @@ _LEAST_SECONDS_TO_COMPILE = 600.0  # of training: compiling takes up to a minute
 def settle_arithmetic(
     training: Training, stream: TokenStream, *, now: Callable[[], float] = time.monotonic
 ) -> None:
-    """Choose the precision, and whether to compile, where the plan leaves that open."""
-    if training.plan.precision is not None and training.plan.is_compiled is not None:
-        return
-    training.plan = fastest_arithmetic(
-        training.plan, lambda plan: _seconds_per_step(training, stream, plan, now=now)
-    )
+    """Choose the precision, and whether to compile, where the plan leaves that open.
+
+    What is to be compiled is compiled here, before the minutes of the training are counted.
+    """
+
+    def seconds(plan: TrainPlan) -> float:
+        return _seconds_per_step(training, stream, plan, now=now)
+
+    if training.plan.precision is None or training.plan.is_compiled is None:
+        training.plan = fastest_arithmetic(training.plan, seconds)
+    elif training.plan.is_compiled:
+        seconds(training.plan)
 
 
 def fastest_arithmetic(plan: TrainPlan, seconds: Callable[[TrainPlan], float]) -> TrainPlan:
