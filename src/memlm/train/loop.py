@@ -17,7 +17,7 @@ from memlm.errors import DivergedError
 from memlm.train.batches import TokenStream
 from memlm.train.clock import Clock
 from memlm.train.training import Training
-from memlm.train.trials import relative_cost, settle_arithmetic
+from memlm.train.trials import extra_seconds, settle_arithmetic
 from memlm.train.validation import HeldOutText
 
 _SMOOTHING_STEPS = 50
@@ -74,8 +74,8 @@ def train_steps(
         clock.step_done()
         if training.plan.steps is None and clock.has_measured():
             _validate(training, held_out, clock)  # its cost is part of what is measured
-            cost = relative_cost(training, stream, now=now)
-            steps = clock.steps_that_fit(closing_validations, relative_cost=cost)
+            extra = extra_seconds(training, stream, now=now)
+            steps = clock.steps_that_fit(closing_validations, extra_seconds=extra)
             training.plan = training.plan.with_steps(steps, taken=training.step)
         found = None
         every = training.plan.validate_every

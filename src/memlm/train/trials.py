@@ -56,16 +56,19 @@ def fastest_arithmetic(plan: TrainPlan, seconds: Callable[[TrainPlan], float]) -
     return best
 
 
-def relative_cost(
+def extra_seconds(
     training: Training, stream: TokenStream, *, now: Callable[[], float] = time.monotonic
 ) -> float:
-    """Return what a step costs in the mean of all phases, where one of the first costs 1."""
+    """Return how much longer a step takes in the mean of all phases than in the first.
+
+    A difference, not a ratio: what the optimizer does costs the same in all of them.
+    """
     phases = training.plan.all_phases
     if len(phases) == 1:
-        return 1.0
+        return 0.0
     costs = [_seconds_per_step(training, stream, training.plan, phase, now=now) for phase in phases]
     mean = sum(phase.share * cost for phase, cost in zip(phases, costs, strict=True))
-    return mean / sum(phase.share for phase in phases) / max(costs[0], 1e-9)
+    return mean / sum(phase.share for phase in phases) - costs[0]
 
 
 def _faster(
