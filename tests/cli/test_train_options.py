@@ -105,7 +105,7 @@ def _after_three(training) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("threads", "words"), [("1", "go on later"), ("2", "--threads 1")], ids=["one", "two"]
+    ("threads", "words"), [("1", "go on later"), ("2", "--threads 1"), ("3", "--threads 2")]
 )
 def test_a_crowded_machine_is_said_once_with_what_to_do(
     memlm, trained, fast, monkeypatch, threads, words

@@ -27,7 +27,7 @@ KINDS = {
     "averaged weights": {"average_weights": 0.3},
     "groups of lanes": {"accumulate": 3},
     "cosine": {"schedule": "cosine"},
-    "constant": {"schedule": "constant", "optimizer": "muon"},
+    "linear": {"schedule": "linear", "optimizer": "muon"},
     "phases": {
         "phases": "0.3:2x16,0.3:4x16,0.4:4x32",
         "batch_size": None,

@@ -143,9 +143,9 @@ def test_optimizer_and_schedule_are_those_that_were_said(optimizer, schedule):
     assert (plan.muon_learning_rate, plan.accumulate) == (0.5, 3)
 
 
-def test_what_is_left_to_auto_is_adamw_with_a_linear_schedule():
+def test_what_is_left_to_auto_is_adamw_at_a_rate_that_falls_at_the_end():
     plan = make_plan(TrainConfig(steps=9), FACTS, cores=2)
-    assert (plan.optimizer, plan.schedule, plan.phases) == ("adamw", "linear", ())
+    assert (plan.optimizer, plan.schedule, plan.phases) == ("adamw", "constant", ())
 
 
 def test_minutes_leave_the_steps_open():

@@ -13,10 +13,11 @@ from memlm.errors import ResourceError
 from memlm.train import TrainConfig
 from memlm.train.batches import TokenStream
 from memlm.train.loop import train_steps
+from memlm.train.optimizer import Optimizer
 from memlm.train.plan import DataFacts, TrainPlan, make_plan
 from memlm.train.schedule import parse_phases
 from memlm.train.training import Training
-from memlm.train.trials import fastest_arithmetic, relative_cost, settle_arithmetic
+from memlm.train.trials import extra_seconds, fastest_arithmetic, settle_arithmetic
 
 CPU = torch.device("cpu")
 TEXT = np.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10] * 40)
@@ -118,6 +119,25 @@ def test_arithmetic_that_gives_no_number_or_fails_is_not_chosen(make_plan_of, st
     assert (training.plan.precision, training.plan.is_compiled) == ("float32", False)
 
 
+def test_compiling_takes_no_minute_of_the_training(make_plan_of, stream, monkeypatch):
+    clock, plain = _Clock(monkeypatch), Training.gradients
+    compiled: list[float] = []
+
+    def gradients(training: Training, batch: object) -> float:
+        if training.plan.is_compiled and not compiled:
+            compiled.append(clock.time)
+            clock.time += 1000.0
+        return plain(training, batch)
+
+    monkeypatch.setattr(Training, "gradients", gradients)
+    monkeypatch.setattr(torch, "compile", lambda function: function)
+    plan = make_plan_of(steps=None, minutes=0.5, warm_up_steps=20, is_compiled=True)
+    training = Training(plan, device=CPU)
+    steps = list(train_steps(training, stream, None, now=clock))
+    assert compiled == [0.0]
+    assert steps[-1].seconds == pytest.approx(30, rel=0.1)
+
+
 # -- phases -------------------------------------------------------------------------------------
 
 
@@ -138,20 +158,29 @@ class _Clock:
         return self.time
 
 
-def test_a_mean_step_costs_what_the_phases_cost_by_their_shares(make_plan_of, stream, monkeypatch):
+def test_a_mean_step_takes_what_the_phases_take_by_their_shares(make_plan_of, stream, monkeypatch):
     phases = parse_phases("0.25:2x4,0.75:4x8")
     training = Training(make_plan_of(phases=phases, steps=None, minutes=1.0), device=CPU)
-    found = relative_cost(training, stream, now=_Clock(monkeypatch))
-    assert found == pytest.approx(0.25 * 1 + 0.75 * 4)
+    found = extra_seconds(training, stream, now=_Clock(monkeypatch))
+    assert found == pytest.approx(0.75 * (0.032 - 0.008))
 
 
-def test_one_phase_costs_what_it_costs_and_is_not_tried(make_plan_of, stream):
+def test_one_phase_takes_what_it_takes_and_is_not_tried(make_plan_of, stream):
     training = Training(make_plan_of(), device=CPU)
-    assert relative_cost(training, stream, now=lambda: pytest.fail("timed")) == 1.0
+    assert extra_seconds(training, stream, now=lambda: pytest.fail("timed")) == 0.0
 
 
-def test_minutes_are_kept_though_later_phases_are_slower(make_plan_of, stream, monkeypatch):
-    clock = _Clock(monkeypatch)
+@pytest.mark.parametrize("optimizing", [0.0, 0.05], ids=["light", "heavy optimizer"])
+def test_minutes_are_kept_though_later_phases_are_slower(
+    make_plan_of, stream, monkeypatch, optimizing
+):
+    clock, plain = _Clock(monkeypatch), Optimizer.step
+
+    def step(optimizer: Optimizer, share: float) -> None:
+        clock.time += optimizing
+        plain(optimizer, share)
+
+    monkeypatch.setattr(Optimizer, "step", step)
     plan = make_plan_of(
         phases=parse_phases("0.3:2x4,0.7:4x8"), steps=None, minutes=0.5, warm_up_steps=20
     )

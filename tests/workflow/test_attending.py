@@ -14,6 +14,7 @@ from memlm.models.config import describe_network
 from memlm.models.network import NetworkModel, build_network
 from memlm.prepare.tokenizer import ByteTokenizer, CharTokenizer, WhitespaceTokenizer
 from memlm.workflow import Listener, Model, score_text, write_attention_page
+from memlm.workspace import Workspace
 
 TEXT = "a月b 亮"
 TOKENIZERS = {
@@ -37,7 +38,8 @@ def model(kind: str = "transformer", tokenizer: str = "char", **more: int) -> Mo
     cutter = TOKENIZERS[tokenizer]
     sizes = {"embedding_width": 8, "hidden_width": 8, "layers": 2, "heads": 2} | more
     config = describe_network(kind, vocabulary_size=cutter.vocabulary_size, **sizes)
-    return Model("m-1", NetworkModel(build_network(config, seed=2)), cutter, {}, "")
+    predictor = NetworkModel(build_network(config, seed=2))
+    return Model("m-1", predictor, cutter, {}, "", Workspace(Path("nowhere")))
 
 
 @pytest.fixture(autouse=True)

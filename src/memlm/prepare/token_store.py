@@ -247,7 +247,10 @@ def _join(
         "shards": shards,
         "split": splitter.to_json(),
         "sealed": _seal(work / name for name in names),
-        "counts": report.__dict__,
+        # What a call could not read belongs to that call, not to the tokens.
+        "counts": {
+            name: value for name, value in report.__dict__.items() if "rejected" not in name
+        },
     }
     for name, value in (("store.json", header), ("tokenizer.json", tokenizer.to_json())):
         text = json.dumps(value, ensure_ascii=False)

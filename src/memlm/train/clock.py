@@ -31,10 +31,10 @@ class Clock:
         is_enough = len(self._step_ends) > _FEWEST_MEASURED_STEPS
         return elapsed >= WARM_UP_SHARE * budget and (is_enough or elapsed > budget / 2)
 
-    def steps_that_fit(self, closing_validations: float, *, relative_cost: float) -> int:
+    def steps_that_fit(self, closing_validations: float, *, extra_seconds: float) -> int:
         """Return the steps of the whole training.
 
-        `relative_cost` is that of a mean step, where one of the first phase costs 1.
+        `extra_seconds` is how much longer a mean step takes than those that were measured.
         """
         plan, elapsed = self._training.plan, self.elapsed()
         # The first steps allocate memory and wake the threads; the later half is like the rest.
@@ -42,5 +42,6 @@ class Clock:
         seconds_per_step = (ends[-1] - ends[0]) / (len(ends) - 1) if len(ends) > 1 else elapsed
         validations = (VALIDATIONS + closing_validations) * self.validation_seconds
         left = (plan.minutes or 0) * 60 - elapsed - validations
-        fitting = self._training.step + max(0, int(left / max(seconds_per_step, 1e-9)))
-        return max(self._training.step, int(fitting / relative_cost))
+        left -= extra_seconds * self._training.step  # as if the steps so far had been mean ones
+        mean = max(seconds_per_step + extra_seconds, 1e-9)
+        return self._training.step + max(0, int(left / mean))

@@ -17,7 +17,7 @@ from memlm.errors import DivergedError
 from memlm.train.batches import TokenStream
 from memlm.train.clock import Clock
 from memlm.train.training import Training
-from memlm.train.trials import relative_cost, settle_arithmetic
+from memlm.train.trials import extra_seconds, settle_arithmetic
 from memlm.train.validation import HeldOutText
 
 _SMOOTHING_STEPS = 50
@@ -57,9 +57,9 @@ def train_steps(
     held-out text, and all end at the same step.
     """
     processes = training.processes
-    clock = Clock(training, now)
     network = training.network.train()
     settle_arithmetic(training, stream, now=now)
+    clock = Clock(training, now)
     while not training.is_done and not processes.agree(should_stop()):
         batch = stream.batch(training.step, training.plan.phases)
         rate = training.plan.learning_rate_at(training.step)
@@ -81,8 +81,8 @@ def train_steps(
             processes.is_first and clock.has_measured()
         ):
             _validate(training, held_out, clock)  # its cost is part of what is measured
-            cost = relative_cost(training, stream, now=now)
-            steps = clock.steps_that_fit(closing_validations, relative_cost=cost)
+            extra = extra_seconds(training, stream, now=now)
+            steps = clock.steps_that_fit(closing_validations, extra_seconds=extra)
             steps = processes.broadcast(steps)
             training.plan = training.plan.with_steps(steps, taken=training.step)
         found = None

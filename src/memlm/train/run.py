@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 
@@ -125,19 +125,16 @@ class TrainingRun:
                         lines.flush()
                     if self.plan != noted:  # what was left open has been measured, for good:
                         noted = self.plan  # nobody goes on from before it
-                        lines.flush()
-                        self._save()
+                        self._save(lines)
                         self.note(plan=self.plan.to_json())
                     if self._is_checkpoint(step.step):
-                        lines.flush()
-                        self._save()
+                        self._save(lines)
                     yield step
             except DivergedError as error:
                 # Before the step that failed the weights were good; those that a validation found
                 # wanting are the step's own work, and the last checkpoint goes before them.
                 if error.values["step"] > training.step:
-                    lines.flush()
-                    self._save()
+                    self._save(lines)
                 self.note(status="diverged")
                 raise
 
@@ -223,8 +220,11 @@ class TrainingRun:
             raise ConfigError("resume_inexact", changes=self.machine_changes)
         self._saved_step = self.training.step
 
-    def _save(self) -> None:
-        """Write a checkpoint, unless this step has one."""
+    def _save(self, log: TextIO | None = None) -> None:
+        """Write a checkpoint, unless this step has one; before it the log, which it relies on."""
+        if log is not None:
+            log.flush()
+            os.fsync(log.fileno())
         if self._saved_step != self.training.step:
             save_checkpoint(self.folder / "checkpoints", self.training)
             self._saved_step = self.training.step

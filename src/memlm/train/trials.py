@@ -29,14 +29,20 @@ _LEAST_SECONDS_TO_COMPILE = 600.0  # of training: compiling takes up to a minute
 def settle_arithmetic(
     training: Training, stream: TokenStream, *, now: Callable[[], float] = time.monotonic
 ) -> None:
-    """Choose the precision, and whether to compile, where the plan leaves that open."""
-    if training.plan.precision is not None and training.plan.is_compiled is not None:
-        return
-    plan = fastest_arithmetic(
-        training.plan, lambda plan: _seconds_per_step(training, stream, plan, now=now)
-    )
-    precision, is_compiled = training.processes.broadcast([plan.precision, plan.is_compiled])
-    training.plan = replace(plan, precision=precision, is_compiled=is_compiled)
+    """Choose the precision, and whether to compile, where the plan leaves that open.
+
+    What is to be compiled is compiled here, before the minutes of the training are counted.
+    """
+
+    def seconds(plan: TrainPlan) -> float:
+        return _seconds_per_step(training, stream, plan, now=now)
+
+    if training.plan.precision is None or training.plan.is_compiled is None:
+        plan = fastest_arithmetic(training.plan, seconds)
+        precision, is_compiled = training.processes.broadcast([plan.precision, plan.is_compiled])
+        training.plan = replace(plan, precision=precision, is_compiled=is_compiled)
+    elif training.plan.is_compiled:
+        seconds(training.plan)
 
 
 def fastest_arithmetic(plan: TrainPlan, seconds: Callable[[TrainPlan], float]) -> TrainPlan:
@@ -53,16 +59,19 @@ def fastest_arithmetic(plan: TrainPlan, seconds: Callable[[TrainPlan], float]) -
     return best
 
 
-def relative_cost(
+def extra_seconds(
     training: Training, stream: TokenStream, *, now: Callable[[], float] = time.monotonic
 ) -> float:
-    """Return what a step costs in the mean of all phases, where one of the first costs 1."""
+    """Return how much longer a step takes in the mean of all phases than in the first.
+
+    A difference, not a ratio: what the optimizer does costs the same in all of them.
+    """
     phases = training.plan.all_phases
     if len(phases) == 1:
-        return 1.0
+        return 0.0
     costs = [_seconds_per_step(training, stream, training.plan, phase, now=now) for phase in phases]
     mean = sum(phase.share * cost for phase, cost in zip(phases, costs, strict=True))
-    return mean / sum(phase.share for phase in phases) / max(costs[0], 1e-9)
+    return mean / sum(phase.share for phase in phases) - costs[0]
 
 
 def _faster(

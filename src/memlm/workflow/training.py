@@ -209,7 +209,8 @@ def _run_training(run: TrainingRun, listener: Listener) -> TrainReport:
 
 
 def _say_crowded(run: TrainingRun, waiting: float, listener: Listener) -> None:
-    fewer = min(run.plan.threads, available_cores()) - 1
+    threads, cores = run.plan.threads, available_cores()
+    fewer = cores if threads > cores else threads - 1
     code = "crowded_fewer_threads" if fewer else "crowded"
     listener.note(code, waiting=waiting, fewer=fewer, model=run.folder.name)
 
