@@ -143,6 +143,7 @@ def test_a_mean_step_costs_what_the_phases_cost_by_their_shares(make_plan_of, st
     training = Training(make_plan_of(phases=phases, steps=None, minutes=1.0), device=CPU)
     found = relative_cost(training, stream, now=_Clock(monkeypatch))
     assert found == pytest.approx(0.25 * 1 + 0.75 * 4)
+    assert training.num_lanes == training.carried[0].shape[1] == 2  # those of the first phase
 
 
 def test_one_phase_costs_what_it_costs_and_is_not_tried(make_plan_of, stream):
