@@ -163,6 +163,7 @@ def test_a_mean_step_takes_what_the_phases_take_by_their_shares(make_plan_of, st
     training = Training(make_plan_of(phases=phases, steps=None, minutes=1.0), device=CPU)
     found = extra_seconds(training, stream, now=_Clock(monkeypatch))
     assert found == pytest.approx(0.75 * (0.032 - 0.008))
+    assert training.num_lanes == training.carried[0].shape[1] == 2  # those of the first phase
 
 
 def test_one_phase_takes_what_it_takes_and_is_not_tried(make_plan_of, stream):
