@@ -120,16 +120,16 @@ def test_arithmetic_that_gives_no_number_or_fails_is_not_chosen(make_plan_of, st
 
 
 def test_compiling_takes_no_minute_of_the_training(make_plan_of, stream, monkeypatch):
-    clock, plain = _Clock(monkeypatch), Training.gradients
+    clock, plain = _Clock(monkeypatch), Training.own_gradients
     compiled: list[float] = []
 
-    def gradients(training: Training, batch: object) -> float:
+    def own_gradients(training: Training, batch: object) -> torch.Tensor:
         if training.plan.is_compiled and not compiled:
             compiled.append(clock.time)
             clock.time += 1000.0
         return plain(training, batch)
 
-    monkeypatch.setattr(Training, "gradients", gradients)
+    monkeypatch.setattr(Training, "own_gradients", own_gradients)
     monkeypatch.setattr(torch, "compile", lambda function: function)
     plan = make_plan_of(steps=None, minutes=0.5, warm_up_steps=20, is_compiled=True)
     training = Training(plan, device=CPU)
