@@ -113,7 +113,7 @@ def test_fresh_forgets_what_was_said_before(prepare):
 
 def test_shares_are_checked_together_with_those_of_last_time(prepare):
     prepare("--sealed", "0.6")
-    assert prepare("--held-out-share", "0.6", code=2)["code"] == "value_outside"
+    assert prepare("--held-out-share", "0.6", code=2)["code"] == "share_outside"
 
 
 def test_training_with_another_tokenizer_keeps_the_split(memlm, prepare, collected, fast):

@@ -327,9 +327,9 @@ def test_named_tokenizer_is_kept(as_parts: AsParts) -> None:
         ({"tokenizer": "words"}, "choice_unknown"),
         ({"vocabulary_size": 1}, "value_too_small"),
         ({"vocabulary_size": -5}, "value_too_small"),
-        ({"held_out_share": 1.0}, "value_outside"),
-        ({"held_out_share": -0.1}, "value_outside"),
-        ({"held_out_share": float("nan")}, "value_outside"),
+        ({"held_out_share": 1.0}, "share_outside"),
+        ({"held_out_share": -0.1}, "share_outside"),
+        ({"held_out_share": float("nan")}, "share_outside"),
     ],
 )
 def test_impossible_value_is_a_wrong_option(options: dict[str, object], code: str) -> None:

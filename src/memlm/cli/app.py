@@ -22,6 +22,7 @@ from cyclopts.exceptions import (
     MissingArgumentError,
     RepeatArgumentError,
     UnknownOptionError,
+    UnusedCliTokensError,
 )
 
 from memlm import __version__
@@ -190,7 +191,7 @@ def _as_our_own(error: CycloptsError, command: str) -> ConfigError:
     """Turn what the parser says into one of our sentences."""
     error.verbose = False
     if isinstance(error, UnknownOptionError):
-        word = error.token.keyword or error.token.value
+        word = (error.token.keyword or error.token.value).strip("[]")  # from a file: [name]
         known = [name for argument in error.argument_collection for name in argument.names]
         option = word if word.startswith("-") else f"--{word}"
         return ConfigError(
@@ -199,6 +200,9 @@ def _as_our_own(error: CycloptsError, command: str) -> ConfigError:
             suggestion=_suggest(option.split("=")[0], known),
             command=command,
         )
+    if isinstance(error, UnusedCliTokensError):
+        words = ", ".join(error.unused_tokens or [])
+        return ConfigError("words_left_over", words=words, command=command)
     name = error.argument.name if error.argument else "?"
     if isinstance(error, CoercionError) and error.token is not None:
         choices = [str(choice) for choice in get_args(error.target_type) if choice is not None]

@@ -7,6 +7,7 @@ import math
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 _WARNINGS = (
     "checkpoint_damaged", "crowded", "crowded_fewer_threads", "memorising", "resumed_inexact",
 )  # fmt: skip
-_SHOWN_REJECTED = 5
+_SHOWN_REJECTED = 8
 _SHOWN_SPANS = 10
 _SHOWN_CHARACTERS = 60
 _SECONDS_BETWEEN_LINES = 10.0
@@ -104,11 +105,19 @@ def drop_reason(code: str) -> str:
 
 
 def print_rejected(rejected: tuple[Rejected, ...], *, count: int, path: object) -> None:
-    """List the first of `count` things that could not be read, and say where the rest are."""
+    """List some of `count` things that could not be read, and say where the rest are.
+
+    One of each reason comes first: what is rare is not hidden behind what is common.
+    """
     if not rejected:
         return
     err.print(Text(messages.render("note.rejected_some", count=count), style="yellow"))
-    for item in rejected[:_SHOWN_REJECTED]:
+    seen: Counter[str] = Counter()
+    ranked = []
+    for item in rejected:
+        ranked.append((seen[item.reason], item))
+        seen[item.reason] += 1
+    for _, item in sorted(ranked, key=lambda pair: pair[0])[:_SHOWN_REJECTED]:
         place = f"{item.source}:{item.position}" if item.position else item.source
         err.print(Text(visible(f"  {place}: {item.reason}")))
     if count > _SHOWN_REJECTED:

@@ -36,6 +36,9 @@ def print_statistics(found: Found, *, page: Path) -> None:
     print_wrapped(lengths_sentence(found))
     _print_counts("scripts", named("script", found["characters_by_script"]))
     _print_counts("languages", language_rows(found))
+    if not found["sampled"]["is_all_documents"]:
+        sampled = found["sampled"]["documents"]
+        print_wrapped(render("statistics.sampled_documents", count=sampled))
     _print_counts("labels", list(found["labels"].items())[:_SHOWN_LABELS])
     heading("statistics.words")
     for kind, group in noticed_groups(found):

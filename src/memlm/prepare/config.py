@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from memlm.errors import ConfigError
+from memlm.errors import ConfigError, NotFoundError
 
 TOKENIZERS = ("auto", "char", "byte", "bpe", "word", "whitespace")
 Owner = Literal["document", "file"]
@@ -35,6 +35,8 @@ class PrepareConfig:
     def check(self) -> None:
         """Raise ConfigError where a value is impossible."""
         if self.tokenizer not in (None, *TOKENIZERS) and not is_tokenizer_file(self.tokenizer):
+            if str(self.tokenizer).endswith(".json"):
+                raise NotFoundError("source_missing", path=self.tokenizer)
             raise ConfigError(
                 "choice_unknown",
                 option="--tokenizer",
@@ -76,4 +78,4 @@ def is_tokenizer_file(wish: str | None) -> bool:
 
 def _check_share(option: str, share: float) -> None:
     if not 0 <= share < 1:
-        raise ConfigError("value_outside", option=option, value=share, low=0, high=1)
+        raise ConfigError("share_outside", option=option, value=share)

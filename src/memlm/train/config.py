@@ -116,7 +116,7 @@ class TrainConfig:
         for name in _SHARES:
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
-                raise ConfigError("value_outside", option=_option(name), value=value, low=0, high=1)
+                raise ConfigError("share_outside", option=_option(name), value=value)
         if self.attention_window is not None and self.attention_window < 0:
             raise ConfigError(
                 "value_too_small", option="--attention-window", value=self.attention_window, least=0

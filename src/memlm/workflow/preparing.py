@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from memlm.collect import LISTED_REJECTED, CollectConfig
-from memlm.errors import NotFoundError
+from memlm.errors import ConfigError, NotFoundError
 from memlm.messages import render
 from memlm.prepare import (
     TOKENIZERS,
@@ -59,6 +59,8 @@ def prepare_documents(
     """
     from memlm.workflow.erasing import finish_erasing  # here, since erasing prepares anew
 
+    if processes is not None and processes < 1:
+        raise ConfigError("value_too_small", option="--processes", value=processes, least=1)
     opened = as_workspace(workspace)
     finish_erasing(opened, listener=listener)
     hears = listener or Listener()
