@@ -222,7 +222,7 @@ class TrainingRun:
 
     def _save(self, log: TextIO | None = None) -> None:
         """Write a checkpoint, unless this step has one; before it the log, which it relies on."""
-        if log is not None:
+        if log is not None and self.processes.is_first:  # that of the others leads nowhere
             log.flush()
             os.fsync(log.fileno())
         if self._saved_step != self.training.step:
