@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from pathlib import Path
 
 import pytest
+import torch
 
 from memlm.errors import MissingExtraError, ResourceError
 from memlm.runtime import (
     SignalWatch,
     available_cores,
     is_installed,
+    peak_gpu_bytes,
+    peak_memory_bytes,
     require_free_disk,
     require_package,
     stream_seed,
@@ -23,6 +27,22 @@ from memlm.runtime import (
 
 def test_there_is_a_core() -> None:
     assert available_cores() >= 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="this system does not tell")
+def test_peak_of_memory_grows_with_what_is_held() -> None:
+    before = peak_memory_bytes()
+    held = bytearray(os.urandom(1 << 20)) * 512
+    after = peak_memory_bytes()
+    assert before is not None
+    assert after is not None
+    assert 1e7 < before <= after
+    assert after >= len(held)
+    assert after < 1e12  # bytes, whatever the unit of the system is
+
+
+def test_a_processor_has_no_memory_of_a_gpu() -> None:
+    assert peak_gpu_bytes(torch.device("cpu")) is None
 
 
 def test_package_that_is_absent_comes_with_its_command() -> None:

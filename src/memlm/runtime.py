@@ -1,4 +1,4 @@
-"""What the machine offers: processors, devices, seeds, free disk."""
+"""What the machine offers and has given: processors, devices, seeds, disk, memory."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import platform
 import re
 import shutil
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -122,6 +123,25 @@ def stream_seed(seed: int, *purpose: object) -> int:
     """Return the seed of one stream of random numbers: every purpose draws from its own."""
     text = ":".join(str(part) for part in (seed, *purpose))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def peak_memory_bytes() -> int | None:
+    """Return the most memory that this process has held at once; None where that is not told."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
+
+
+def peak_gpu_bytes(device: torch.device) -> int | None:
+    """Return the most memory that tensors have held on a GPU; None on another device."""
+    if device.type != "cuda":
+        return None
+    import torch
+
+    return int(torch.cuda.max_memory_allocated(device))
 
 
 def require_free_disk(folder: Path, *, size_bytes: float) -> None:

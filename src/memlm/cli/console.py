@@ -8,17 +8,25 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.console import Console, RenderableType
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from memlm import messages
 from memlm.records import Rejected, Trace
+from memlm.runtime import peak_gpu_bytes, peak_memory_bytes
 from memlm.workflow import Listener
 
 if TYPE_CHECKING:
@@ -31,6 +39,7 @@ _WARNINGS = (
 _SHOWN_REJECTED = 8
 _SHOWN_SPANS = 10
 _SHOWN_CHARACTERS = 60
+_SHOWN_SAMPLE = 200
 _SECONDS_BETWEEN_LINES = 10.0
 _DRAWN_CONTROLS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"}
 _DRAWN_CONTROLS |= {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
@@ -179,11 +188,17 @@ def visible(text: str) -> str:
 
 def shorten(text: str) -> str:
     """Return a text on one line, its middle left out if it is long."""
-    line = visible(text.replace("\n", "⏎"))
+    line = _one_line(text)
     if len(line) <= _SHOWN_CHARACTERS:
         return f"“{line}”"
     half = _SHOWN_CHARACTERS // 2
     return f"“{line[:half]} … {line[-half:]}”"
+
+
+def size(size_bytes: int) -> str:
+    """Return a number of bytes for people: 1.5 MB, 2.3 GB."""
+    is_large = size_bytes >= 1e9
+    return f"{size_bytes / (1e9 if is_large else 1e6):,.1f} {'GB' if is_large else 'MB'}"
 
 
 def trace_to_json(trace: Trace) -> dict[str, object]:
@@ -191,14 +206,26 @@ def trace_to_json(trace: Trace) -> dict[str, object]:
     return {name: value for name, value in asdict(trace).items() if name != "text"}
 
 
+class _Bars(Progress):
+    """Bars that have a line below them for what is measured, which no narrow terminal cuts off."""
+
+    state = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Yield the bars, then the line."""
+        yield from super().get_renderables()
+        # Wrapped here, because a console that wraps nothing (`soft_wrap`) would cut it off.
+        yield from Text(self.state).wrap(err, err.width)
+
+
 class ConsoleListener(Listener):
     """Shows progress: a moving bar on a terminal, a line now and then elsewhere."""
 
     def __init__(self) -> None:
-        self._progress: Progress | None = None
+        self._progress: _Bars | None = None
         self._tasks: dict[str, TaskID] = {}
         self._last_line = time.monotonic()
-        self._last_step = (0, 0.0)
+        self._held_out: float | None = None
 
     def __enter__(self) -> ConsoleListener:
         return self
@@ -220,46 +247,50 @@ class ConsoleListener(Listener):
         self._show(stage, done, total, "")
 
     def step(self, run: TrainingRun, step: Step, sample: Callable[[], str] | None) -> None:
-        state = self._step_line(run, step)
         total = run.plan.steps
+        if step.held_out_loss is not None:
+            self._held_out = step.held_out_loss
         if err.is_terminal:
-            self._show("train", step.step, total or 0, state)
-            if sample is not None:
-                err.print(Text(shorten(sample()), style="dim italic"))
-        elif step.held_out_loss is not None or step.step == total:
+            self._show("train", step.step, total or 0, "  ".join(self._measured(run, step)))
+        elif step.held_out_loss is not None or sample is not None or step.step == total:
             share = f"{step.step}/{total}" if total else f"{step.step}"
-            err.print(Text(f"{messages.render('stage.train')} {share}  {state}"))
-            if sample is not None:
-                err.print(Text(f"  {shorten(sample())}"))
+            parts = [*self._measured(run, step), *_time_left(run, step)]
+            err.print(Text(f"{messages.render('stage.train')} {share}  {'  '.join(parts)}"))
+        if sample is not None:
+            said = messages.render("trace.sample", text=_one_line(sample())[:_SHOWN_SAMPLE])
+            err.print(Text(f"  {said}", style="dim italic"))
         if step.step == total:
             self._close()
 
-    def _step_line(self, run: TrainingRun, step: Step) -> str:
-        self._held_out = step.held_out_loss or getattr(self, "_held_out", None)
+    def _measured(self, run: TrainingRun, step: Step) -> list[str]:
+        """Return what is known of a training so far, each with its unit."""
+        loss, held_out = run.per_character(step.loss), self._held_out
+        if held_out is None:
+            parts = [messages.render("trace.loss", loss=loss)]
+        else:
+            parts = [messages.render("trace.losses", loss=loss, held_out=held_out)]
         speed = run.plan.tokens_read(step.step) / max(step.seconds, 1e-9)
-        loss = run.per_character(step.loss)
-        parts = [messages.render("trace.loss", loss=loss)]
-        if self._held_out is not None:
-            parts.append(messages.render("trace.held_out", loss=self._held_out))
         parts.append(messages.render("trace.speed", speed=speed))
-        if run.plan.steps and step.step < run.plan.steps:
-            left = step.seconds / step.step * (run.plan.steps - step.step)
-            parts.append(messages.render("trace.left", minutes=int(left // 60), seconds=left % 60))
-        return "  ".join(parts)
+        for key, peak in (
+            ("trace.memory", peak_memory_bytes()),
+            ("trace.gpu_memory", peak_gpu_bytes(run.training.device)),
+        ):
+            if peak is not None:
+                parts.append(messages.render(key, size=size(peak)))
+        return parts
 
     def _show(self, stage: str, done: int, total: int, state: str) -> None:
         if self._progress is None:
-            columns = (TextColumn("{task.description}"), BarColumn(bar_width=24))
-            tail = (TimeRemainingColumn(),) if stage != "train" else ()
-            self._progress = Progress(
-                *columns, *tail, TextColumn("{task.fields[state]}"), console=err, transient=True
-            )
+            count = (MofNCompleteColumn(),) if stage == "train" else ()
+            columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), *count)
+            self._progress = _Bars(*columns, TimeRemainingColumn(), console=err, transient=True)
             self._progress.start()
         if stage not in self._tasks:
             self._tasks[stage] = self._progress.add_task(
-                messages.render(f"stage.{stage}"), total=total, state=state
+                messages.render(f"stage.{stage}"), total=total or None
             )
-        self._progress.update(self._tasks[stage], completed=done, total=total or None, state=state)
+        self._progress.state = state
+        self._progress.update(self._tasks[stage], completed=done, total=total or None)
 
     def _close_finished(self) -> None:
         if self._progress is not None and self._progress.finished:
@@ -269,3 +300,15 @@ class ConsoleListener(Listener):
         if self._progress is not None:
             self._progress.stop()
             self._progress, self._tasks = None, {}
+
+
+def _time_left(run: TrainingRun, step: Step) -> list[str]:
+    """Return how long a training still takes, where that is known and not nothing."""
+    if not run.plan.steps or step.step >= run.plan.steps:
+        return []
+    left = step.seconds / step.step * (run.plan.steps - step.step)
+    return [messages.render("trace.left", minutes=int(left // 60), seconds=left % 60)]
+
+
+def _one_line(text: str) -> str:
+    return visible(text.replace("\n", "⏎"))

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from rich.text import Text
 
-from memlm.cli.console import ConsoleListener, out, print_json
+from memlm.cli.console import ConsoleListener, out, print_json, size
 from memlm.cli.options import Common, CommonOptions
 from memlm.cli.statistics import print_statistics
 from memlm.cli.tables import print_table
@@ -35,7 +35,7 @@ def info(
         return 0
     columns = [render(f"info.{name}") for name in ("part", "holds", "made_from", "state", "size")]
     print_table(columns, _rows(found), numbers=[4])
-    out.print(Text(render("info.total", size=_size(found["bytes"]))))
+    out.print(Text(render("info.total", size=size(found["bytes"]))))
     if measured is not None:
         print_statistics(measured, page=workspace / measured["page"])
     return 0
@@ -62,7 +62,7 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str, str, str, str]]:  # Any
                 render("info.rejected", count=documents["rejected"])
                 if documents["rejected"]
                 else "",
-                _size(documents["bytes"]),
+                size(documents["bytes"]),
             )
         )
         if documents["labels"]:
@@ -74,26 +74,26 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str, str, str, str]]:  # Any
     if "index" in found:
         part = found["index"]
         held = render("info.segments", count=part["segments"])
-        rows.append(("index", held, origin, _state(part), _size(part["bytes"])))
+        rows.append(("index", held, origin, _state(part), size(part["bytes"])))
     if "cleaned" in found:
         part = found["cleaned"]
         held = render("info.kept", count=part["documents"])
-        rows.append(("cleaned", held, origin, _state(part), _size(part["bytes"])))
+        rows.append(("cleaned", held, origin, _state(part), size(part["bytes"])))
     if "statistics_page" in found:
         part = found["statistics_page"]
-        rows.append(("statistics.html", "", origin, _state(part), _size(part["bytes"])))
+        rows.append(("statistics.html", "", origin, _state(part), size(part["bytes"])))
     for part in found["prepared"]:
         key = "info.tokens_sealed" if part["tokens"]["sealed"] else "info.tokens"
         held = render(key, **part["tokens"], vocabulary=part["vocabulary_size"])
         name = f"prepared/{part['tokenizer']}"
-        rows.append((name, held, origin, _state(part), _size(part["bytes"])))
+        rows.append((name, held, origin, _state(part), size(part["bytes"])))
     for part in found["models"]:
-        name, size = f"models/{part['model']}", _size(part["bytes"])
+        name, taken = f"models/{part['model']}", size(part["bytes"])
         if part["status"] == "damaged":
-            rows.append((name, "", "", render("info.damaged"), size))
+            rows.append((name, "", "", render("info.damaged"), taken))
             continue
         made_from = f"prepared/{part['made_from']['tokenizer']}"
-        rows.append((name, _results(part), made_from, _state(part), size))
+        rows.append((name, _results(part), made_from, _state(part), taken))
     return rows
 
 
@@ -123,7 +123,3 @@ def _staleness(part: dict[str, Any]) -> list[str]:  # Any: JSON
         return [render("info.current")]
     reasons = part.get("stale_because")
     return [render(f"info.stale_{reasons[0]}" if reasons else "info.stale")]
-
-
-def _size(size_bytes: int) -> str:
-    return f"{size_bytes / 1e6:,.1f} MB"
