@@ -59,7 +59,10 @@ def test_another_seed_writes_another_text(network_model, letters):
 
 
 def test_without_a_seed_every_text_is_another(network_model, letters):
-    first, second = (_write(network_model, letters, "abc")[0].text for _ in range(2))
+    # An untrained network may well end at once, and two empty texts are the same.
+    first, second = (
+        _write(network_model, letters, "abc", ignore_end=True)[0].text for _ in range(2)
+    )
     assert first != second
 
 
