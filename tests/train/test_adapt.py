@@ -60,13 +60,16 @@ def _read(model, tokens) -> np.ndarray:
     return model.read(model.start(1), np.asarray(tokens)[None])[0][0]
 
 
-def _plain_twin(network, config, squares, tokens) -> np.ndarray:
-    """Score and learn as the formulas say, one segment after the other, in float64 where it can."""
+def _plain_twin(network, config, squares, tokens) -> tuple[np.ndarray, list[float]]:
+    """Score and learn as the formulas say, one segment after the other, in float64 where it can.
+
+    Returns what was found, and how long each step would have been beside the longest allowed.
+    """
     network.eval()
     trained = {name: value.detach().double() for name, value in network.named_parameters()}
     roots = {name: squares[name].double().sqrt() for name in trained}
     mean = torch.cat([root.flatten() for root in roots.values()]).mean()
-    state, found = network.start(1), []
+    state, found, lengths = network.start(1), [], []
     for start in range(0, len(tokens), config.segment):
         inputs = torch.tensor(tokens[None, start : start + config.segment])
         logits, state = network(inputs, tuple(part.detach() for part in state))
@@ -76,24 +79,38 @@ def _plain_twin(network, config, squares, tokens) -> np.ndarray:
             break
         network.zero_grad()
         F.cross_entropy(logits[0], targets).backward()
-        every = torch.cat([value.grad.flatten() for value in network.parameters()])
+        steps = {name: value.grad.double() for name, value in network.named_parameters()}
+        if config.rule == "rms":
+            steps = {name: step / (roots[name] + 0.1 * mean) for name, step in steps.items()}
+        every = torch.cat([step.flatten() for step in steps.values()])
+        length = every.norm() if config.rule == "sgd" else every.square().mean().sqrt() / 2
+        lengths.append(length.item())
         for name, value in network.named_parameters():
-            gradient, weight = value.grad.double(), value.detach().double()
-            home = trained[name] - weight
-            if config.rule == "sgd":
-                step = config.learning_rate * min(1.0, 1.0 / every.norm().item()) * gradient
-                pull = config.decay * home
-            else:
-                step = config.learning_rate * gradient / (roots[name] + 0.1 * mean)
-                pull = torch.clamp(config.decay * roots[name] / mean, max=1.0) * home
-            value.data = (weight - step + pull).float()
-    return np.concatenate(found)
+            weight = value.detach().double()
+            share = config.decay
+            if config.rule == "rms":
+                share = torch.clamp(config.decay * roots[name] / mean, max=1.0)
+            step = config.learning_rate * steps[name] / max(1.0, length.item())
+            value.data = (weight - step + share * (trained[name] - weight)).float()
+    return np.concatenate(found), lengths
 
 
 def test_each_segment_is_scored_with_what_was_learned_before_it(network, config, squares, text):
     found = _read(AdaptingModel(network, config, squares=squares), text)
-    expected = _plain_twin(network, config, squares, text)
+    expected, lengths = _plain_twin(network, config, squares, text)
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6)
+    assert max(lengths) < 1
+
+
+def test_no_step_is_longer_than_it_may_be(network, config, squares, text):
+    with torch.no_grad():
+        for value in network.parameters():
+            value *= 3
+    small = {name: value / 400 for name, value in squares.items()}
+    found = _read(AdaptingModel(network, config, squares=small), text)
+    expected, lengths = _plain_twin(network, config, small, text)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    assert max(lengths) > 1
 
 
 def test_it_does_learn(network, model, text):

@@ -4,17 +4,20 @@ Dynamic evaluation (Krause et al. 2018, "Dynamic evaluation of neural sequence m
 n tokens of a segment have been scored with the weights w as they were before it, the gradient g of
 their mean loss changes the weights once, and the trained ones w0 pull them back:
 
-    sgd   w <- w - rate * min(1, 1 / |g|) * g    + decay * (w0 - w)
+    sgd   w <- w - rate * g                      + decay * (w0 - w)
     rms   w <- w - rate * g / (r + r_mean / 10)  + min(1, decay * r / r_mean) * (w0 - w)
 
-r is the root of the mean squared gradient of each weight over the training text, gathered once
-(`train/adapt_fit.py`): a weight that seldom matters may move as far as the others. The state goes
-on through the segments. The trained network is copied and never written to.
+No step is longer than the rate (sgd), or than twice the rate for each weight (rms: root of the mean
+square), so that one rare word does not throw everything over. r is the root of the mean squared
+gradient of each weight over the training text, gathered once (`train/adapt_fit.py`): a weight that
+seldom matters may move as far as the others. The state goes on through the segments. The trained
+network is copied and never written to.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -30,7 +33,7 @@ from memlm.language_model import LogProbabilities, Tokens
 from memlm.models.network import Network, NetworkState
 
 Weights = tuple[Tensor, ...]
-_LARGEST_NORM = 1.0
+_LONGEST_STEP = {"sgd": 1.0, "rms": 2.0}  # in rates; of all weights together, and of each
 _SMALLEST_ROOT = 1e-12
 _SMOOTHED = 0.1  # of the mean root, so that a weight without a gradient does not leap at its first
 
@@ -98,6 +101,9 @@ class AdaptingModel:
             self._rates, self._pulls = _scaled_by(roots, config)
         else:
             self._rates, self._pulls = _same_for_all(self._trained, config)
+        num_weights = sum(weight.numel() for weight in self._trained)
+        self._longest = _LONGEST_STEP[config.rule] * config.learning_rate
+        self._longest *= math.sqrt(num_weights) if config.rule == "rms" else 1.0
 
     @property
     def vocabulary_size(self) -> int:
@@ -177,16 +183,14 @@ class AdaptingModel:
 
     @torch.no_grad()
     def _stepped(self, weights: Weights, gradients: Weights) -> Weights:
-        size = 1.0
-        if self.config.rule == "sgd":
-            norm = torch.linalg.vector_norm(
-                torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients])
-            )
-            size = min(1.0, _LARGEST_NORM / max(norm.item(), _SMALLEST_ROOT))
-        parts = zip(weights, self._trained, gradients, self._rates, self._pulls, strict=True)
+        steps = [rate * gradient for rate, gradient in zip(self._rates, gradients, strict=True)]
+        norms = torch.stack([torch.linalg.vector_norm(step) for step in steps])
+        length = torch.linalg.vector_norm(norms).item()
+        share = self._longest / length if length > self._longest else 1.0
+        parts = zip(weights, self._trained, steps, self._pulls, strict=True)
         return tuple(
-            torch.lerp(weight, trained, pull).addcmul_(rate, gradient, value=-size)
-            for weight, trained, gradient, rate, pull in parts
+            torch.lerp(weight, trained, pull).sub_(step, alpha=share)
+            for weight, trained, step, pull in parts
         )
 
     @torch.no_grad()
