@@ -124,3 +124,23 @@ def test_a_crowded_machine_is_said_once_with_what_to_do(
     said = " ".join(found.err.split())
     assert said.count("50%") == 1
     assert words in said
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "Curves"), ("zh", "损失曲线")])
+def test_the_end_names_the_curves(memlm, trained, fast, language, words):
+    found = memlm("train", trained, *fast, "--name", "mine", "--language", language)
+    (line,) = [line for line in found.out.splitlines() if words in line]
+    assert str(trained / "models" / "mine" / "curves.svg") in line
+    assert (trained / "models" / "mine" / "curves.svg").exists()
+
+
+def test_curves_are_named_in_json_too(memlm, trained, fast):
+    found = memlm("train", trained, *fast, "--name", "mine", "--json").json
+    assert found["curves"] == "models/mine/curves.svg"
+    assert (trained / found["curves"]).exists()
+
+
+def test_a_stop_before_the_first_step_names_no_curves(memlm, trained, fast, monkeypatch):
+    monkeypatch.setattr("memlm.runtime.SignalWatch.name", "SIGTERM")
+    assert memlm("train", trained, *fast, "--json").json["curves"] is None
+    assert "curves.svg" not in memlm("train", trained, *fast).err

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -176,18 +176,10 @@ def _say_what_was_reduced(run: TrainingRun, config: TrainConfig, listener: Liste
 
 def _run_training(run: TrainingRun, listener: Listener) -> TrainReport:
     from memlm.train.crowding import CrowdWatch
+    from memlm.train.log import CURVES
     from memlm.train.run import is_memorising
 
-    processes = run.processes
-    listener.note("training", **_plan_facts(run))
-    if processes.size > 1:
-        listener.note("processes", processes=processes.size, lanes=run.plan.batch_size)
-    for name in run.damaged_checkpoints:
-        listener.note("checkpoint_damaged", checkpoint=name)
-    if run.training.step:
-        listener.note("resumed", step=run.training.step)
-    if run.machine_changes:
-        listener.note("resumed_inexact", changes=run.machine_changes)
+    _say_how_it_begins(run, listener)
     planned, has_warned = run.plan, False
     crowd = CrowdWatch()
     with watch_signals() as signals:
@@ -204,8 +196,23 @@ def _run_training(run: TrainingRun, listener: Listener) -> TrainReport:
                     listener.note("memorising", train=train_loss, held_out=step.held_out_loss)
         if run.training.has_lost_patience:
             listener.note("patience_lost", step=run.training.step, validations=run.plan.patience)
-        stopped_by = next(filter(None, processes.gather(signals.name)), None)
-        return run.finish(stopped_by=stopped_by)
+        stopped_by = next(filter(None, run.processes.gather(signals.name)), None)
+        report = run.finish(stopped_by=stopped_by)
+    curves = run.folder / CURVES
+    where = curves.relative_to(run.folder.parents[1]).as_posix()
+    return replace(report, curves=where if curves.exists() else None)
+
+
+def _say_how_it_begins(run: TrainingRun, listener: Listener) -> None:
+    listener.note("training", **_plan_facts(run))
+    if run.processes.size > 1:
+        listener.note("processes", processes=run.processes.size, lanes=run.plan.batch_size)
+    for name in run.damaged_checkpoints:
+        listener.note("checkpoint_damaged", checkpoint=name)
+    if run.training.step:
+        listener.note("resumed", step=run.training.step)
+    if run.machine_changes:
+        listener.note("resumed_inexact", changes=run.machine_changes)
 
 
 def _say_crowded(run: TrainingRun, waiting: float, listener: Listener) -> None:
