@@ -7,6 +7,7 @@ import json
 import pytest
 
 from memlm.errors import ResourceError
+from memlm.runtime import is_installed
 
 PHASES = ("--phases", "0.5:2x8,0.5:4x16")
 RECIPE = (
@@ -144,3 +145,24 @@ def test_a_stop_before_the_first_step_names_no_curves(memlm, trained, fast, monk
     monkeypatch.setattr("memlm.runtime.SignalWatch.name", "SIGTERM")
     assert memlm("train", trained, *fast, "--json").json["curves"] is None
     assert "curves.svg" not in memlm("train", trained, *fast).err
+
+
+@pytest.mark.skipif(is_installed("tensorboard"), reason="this tests its absence")
+def test_tensorboard_that_is_missing_comes_with_its_command(memlm, trained, fast):
+    found = memlm("train", trained, *fast, "--tensorboard", "--name", "mine", "--json")
+    assert (found.code, found.error["code"]) == (4, "extra_missing")
+    assert "pip install 'memlm[tensorboard]'" in found.error["hint"]
+    assert not (trained / "models" / "mine").exists()
+
+
+@pytest.mark.skipif(not is_installed("tensorboard"), reason="needs memlm[tensorboard]")
+def test_tensorboard_finds_its_files_beside_the_model(memlm, trained, fast):
+    assert memlm("train", trained, *fast, "--tensorboard", "--name", "mine").code == 0
+    files = list((trained / "models" / "mine" / "tensorboard").iterdir())
+    assert len(files) == 1
+    assert files[0].name.startswith("events.out.tfevents.")
+
+
+def test_no_event_files_are_written_unasked(memlm, trained, fast):
+    assert memlm("train", trained, *fast, "--name", "mine").code == 0
+    assert not (trained / "models" / "mine" / "tensorboard").exists()

@@ -48,6 +48,7 @@ _FLAGS = (
     "--fresh",
     "--resume",
     "--strict-resume",
+    "--tensorboard",
     "--adapt",
     "--",
 )

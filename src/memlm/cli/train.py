@@ -34,6 +34,7 @@ def train(
     *sources: str,
     resume: bool = False,
     strict_resume: bool = False,
+    tensorboard: bool = False,
     training: Train = TrainConfig(),  # noqa: B008  # frozen
     cutting: Prepare = PrepareConfig(),  # noqa: B008  # frozen
     holding: HoldOut = HoldOutOptions(),  # noqa: B008  # frozen
@@ -52,6 +53,7 @@ def train(
             held_out=holding.held_out,
             resume=resume,
             strict_resume=strict_resume,
+            tensorboard=tensorboard,
             listener=listener,
         )
     if not process_place().is_first:  # the first one tells how it ended
