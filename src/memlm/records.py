@@ -214,6 +214,16 @@ class TrainReport:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PruneReport:
+    """Which checkpoints were deleted."""
+
+    models: tuple[str, ...]
+    """Those that had any."""
+    checkpoints: int
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Score:
     """How well a model predicts a text."""
 

@@ -55,11 +55,13 @@ def every_command(trained, corpus, sample, fast):
         "evaluate": ["evaluate", trained, table],
         "attend": ["attend", trained, "the cat"],
         "info": ["info", trained],
+        "models": ["models", trained],
     }
 
 
 COMMANDS = [
     "collect", "prepare", "train", "generate", "score", "trace", "evaluate", "attend", "info",
+    "models",
 ]  # fmt: skip
 
 
