@@ -15,7 +15,7 @@ from memlm.collect import CollectConfig
 from memlm.documents import DocumentStore
 from memlm.errors import MemlmError
 from memlm.generate.config import GenerateConfig
-from memlm.inventory import describe_workspace
+from memlm.inventory import describe_models, describe_workspace
 from memlm.models import NetworkConfig
 from memlm.prepare import CleanConfig, PrepareConfig
 from memlm.train import TrainConfig
@@ -24,11 +24,14 @@ from memlm.workflow import (
     Model,
     attend_text,
     collect_documents,
+    delete_model,
     evaluate_task,
     export_documents,
     generate_text,
     load_model,
     prepare_documents,
+    prune_checkpoints,
+    rename_model,
     score_text,
     trace_text,
     train_model,
@@ -55,6 +58,8 @@ __all__ = [
     "attend_text",
     "build_network",
     "collect_documents",
+    "delete_model",
+    "describe_models",
     "describe_workspace",
     "evaluate_task",
     "export_documents",
@@ -62,6 +67,8 @@ __all__ = [
     "load_model",
     "open_workspace",
     "prepare_documents",
+    "prune_checkpoints",
+    "rename_model",
     "score_text",
     "trace_text",
     "train_model",

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from memlm.documents import DocumentStore
 from memlm.errors import CorruptArtefactError
 from memlm.storage import MANIFEST, hash_json, read_json, read_manifest, size_on_disk
-from memlm.workspace import Workspace, open_workspace, read_run
+from memlm.workspace import Workspace, find_checkpoints, open_workspace, read_run
 
 
 def describe_workspace(
@@ -20,11 +20,10 @@ def describe_workspace(
     """Return what a workspace holds, what each part was made from, what is stale, and its bytes."""
     opened = workspace if isinstance(workspace, Workspace) else open_workspace(workspace)
     found: dict[str, Any] = {"workspace": str(opened.path), "bytes": size_on_disk(opened.path)}
-    digest, ids = None, np.empty(0, dtype="<u8")
+    digest = None
     if opened.documents_file.exists():
         with DocumentStore(opened.documents_file) as store:
             digest = store.digest()
-            ids = np.fromiter((int(identity, 16) for identity in store.ids()), dtype="<u8")
             found["documents"] = _describe_documents(store) | {
                 "bytes": size_on_disk(opened.documents_file)
             }
@@ -56,11 +55,24 @@ def describe_workspace(
     found["prepared"] = [
         _describe_tokens(opened, name, digest) for name in opened.tokenizer_names()
     ]
-    found["models"] = [
+    found["models"] = describe_models(opened)
+    return found
+
+
+def describe_models(
+    workspace: Workspace | Path | str,
+) -> list[dict[str, Any]]:  # Any: JSON
+    """Return what every model is, what it was made from, how well it predicts, and its bytes."""
+    opened = workspace if isinstance(workspace, Workspace) else open_workspace(workspace)
+    digest, ids = None, np.empty(0, dtype="<u8")
+    if opened.documents_file.exists():
+        with DocumentStore(opened.documents_file) as store:
+            digest = store.digest()
+            ids = np.fromiter((int(identity, 16) for identity in store.ids()), dtype="<u8")
+    return [
         _describe_model(opened, name, digest) | {"removed_documents": _removed(opened, name, ids)}
         for name in opened.model_names()
     ]
-    return found
 
 
 def _describe_documents(store: DocumentStore) -> dict[str, Any]:  # Any: JSON
@@ -111,10 +123,12 @@ def _describe_model(
         "model": name,
         "status": run["status"],
         "network": run["plan"]["network"]["kind"],
+        "started": run["started"],
         "made_from": run["made_from"],
         "results": run.get("results"),
         "stale": bool(reasons),
         "stale_because": reasons,
+        "checkpoints": len(find_checkpoints(folder / "checkpoints")),
         "bytes": size_on_disk(folder),
     }
 

@@ -209,6 +209,18 @@ class TrainReport:
     best_step: int
     stopped_by: str | None = None
     """Name of the signal that ended it early, else None."""
+    curves: str | None = None
+    """Where its losses are drawn, from the folder of the workspace on; None before any step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruneReport:
+    """Which checkpoints were deleted."""
+
+    models: tuple[str, ...]
+    """Those that had any."""
+    checkpoints: int
+    bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)

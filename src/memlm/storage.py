@@ -208,6 +208,16 @@ def delete_folder(path: Path) -> None:
         shutil.rmtree(doomed)
 
 
+def rename_folder(path: Path, new: Path) -> None:
+    """Give a folder another name beside its own, which nothing carries yet: all of it or nothing.
+
+    The caller holds the lock, for a system may put a folder in the place of an empty one.
+    """
+    with machine_errors(path):
+        path.rename(new)
+        _flush(new.parent)
+
+
 def is_leftover(name: str) -> bool:
     """Say whether this is a name that only something unfinished or outgoing carries."""
     return _LEFTOVER.fullmatch(name) is not None

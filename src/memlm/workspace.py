@@ -19,6 +19,7 @@ from memlm.storage import (
     clean_leftovers,
     is_leftover,
     machine_errors,
+    new_file,
     read_json,
     write_json,
 )
@@ -211,6 +212,18 @@ def _check_schema(workspace: Workspace) -> None:
         # Said first, so that an older memlm keeps away; the documents follow when they are opened.
         with workspace.writing():
             workspace.remember(schema_version=SCHEMA_VERSION)
+
+
+def find_checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints below `folder`, newest first."""
+    found = [path for path in folder.glob("step-*") if path.name[5:].isdigit()]
+    return sorted(found, key=lambda path: int(path.name[5:]), reverse=True)
+
+
+def name_latest(checkpoint: Path) -> None:
+    """Write which checkpoint is the newest into the file `latest`, for people and scripts."""
+    with new_file(checkpoint.with_name("latest")) as temporary:
+        temporary.write_text(checkpoint.name + "\n", encoding="ascii")
 
 
 def read_run(folder: Path) -> dict[str, Any]:  # Any: JSON values

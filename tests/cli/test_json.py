@@ -18,7 +18,7 @@ PREPARE = {
 }  # fmt: skip
 TRAIN = {
     "model", "network", "parameters", "steps", "seconds", "held_out_nats_per_character",
-    "held_out_bits_per_byte",
+    "held_out_bits_per_byte", "curves",
 }  # fmt: skip
 SCORE = {
     "nats_per_character", "bits_per_byte", "perplexity_per_token", "tokens", "unknown", "protocol",
@@ -55,11 +55,13 @@ def every_command(trained, corpus, sample, fast):
         "evaluate": ["evaluate", trained, table],
         "attend": ["attend", trained, "the cat"],
         "info": ["info", trained],
+        "models": ["models", trained],
     }
 
 
 COMMANDS = [
     "collect", "prepare", "train", "generate", "score", "trace", "evaluate", "attend", "info",
+    "models",
 ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from memlm.errors import ResourceError
+from memlm.runtime import is_installed
 
 PHASES = ("--phases", "0.5:2x8,0.5:4x16")
 RECIPE = (
@@ -124,3 +125,44 @@ def test_a_crowded_machine_is_said_once_with_what_to_do(
     said = " ".join(found.err.split())
     assert said.count("50%") == 1
     assert words in said
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "Curves"), ("zh", "损失曲线")])
+def test_the_end_names_the_curves(memlm, trained, fast, language, words):
+    found = memlm("train", trained, *fast, "--name", "mine", "--language", language)
+    (line,) = [line for line in found.out.splitlines() if words in line]
+    assert str(trained / "models" / "mine" / "curves.svg") in line
+    assert (trained / "models" / "mine" / "curves.svg").exists()
+
+
+def test_curves_are_named_in_json_too(memlm, trained, fast):
+    found = memlm("train", trained, *fast, "--name", "mine", "--json").json
+    assert found["curves"] == "models/mine/curves.svg"
+    assert (trained / found["curves"]).exists()
+
+
+def test_a_stop_before_the_first_step_names_no_curves(memlm, trained, fast, monkeypatch):
+    monkeypatch.setattr("memlm.runtime.SignalWatch.name", "SIGTERM")
+    assert memlm("train", trained, *fast, "--json").json["curves"] is None
+    assert "curves.svg" not in memlm("train", trained, *fast).err
+
+
+@pytest.mark.skipif(is_installed("tensorboard"), reason="this tests its absence")
+def test_tensorboard_that_is_missing_comes_with_its_command(memlm, trained, fast):
+    found = memlm("train", trained, *fast, "--tensorboard", "--name", "mine", "--json")
+    assert (found.code, found.error["code"]) == (4, "extra_missing")
+    assert "pip install 'memlm[tensorboard]'" in found.error["hint"]
+    assert not (trained / "models" / "mine").exists()
+
+
+@pytest.mark.skipif(not is_installed("tensorboard"), reason="needs memlm[tensorboard]")
+def test_tensorboard_finds_its_files_beside_the_model(memlm, trained, fast):
+    assert memlm("train", trained, *fast, "--tensorboard", "--name", "mine").code == 0
+    files = list((trained / "models" / "mine" / "tensorboard").iterdir())
+    assert len(files) == 1
+    assert files[0].name.startswith("events.out.tfevents.")
+
+
+def test_no_event_files_are_written_unasked(memlm, trained, fast):
+    assert memlm("train", trained, *fast, "--name", "mine").code == 0
+    assert not (trained / "models" / "mine" / "tensorboard").exists()

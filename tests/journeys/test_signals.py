@@ -62,6 +62,8 @@ def test_a_signal_saves_and_resuming_finishes_to_the_same_bytes(memlm, start, ws
     report = json.loads(out)
     assert report["stopped_by"] == number.name
     assert 0 < report["steps"] < 250
+    assert report["curves"] == "models/stopped/curves.svg"
+    assert (ws / report["curves"]).exists()
 
     resumed = memlm("train", ws, "--resume", "--name", "stopped")
     assert (resumed["steps"], resumed["stopped_by"]) == (250, None)

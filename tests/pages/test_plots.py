@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from memlm.pages import histogram, power_law_plot
-from memlm.pages.plots import short_number
+from memlm.pages.svg import short_number
 
 POINTS = [(1, 1000), (10, 100), (100, 10), (1000, 1)]
 

@@ -174,7 +174,7 @@ def test_a_mistake_of_ours_is_not_tried_again(run, monkeypatch):
 MOMENTS = [
     pytest.param("save_tensors", 10, id="before anything is written"),
     pytest.param("new_folder", 10, id="before the folder"),
-    pytest.param("new_file", 10, id="before latest names it"),
+    pytest.param("name_latest", 10, id="before latest names it"),
     pytest.param("delete_folder", 15, id="before an older one is deleted"),
 ]
 
@@ -191,7 +191,7 @@ def test_a_crash_while_saving_loses_at_most_that_checkpoint(run, goes_on, monkey
         patch.setattr(checkpoint, name, crash)
         with pytest.raises(Crash):
             _finish(run)
-    is_whole = name in ("new_file", "delete_folder")
+    is_whole = name in ("name_latest", "delete_folder")
     goes_on(step if is_whole else step - 5)
 
 

@@ -295,8 +295,8 @@ def test_only_the_first_process_writes(found, folders):
     steps = [json.loads(line)["step"] for line in (whole / "steps.jsonl").read_text().splitlines()]
     assert steps == [*range(1, 15)]
     assert sorted(path.name for path in whole.iterdir()) == [
-        "config.json", "documents.bin", "manifest.json", "model.safetensors", "run.json",
-        "steps.jsonl", "tokenizer.json",
+        "config.json", "curves.svg", "documents.bin", "manifest.json", "model.safetensors",
+        "run.json", "steps.jsonl", "tokenizer.json",
     ]  # fmt: skip
 
 

@@ -34,7 +34,7 @@ from memlm.runtime import process_place
 
 COMMANDS = (
     "demo", "train", "generate", "trace", "collect", "prepare", "score", "evaluate", "attend",
-    "info", "export",
+    "info", "models", "export",
 )  # fmt: skip
 _COMMON_WITH_VALUE = ("--language", "--config")
 _COMMON = ("--json", "--debug", *_COMMON_WITH_VALUE)
@@ -48,6 +48,9 @@ _FLAGS = (
     "--fresh",
     "--resume",
     "--strict-resume",
+    "--tensorboard",
+    "--prune-checkpoints",
+    "--yes",
     "--adapt",
     "--",
 )

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.text import Text
-
-from memlm.cli.console import ConsoleListener, err, print_json, print_rejected, say, visible
+from memlm.cli.asking import ask
+from memlm.cli.console import ConsoleListener, print_json, print_rejected, say
 from memlm.cli.options import Collect, Common, CommonOptions, Web
 from memlm.collect import CollectConfig, WebConfig
 from memlm.errors import ConfigError
 from memlm.messages import render
 from memlm.workflow import collect_documents
 from memlm.workspace import open_workspace
-
-_YES = ("y", "yes", "是", "是的")
 
 
 def collect(
@@ -54,8 +50,7 @@ def collect(
 
 def _ask_whether_to_remove(source: str, documents: int, total: int) -> bool:
     """Ask the person at the terminal; ConfigError where there is none."""
-    if sys.stdin is None or not sys.stdin.isatty():
-        raise ConfigError("prune_needs_yes", source=source, count=documents, total=total)
-    question = render("question.prune", source=source, count=documents, total=total)
-    err.print(Text(visible(question)), end=" ")
-    return sys.stdin.readline().strip().lower() in _YES
+    return ask(
+        render("question.prune", source=source, count=documents, total=total),
+        otherwise=ConfigError("prune_needs_yes", source=source, count=documents, total=total),
+    )

@@ -252,7 +252,7 @@ class ConsoleListener(Listener):
             self._held_out = step.held_out_loss
         if err.is_terminal:
             self._show("train", step.step, total or 0, "  ".join(self._measured(run, step)))
-        elif step.held_out_loss is not None or sample is not None or step.step == total:
+        elif self._is_told(step, has_sample=sample is not None) or step.step == total:
             share = f"{step.step}/{total}" if total else f"{step.step}"
             parts = [*self._measured(run, step), *_time_left(run, step)]
             err.print(Text(f"{messages.render('stage.train')} {share}  {'  '.join(parts)}"))
@@ -261,6 +261,10 @@ class ConsoleListener(Listener):
             err.print(Text(f"  {said}", style="dim italic"))
         if step.step == total:
             self._close()
+
+    def _is_told(self, step: Step, *, has_sample: bool) -> bool:
+        """Say whether a step is worth a line: a validation, or a sample where there are none."""
+        return step.held_out_loss is not None or (has_sample and self._held_out is None)
 
     def _measured(self, run: TrainingRun, step: Step) -> list[str]:
         """Return what is known of a training so far, each with its unit."""

@@ -74,26 +74,26 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str, str, str, str]]:  # Any
     if "index" in found:
         part = found["index"]
         held = render("info.segments", count=part["segments"])
-        rows.append(("index", held, origin, _state(part), size(part["bytes"])))
+        rows.append(("index", held, origin, state_of(part), size(part["bytes"])))
     if "cleaned" in found:
         part = found["cleaned"]
         held = render("info.kept", count=part["documents"])
-        rows.append(("cleaned", held, origin, _state(part), size(part["bytes"])))
+        rows.append(("cleaned", held, origin, state_of(part), size(part["bytes"])))
     if "statistics_page" in found:
         part = found["statistics_page"]
-        rows.append(("statistics.html", "", origin, _state(part), size(part["bytes"])))
+        rows.append(("statistics.html", "", origin, state_of(part), size(part["bytes"])))
     for part in found["prepared"]:
         key = "info.tokens_sealed" if part["tokens"]["sealed"] else "info.tokens"
         held = render(key, **part["tokens"], vocabulary=part["vocabulary_size"])
         name = f"prepared/{part['tokenizer']}"
-        rows.append((name, held, origin, _state(part), size(part["bytes"])))
+        rows.append((name, held, origin, state_of(part), size(part["bytes"])))
     for part in found["models"]:
         name, taken = f"models/{part['model']}", size(part["bytes"])
         if part["status"] == "damaged":
             rows.append((name, "", "", render("info.damaged"), taken))
             continue
         made_from = f"prepared/{part['made_from']['tokenizer']}"
-        rows.append((name, _results(part), made_from, _state(part), taken))
+        rows.append((name, _results(part), made_from, state_of(part), taken))
     return rows
 
 
@@ -108,7 +108,8 @@ def _results(part: dict[str, Any]) -> str:  # Any: JSON
     return held
 
 
-def _state(part: dict[str, Any]) -> str:  # Any: JSON
+def state_of(part: dict[str, Any]) -> str:  # Any: JSON
+    """Say whether a part is finished and up to date, in words."""
     states = _staleness(part)
     if part.get("status") not in (None, "finished"):
         states.insert(0, render(f"info.{part['status']}"))

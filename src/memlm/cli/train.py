@@ -34,6 +34,7 @@ def train(
     *sources: str,
     resume: bool = False,
     strict_resume: bool = False,
+    tensorboard: bool = False,
     training: Train = TrainConfig(),  # noqa: B008  # frozen
     cutting: Prepare = PrepareConfig(),  # noqa: B008  # frozen
     holding: HoldOut = HoldOutOptions(),  # noqa: B008  # frozen
@@ -52,6 +53,7 @@ def train(
             held_out=holding.held_out,
             resume=resume,
             strict_resume=strict_resume,
+            tensorboard=tensorboard,
             listener=listener,
         )
     if not process_place().is_first:  # the first one tells how it ended
@@ -74,6 +76,8 @@ def print_train_report(report: TrainReport, *, workspace: Path) -> None:
         values = {"signal": report.stopped_by, "step": report.steps, "model": report.model}
         said = render("note.stopped", workspace=workspace, **values)
         err.print(Text(visible(said)))
+        if report.curves:
+            err.print(Text(visible(render("train.curves", path=workspace / report.curves))))
         return
     say("note.trained", model=report.model, steps=report.steps, seconds=report.seconds)
     if report.held_out_nats_per_character is None or report.held_out_bits_per_byte is None:
@@ -87,4 +91,6 @@ def print_train_report(report: TrainReport, *, workspace: Path) -> None:
         )
     if report.best_step != report.steps:
         say("note.best_kept", step=report.best_step)
+    if report.curves:
+        say("train.curves", path=workspace / report.curves)
     say("train.next", workspace=workspace)

@@ -11,20 +11,12 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
 
+from memlm.pages.svg import Plot, grid_line, short_number, text, upright_text
+
 _WIDTH, _HEIGHT = 420, 280
 _LEFT, _RIGHT, _TOP, _BOTTOM = 54, 12, 14, 44
 _PLOT_WIDTH, _PLOT_HEIGHT = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
 _CHARACTER_WIDTH = 7.5
-_UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
-
-
-class Plot(str):
-    """SVG that may stand in a page as it is: every word in it has been escaped."""
-
-    __slots__ = ()
-
-    def __html__(self) -> str:
-        return str(self)
 
 
 def histogram(bins: Sequence[tuple[int, int, int]], *, x_label: str, y_label: str) -> Plot:
@@ -42,11 +34,11 @@ def histogram(bins: Sequence[tuple[int, int, int]], *, x_label: str, y_label: st
             f'width="{max(1.0, width - 2):.1f}" height="{height:.1f}"><title>{shown}</title></rect>'
         )
         if at % every == 0:
-            parts.append(_text(x, _TOP + _PLOT_HEIGHT + 16, short_number(low), "middle"))
+            parts.append(text(x, _TOP + _PLOT_HEIGHT + 16, short_number(low), "middle"))
     if bins and len(bins) % every == 0:
         parts.append(
             # It ends with the plot: in the middle of the last line, half of it may lie outside.
-            _text(_WIDTH - 2, _TOP + _PLOT_HEIGHT + 16, short_number(bins[-1][1]), "end")
+            text(_WIDTH - 2, _TOP + _PLOT_HEIGHT + 16, short_number(bins[-1][1]), "end")
         )
     return _svg(parts, x_label, y_label)
 
@@ -79,14 +71,6 @@ def power_law_plot(
     return _svg(parts, x_label, y_label)
 
 
-def short_number(value: float) -> str:
-    """Return a number for an axis: 1,500,000 is 1.5M."""
-    for size, unit in _UNITS:
-        if value >= size:
-            return f"{value / size:.3g}{unit}"
-    return f"{value:.3g}"
-
-
 def _words_at(
     names: Sequence[tuple[int, int, str]],
     x_of: Callable[[float], float],
@@ -102,7 +86,7 @@ def _words_at(
         )
         if is_free and right < _WIDTH:
             taken.append((left, right, base))
-            yield _text(left, base, word, "start", kind="name")
+            yield text(left, base, word, "start", kind="name")
 
 
 def _fitted_line(
@@ -135,8 +119,8 @@ def _decade_lines(
     y_of: Callable[[float], float],
 ) -> Iterator[str]:
     for x in _decades([x for x, _ in points]):
-        yield _grid_line(x_of(x), x_of(x), _TOP, _TOP + _PLOT_HEIGHT)
-        yield _text(x_of(x), _TOP + _PLOT_HEIGHT + 16, short_number(x), "middle")
+        yield grid_line(x_of(x), x_of(x), _TOP, _TOP + _PLOT_HEIGHT)
+        yield text(x_of(x), _TOP + _PLOT_HEIGHT + 16, short_number(x), "middle")
     floor = _TOP + _PLOT_HEIGHT
     yield from _horizontal_lines(
         _decades([y for _, y in points]), lambda y: (floor - y_of(y)) / _PLOT_HEIGHT
@@ -151,8 +135,8 @@ def _decades(values: Sequence[int]) -> list[float]:
 def _horizontal_lines(values: Sequence[float], share: Callable[[float], float]) -> Iterator[str]:
     for value in values:
         y = _TOP + _PLOT_HEIGHT * (1 - share(value))
-        yield _grid_line(_LEFT, _LEFT + _PLOT_WIDTH, y, y)
-        yield _text(_LEFT - 6, y + 4, short_number(value), "end")
+        yield grid_line(_LEFT, _LEFT + _PLOT_WIDTH, y, y)
+        yield text(_LEFT - 6, y + 4, short_number(value), "end")
 
 
 def _round_up(value: int) -> int:
@@ -165,21 +149,11 @@ def _round_up(value: int) -> int:
         size *= 10
 
 
-def _grid_line(x1: float, x2: float, y1: float, y2: float) -> str:
-    return f'<line class="grid" x1="{x1:.1f}" x2="{x2:.1f}" y1="{y1:.1f}" y2="{y2:.1f}"/>'
-
-
-def _text(x: float, y: float, words: str, anchor: str, *, kind: str = "tick") -> str:
-    place = f'class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
-    return f"<text {place}>{escape(words)}</text>"
-
-
 def _svg(parts: Sequence[str], x_label: str, y_label: str) -> Plot:
     middle = _TOP + _PLOT_HEIGHT / 2
     labels = [
-        _text(_LEFT + _PLOT_WIDTH / 2, _HEIGHT - 6, x_label, "middle", kind="axis"),
-        f'<text class="axis" transform="translate(12 {middle}) rotate(-90)" '
-        f'text-anchor="middle">{escape(y_label)}</text>',
+        text(_LEFT + _PLOT_WIDTH / 2, _HEIGHT - 6, x_label, "middle", kind="axis"),
+        upright_text(12, middle, y_label),
     ]
     head = (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '

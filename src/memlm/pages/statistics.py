@@ -10,7 +10,8 @@ from typing import Any
 
 from memlm.messages import find, join, render
 from memlm.pages.page import render_page
-from memlm.pages.plots import Plot, histogram, power_law_plot
+from memlm.pages.plots import histogram, power_law_plot
+from memlm.pages.svg import Plot
 
 _SHOWN_WORDS, _SHOWN_LABELS = 20, 20
 _NAMED_RANKS = (1, 2, 3, 5, 8, 13, 20, 30)

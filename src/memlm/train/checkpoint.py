@@ -27,7 +27,6 @@ from memlm.storage import (
     MANIFEST,
     delete_folder,
     machine_errors,
-    new_file,
     new_folder,
     read_json,
     retried,
@@ -36,10 +35,10 @@ from memlm.storage import (
 from memlm.train.distributed import lanes_of
 from memlm.train.plan import TrainPlan
 from memlm.train.training import Training
+from memlm.workspace import find_checkpoints, name_latest
 
 _KEPT = 2
 _ROOM = 1.2  # times the size of the tensors: the disk must have that free
-_LATEST = "latest"
 
 
 @dataclass(frozen=True)
@@ -72,9 +71,8 @@ def _save(path: Path, training: Training, tensors: dict[str, dict[str, Tensor]])
         folder.mkdir(parents=True, exist_ok=True)
         require_free_disk(folder, size_bytes=_ROOM * size)
     retried(lambda: _write(path, training, tensors))
-    with new_file(folder / _LATEST) as temporary:
-        temporary.write_text(path.name + "\n", encoding="ascii")
-    found = _checkpoints(folder)
+    name_latest(path)
+    found = find_checkpoints(folder)
     # A training that went on from an older one has passed over those that seem newer: damaged.
     ahead = [other for other in found if _step(other) > training.step]
     for old in [*ahead, *found[len(ahead) + _KEPT :]]:
@@ -96,7 +94,7 @@ def load_checkpoint(folder: Path, training: Training) -> Found:
     """
     damaged: list[str] = []
     failure: CorruptArtefactError | None = None
-    for path in _checkpoints(folder):
+    for path in find_checkpoints(folder):
         try:
             manifest = verify_folder(path)
         except (CorruptArtefactError, NotFoundError) as error:  # its manifest may be what is gone
@@ -197,12 +195,6 @@ def _optional(path: Path, device: torch.device) -> dict[str, Tensor] | None:
     if not path.exists():
         return None
     return {name: value.to(device, copy=True) for name, value in load_file(path).items()}
-
-
-def _checkpoints(folder: Path) -> list[Path]:
-    """Return the checkpoints below `folder`, newest first."""
-    found = [path for path in folder.glob("step-*") if path.name[5:].isdigit()]
-    return sorted(found, key=_step, reverse=True)
 
 
 def _step(path: Path) -> int:

@@ -3,13 +3,13 @@
 models/<name>/  config.json  model.safetensors  tokenizer.json   the model
                 documents.bin  ids of the documents that it learned from
                 run.json     what it was made from, the plan, how it ended
-                steps.jsonl  losses as they fell (nothing in it depends on the clock)
+                steps.jsonl  losses as they fell (`log.py`)
+                curves.svg   the same drawn
                 checkpoints/ until it is finished
 """
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -49,6 +49,7 @@ from memlm.train.learned import (
     learned_documents,
     tokens_hash,
 )
+from memlm.train.log import LOG, cut_log, draw_curves, is_logged, log_line
 from memlm.train.loop import Step, train_steps
 from memlm.train.plan import TrainPlan, make_plan
 from memlm.train.resume import check_options, machine_changes
@@ -59,7 +60,7 @@ from memlm.workspace import read_run
 MODEL_FILES = ("config.json", "documents.bin", "model.safetensors", "tokenizer.json")
 _MOST_CLOSING_TOKENS = 1_000_000
 _CLEARLY_BETTER = 0.995
-_LOGGED_STEPS = 200
+_NOT_KEPT = ("model", "curves")  # in `run.json`: they change with the name of the folder
 _CHECKPOINT_FACTOR = 5  # weights, two moments, best weights, and some room
 
 
@@ -116,11 +117,13 @@ class TrainingRun:
             should_stop=should_stop,
         )
         noted = self.plan
-        log = self.folder / "steps.jsonl" if self.processes.is_first else Path(os.devnull)
+        log = self.folder / LOG if self.processes.is_first else Path(os.devnull)
         with machine_errors(log), log.open("a", encoding="utf-8") as lines:
             try:
                 for step in run:
-                    self._log(lines.write, step)
+                    if is_logged(step, self.plan):
+                        loss = self.per_character(step.loss)
+                        lines.write(log_line(step, nats_per_character=loss))
                     if step.held_out_loss is not None:
                         lines.flush()
                     if self.plan != noted:  # what was left open has been measured, for good:
@@ -133,8 +136,10 @@ class TrainingRun:
             except DivergedError as error:
                 # Before the step that failed the weights were good; those that a validation found
                 # wanting are the step's own work, and the last checkpoint goes before them.
+                lines.flush()
                 if error.values["step"] > training.step:
                     self._save(lines)
+                self._draw_curves()
                 self.note(status="diverged")
                 raise
 
@@ -172,8 +177,10 @@ class TrainingRun:
         )
         made_from = read_run(self.folder)["made_from"]
         seal_files(self.folder, MODEL_FILES, made_from=made_from)
+        self._draw_curves()
         # Said last: whoever is killed before this line has a training that can be resumed.
-        self.note(status="stopped" if stopped_by else "finished", results=report.__dict__)
+        results = {name: value for name, value in asdict(report).items() if name not in _NOT_KEPT}
+        self.note(status="stopped" if stopped_by else "finished", results=results)
         if stopped_by is None:
             delete_folder(self.folder / "checkpoints")
         return report
@@ -247,17 +254,9 @@ class TrainingRun:
         every = self.plan.checkpoint_every
         return every is not None and (step % every == 0) and step != self.plan.steps
 
-    def _log(self, write: Callable[[str], object], step: Step) -> None:
-        every = max(1, (self.plan.steps or 0) // _LOGGED_STEPS)
-        if step.held_out_loss is None and step.step % every:
-            return
-        entry = {
-            "step": step.step,
-            "nats_per_token": step.loss,
-            "learning_rate": step.learning_rate,
-            "held_out_nats_per_character": step.held_out_loss,
-        }
-        write(json.dumps(entry) + "\n")
+    def _draw_curves(self) -> None:
+        if self.processes.is_first:
+            draw_curves(self.folder, per_character=self.per_character)
 
     def _take_best(self) -> int:
         """Put the best weights in place where they are clearly better than the last."""
@@ -381,7 +380,7 @@ def resume_run(
     run = TrainingRun(folder, store, plan, config, processes=processes)
     run.processes.check_lanes(min(phase.batch_size for phase in plan.all_phases))
     run.take_up(threads=config.threads, strict=strict)
-    _cut_log(folder / "steps.jsonl", run.training.step)
+    cut_log(folder, run.training.step)
     run.note(status="running")
     return run
 
@@ -394,20 +393,6 @@ def is_finished(folder: Path, run: Mapping[str, object]) -> bool:
 def _cores_of_each(processes: Processes) -> int:
     """Return how many cores each of the processes on this machine has."""
     return max(1, available_cores() // processes.on_this_machine)
-
-
-def _cut_log(path: Path, last_step: int) -> None:
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            if json.loads(line)["step"] <= last_step:
-                kept.append(line + "\n")
-        except ValueError:  # a line that a crash cut short
-            continue
-    with new_file(path) as temporary:
-        temporary.write_text("".join(kept), encoding="utf-8")
 
 
 def is_memorising(train_loss: float, held_out_loss: float, best_loss: float) -> bool:

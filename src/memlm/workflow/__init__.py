@@ -8,6 +8,7 @@ file needs of another stands above it in this list.
     collecting  exporting          texts in, documents out
     preparing  erasing             tokens, and what leaves them
     models  training  learned      a model, how it comes to be, from what
+    keeping                        keeping house among models
     adapting                       how it learns while it reads
     asking  attending              what it is asked; what it looks at
 """
@@ -30,6 +31,7 @@ from memlm.workflow.attending import (
 from memlm.workflow.collecting import collect_documents
 from memlm.workflow.erasing import erase_removed
 from memlm.workflow.exporting import export_documents
+from memlm.workflow.keeping import delete_model, prune_checkpoints, rename_model
 from memlm.workflow.learned import count_collected
 from memlm.workflow.listener import Listener
 from memlm.workflow.models import Model, load_model
@@ -48,6 +50,7 @@ __all__ = [
     "check_page_place",
     "collect_documents",
     "count_collected",
+    "delete_model",
     "ensure_model",
     "erase_removed",
     "evaluate_task",
@@ -55,7 +58,9 @@ __all__ = [
     "generate_text",
     "load_model",
     "prepare_documents",
+    "prune_checkpoints",
     "read_whole_text",
+    "rename_model",
     "score_text",
     "text_from_bytes",
     "trace_text",

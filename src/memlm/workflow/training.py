@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
-from dataclasses import asdict
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from memlm.collect import CollectConfig, is_address
 from memlm.errors import ConfigError, InputError, NotFoundError
 from memlm.prepare import PrepareConfig, TokenStore
 from memlm.records import CollectReport, PrepareReport, TrainReport
-from memlm.runtime import available_cores, ready_torch, watch_signals
+from memlm.runtime import available_cores, ready_torch, require_package, watch_signals
 from memlm.storage import read_manifest
 from memlm.train import TrainConfig
 from memlm.workflow.collecting import collect_documents
@@ -42,18 +42,22 @@ def train_model(
     held_out: Iterable[Path | str] = (),
     resume: bool = False,
     strict_resume: bool = False,
+    tensorboard: bool = False,
     listener: Listener | None = None,
 ) -> TrainReport:
     """Train a network on the documents; collect `sources` and prepare first where that is needed.
 
     Ctrl-C and SIGTERM end it early with everything saved; `resume` goes on to the same result,
-    which is the same to the bit on the same machine, and `strict_resume` insists on that. Processes
-    that torchrun starts train together: the first does all the rest and is the only one that
+    which is the same to the bit on the same machine, and `strict_resume` insists on that.
+    `tensorboard` writes event files beside the model, which needs that package. Processes that
+    torchrun starts train together: the first does all the rest and is the only one that
     `listener` hears, and all return the same report.
     """
     config = config or TrainConfig()
     config.check()
     ready_torch()
+    if tensorboard:
+        require_package("tensorboard", extra="tensorboard")
     from memlm.train.distributed import joined_processes
 
     with joined_processes(config.device) as processes, ExitStack() as held:
@@ -87,7 +91,8 @@ def train_model(
         run = processes.together(
             lambda: first_run or _joined_run(workspace, config, begun, processes)
         )
-        return _run_training(run, hears)
+        with _event_files(run, is_wished=tensorboard) as record:
+            return _run_training(run, hears, record)
 
 
 def _collect(
@@ -174,20 +179,26 @@ def _say_what_was_reduced(run: TrainingRun, config: TrainConfig, listener: Liste
             )
 
 
-def _run_training(run: TrainingRun, listener: Listener) -> TrainReport:
+def _event_files(
+    run: TrainingRun, *, is_wished: bool
+) -> AbstractContextManager[Callable[[Step], None]]:
+    from memlm.train.events import event_files
+
+    return event_files(run) if is_wished and run.processes.is_first else nullcontext(_ignore)
+
+
+def _ignore(step: Step) -> None:
+    """What is done with a step where no event files are wished."""
+
+
+def _run_training(
+    run: TrainingRun, listener: Listener, record: Callable[[Step], None]
+) -> TrainReport:
     from memlm.train.crowding import CrowdWatch
+    from memlm.train.log import CURVES
     from memlm.train.run import is_memorising
 
-    processes = run.processes
-    listener.note("training", **_plan_facts(run))
-    if processes.size > 1:
-        listener.note("processes", processes=processes.size, lanes=run.plan.batch_size)
-    for name in run.damaged_checkpoints:
-        listener.note("checkpoint_damaged", checkpoint=name)
-    if run.training.step:
-        listener.note("resumed", step=run.training.step)
-    if run.machine_changes:
-        listener.note("resumed_inexact", changes=run.machine_changes)
+    _say_how_it_begins(run, listener)
     planned, has_warned = run.plan, False
     crowd = CrowdWatch()
     with watch_signals() as signals:
@@ -196,6 +207,7 @@ def _run_training(run: TrainingRun, listener: Listener) -> TrainReport:
             planned = run.plan
             if run.training.device.type == "cpu" and crowd.notices():
                 _say_crowded(run, crowd.waiting, listener)
+            record(step)
             listener.step(run, step, _sampler(run, step))
             if step.held_out_loss is not None and not has_warned:
                 train_loss = run.per_character(step.loss)
@@ -204,8 +216,23 @@ def _run_training(run: TrainingRun, listener: Listener) -> TrainReport:
                     listener.note("memorising", train=train_loss, held_out=step.held_out_loss)
         if run.training.has_lost_patience:
             listener.note("patience_lost", step=run.training.step, validations=run.plan.patience)
-        stopped_by = next(filter(None, processes.gather(signals.name)), None)
-        return run.finish(stopped_by=stopped_by)
+        stopped_by = next(filter(None, run.processes.gather(signals.name)), None)
+        report = run.finish(stopped_by=stopped_by)
+    curves = run.folder / CURVES
+    where = curves.relative_to(run.folder.parents[1]).as_posix()
+    return replace(report, curves=where if curves.exists() else None)
+
+
+def _say_how_it_begins(run: TrainingRun, listener: Listener) -> None:
+    listener.note("training", **_plan_facts(run))
+    if run.processes.size > 1:
+        listener.note("processes", processes=run.processes.size, lanes=run.plan.batch_size)
+    for name in run.damaged_checkpoints:
+        listener.note("checkpoint_damaged", checkpoint=name)
+    if run.training.step:
+        listener.note("resumed", step=run.training.step)
+    if run.machine_changes:
+        listener.note("resumed_inexact", changes=run.machine_changes)
 
 
 def _say_crowded(run: TrainingRun, waiting: float, listener: Listener) -> None:
