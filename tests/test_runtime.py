@@ -14,6 +14,7 @@ import torch
 from memlm.errors import MissingExtraError, ResourceError
 from memlm.runtime import (
     SignalWatch,
+    Terminated,
     available_cores,
     is_installed,
     peak_gpu_bytes,
@@ -77,11 +78,14 @@ def test_first_signal_is_noted_and_the_handlers_come_back(name: str) -> None:
     assert signal.getsignal(number) == before
 
 
-def test_second_signal_ends_at_once() -> None:
+@pytest.mark.parametrize(
+    ("number", "ending"), [(signal.SIGTERM, Terminated), (signal.SIGINT, KeyboardInterrupt)]
+)
+def test_second_signal_ends_at_once(number: int, ending: type[BaseException]) -> None:
     with watch_signals() as watch:
         os.kill(os.getpid(), signal.SIGTERM)
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(ending):
+            os.kill(os.getpid(), number)
         assert watch.name == "SIGTERM"
 
 

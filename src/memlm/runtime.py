@@ -189,6 +189,10 @@ def resend_signal(name: str) -> None:
     signal.raise_signal(signal.Signals[name])
 
 
+class Terminated(BaseException):
+    """SIGTERM came where it ends everything: unwatched, or for the second time."""
+
+
 class SignalWatch:
     """Which signal has asked for an end, if any."""
 
@@ -208,7 +212,7 @@ def watch_signals() -> Iterator[SignalWatch]:
 
     def note(number: int, frame: object) -> None:
         if watch.name is not None:
-            raise KeyboardInterrupt
+            raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
         watch.name = signal.Signals(number).name
 
     names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]

@@ -133,7 +133,7 @@ def test_a_second_signal_ends_at_once_and_the_checkpoint_before_is_sound(memlm, 
     time.sleep(0.5)
     assert process.poll() is None  # the first one lets the save go on
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=20) == 130
+    assert process.wait(timeout=20) == 143
     assert _checkpoints(ws) == ["step-000010"]
     _resumes_to_the_same_bytes(memlm, ws)
 

@@ -11,7 +11,8 @@ import pytest
 from memlm.errors import ConfigError
 from memlm.train import TrainConfig
 from memlm.train.batches import TokenStream
-from memlm.train.plan import DataFacts, TrainPlan, make_plan
+from memlm.train.plan import DataFacts, TrainPlan
+from memlm.train.recipe import make_plan
 
 FACTS = DataFacts(
     train_tokens=1_000_000,
@@ -243,7 +244,21 @@ def test_an_impossible_value_is_refused_and_named(config, option):
     ids=["a processor without bf16", "a processor that has it", "a GPU, where it is timed"],
 )
 def test_the_precision_is_what_the_machine_is_fast_with(machine, precision):
-    plan = make_plan(TrainConfig(steps=10), FACTS, cores=2, **machine)
+    plan = make_plan(TrainConfig(steps=10, network="lstm"), FACTS, cores=2, **machine)
     assert plan.precision == precision
     asked = make_plan(TrainConfig(steps=10, precision="float32"), FACTS, cores=2, **machine)
     assert asked.precision == "float32"
+
+
+@pytest.mark.parametrize("network", ["gru", "transformer", "lstm-attention"])
+def test_on_a_processor_only_an_lstm_is_surely_faster_with_bf16(network):
+    plan = make_plan(TrainConfig(steps=10, network=network), FACTS, cores=2, has_bf16=True)
+    assert plan.precision == "float32"
+
+
+def test_a_transformer_is_deep_and_narrow_and_learned_with_muon():
+    transformer = make_plan(TrainConfig(minutes=1, network="transformer"), FACTS, cores=1)
+    lstm = make_plan(TrainConfig(minutes=1, network="lstm"), FACTS, cores=1)
+    assert (transformer.optimizer, lstm.optimizer) == ("muon", "adamw")
+    assert len(transformer.network.blocks) > len(lstm.network.blocks) == 1
+    assert transformer.network.hidden_width < lstm.network.hidden_width

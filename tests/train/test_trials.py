@@ -14,7 +14,8 @@ from memlm.train import TrainConfig
 from memlm.train.batches import TokenStream
 from memlm.train.loop import train_steps
 from memlm.train.optimizer import Optimizer
-from memlm.train.plan import DataFacts, TrainPlan, make_plan
+from memlm.train.plan import DataFacts, TrainPlan
+from memlm.train.recipe import make_plan
 from memlm.train.schedule import parse_phases
 from memlm.train.training import Training
 from memlm.train.trials import extra_seconds, fastest_arithmetic, settle_arithmetic

@@ -30,7 +30,7 @@ from memlm.cli.console import print_error
 from memlm.cli.help import HelpFormatter, root_help
 from memlm.errors import ConfigError, MemlmError, NotFoundError
 from memlm.messages import LANGUAGES, Language, current_language, in_language, render
-from memlm.runtime import process_place
+from memlm.runtime import Terminated, process_place
 
 COMMANDS = (
     "demo", "train", "generate", "trace", "collect", "prepare", "score", "evaluate", "attend",
@@ -55,10 +55,6 @@ _FLAGS = (
     "--",
 )
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
-
-
-class Terminated(BaseException):
-    """SIGTERM came while no training was watching for it."""
 
 
 def run(words: Sequence[str]) -> int:

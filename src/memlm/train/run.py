@@ -42,6 +42,7 @@ from memlm.train.batches import TokenStream
 from memlm.train.checkpoint import load_checkpoint, save_checkpoint, save_tensors
 from memlm.train.config import TrainConfig
 from memlm.train.distributed import Processes
+from memlm.train.forecast import Forecast, forecast_loss
 from memlm.train.learned import (
     count_labels,
     data_facts,
@@ -51,15 +52,19 @@ from memlm.train.learned import (
 )
 from memlm.train.log import LOG, cut_log, draw_curves, is_logged, log_line
 from memlm.train.loop import Step, train_steps
-from memlm.train.plan import TrainPlan, make_plan
+from memlm.train.plan import TrainPlan
+from memlm.train.recipe import make_plan
 from memlm.train.resume import check_options, machine_changes
 from memlm.train.training import Training
+from memlm.train.trials import seconds_per_step
 from memlm.train.validation import HeldOutLoss, HeldOutText
 from memlm.workspace import read_run
 
 MODEL_FILES = ("config.json", "documents.bin", "model.safetensors", "tokenizer.json")
-_MOST_CLOSING_TOKENS = 1_000_000
+_MOST_CLOSING_TOKENS, _ENOUGH_CLOSING_TOKENS = 1_000_000, 20_000
+_CLOSING_SHARE = 30  # validations: a few per cent of the time, however slow the network
 _CLEARLY_BETTER = 0.995
+_SHARE_OF_STEPS = 0.9  # of the time; validations and updates take the rest
 _NOT_KEPT = ("model", "curves")  # in `run.json`: they change with the name of the folder
 _CHECKPOINT_FACTOR = 5  # weights, two moments, best weights, and some room
 
@@ -100,20 +105,12 @@ class TrainingRun:
 
         Where several processes train, all of them take these steps, and the first writes.
         """
-        training = self.training
-        stream = TokenStream(
-            self.store.tokens,
-            self.store.units_of("train"),
-            batch_size=self.plan.batch_size,
-            sequence_length=self.plan.sequence_length,
-            seed=self.plan.seed,
-        )
-        closing = min(self.facts.held_out_tokens, _MOST_CLOSING_TOKENS)
+        training, stream = self.training, self._stream()
         run = train_steps(
             training,
             stream,
             self._held_out(self.plan.validated_tokens) if self.processes.is_first else None,
-            closing_validations=closing / max(1, self.plan.validated_tokens),
+            closing_validations=self._closing_tokens / max(1, self.plan.validated_tokens),
             should_stop=should_stop,
         )
         noted = self.plan
@@ -142,6 +139,21 @@ class TrainingRun:
                 self._draw_curves()
                 self.note(status="diverged")
                 raise
+
+    def forecast(self) -> Forecast | None:
+        """Return what to expect of this training; None for what was not measured.
+
+        Where the time is given, a few steps that teach nothing tell how many there will be.
+        """
+        plan = self.plan
+
+        def tokens_read() -> float:
+            if plan.steps is not None:
+                return plan.tokens_read(plan.steps)
+            cost = seconds_per_step(self.training, self._stream(), plan)
+            return _SHARE_OF_STEPS * 60 * (plan.minutes or 0) / cost * plan.tokens_per_step
+
+        return forecast_loss(self.store, self.facts, plan.network, tokens_read=tokens_read)
 
     def finish(self, *, stopped_by: str | None = None) -> TrainReport:
         """Write the model, and what came of it; keep the checkpoints if it was stopped."""
@@ -212,7 +224,7 @@ class TrainingRun:
         found = load_checkpoint(self.folder / "checkpoints", self.training)
         machine = found.machine or read_run(self.folder).get("machine", {})
         if threads is None and machine.get("processes", 1) != self.processes.size:
-            threads = _cores_of_each(self.processes)  # what each of the others had fits no more
+            threads = cores_of_each(self.processes)  # what each of the others had fits no more
         if threads is not None:
             self.training.plan = replace(self.plan, threads=threads)
         torch.set_num_threads(self.plan.threads)
@@ -235,6 +247,15 @@ class TrainingRun:
         if self._saved_step != self.training.step:
             save_checkpoint(self.folder / "checkpoints", self.training)
             self._saved_step = self.training.step
+
+    def _stream(self) -> TokenStream:
+        return TokenStream(
+            self.store.tokens,
+            self.store.units_of("train"),
+            batch_size=self.plan.batch_size,
+            sequence_length=self.plan.sequence_length,
+            seed=self.plan.seed,
+        )
 
     def _held_out(self, most_tokens: int) -> HeldOutText | None:
         if not self.facts.held_out_tokens:
@@ -273,8 +294,14 @@ class TrainingRun:
         return training.best_step
 
     def _closing_loss(self) -> HeldOutLoss | None:
-        everything = self._held_out(min(self.facts.held_out_tokens, _MOST_CLOSING_TOKENS))
-        return everything.loss(self.training.network) if everything else None
+        text = self._held_out(self._closing_tokens)
+        return text.loss(self.training.network) if text else None
+
+    @property
+    def _closing_tokens(self) -> int:
+        """Held-out tokens that the last loss is of: all, where that takes little of the time."""
+        enough = max(_ENOUGH_CLOSING_TOKENS, _CLOSING_SHARE * self.plan.validated_tokens)
+        return min(self.facts.held_out_tokens, _MOST_CLOSING_TOKENS, enough)
 
     def _write_model(self) -> None:
         weights = self.training.network.weights()
@@ -306,7 +333,7 @@ def start_run(
     plan = make_plan(
         config,
         facts,
-        cores=_cores_of_each(processes),
+        cores=cores_of_each(processes),
         processes=processes.size,
         is_on_gpu=device.type == "cuda",
         has_bf16=device.type == "cpu" and processor_has_bf16(),
@@ -390,7 +417,7 @@ def is_finished(folder: Path, run: Mapping[str, object]) -> bool:
     return run["status"] == "finished" and is_sealed(folder)
 
 
-def _cores_of_each(processes: Processes) -> int:
+def cores_of_each(processes: Processes) -> int:
     """Return how many cores each of the processes on this machine has."""
     return max(1, available_cores() // processes.on_this_machine)
 

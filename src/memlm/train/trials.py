@@ -2,8 +2,8 @@
 
 What arithmetic is fastest depends on the network, the batch and the GPU, so it is measured there
 once, before the first step, and stays in the plan. On a CPU nothing is tried: there it is known
-what bf16 brings to a processor that has it (`plan.py`), and a plan of so many steps must not depend
-on the clock.
+what bf16 brings to a processor that has it (`recipe.py`), and a plan of so many steps must not
+depend on the clock.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def settle_arithmetic(
     """
 
     def seconds(plan: TrainPlan) -> float:
-        return _seconds_per_step(training, stream, plan, now=now)
+        return seconds_per_step(training, stream, plan, now=now)
 
     if training.plan.precision is None or training.plan.is_compiled is None:
         plan = fastest_arithmetic(training.plan, seconds)
@@ -69,25 +69,18 @@ def extra_seconds(
     phases = training.plan.all_phases
     if len(phases) == 1:
         return 0.0
-    costs = [_seconds_per_step(training, stream, training.plan, phase, now=now) for phase in phases]
+    costs = [seconds_per_step(training, stream, training.plan, phase, now=now) for phase in phases]
     mean = sum(phase.share * cost for phase, cost in zip(phases, costs, strict=True))
     return mean / sum(phase.share for phase in phases) - costs[0]
 
 
-def _faster(
-    best: TrainPlan, other: TrainPlan, fewest: float, seconds: Callable[[TrainPlan], float]
-) -> tuple[TrainPlan, float]:
-    found = seconds(other)
-    return (other, found) if found < _CLEARLY_FASTER * fewest else (best, fewest)
-
-
-def _seconds_per_step(
+def seconds_per_step(
     training: Training,
     stream: TokenStream,
     plan: TrainPlan,
     phase: Phase | None = None,
     *,
-    now: Callable[[], float],
+    now: Callable[[], float] = time.monotonic,
 ) -> float:
     """Return the median time of a few steps without an update; infinite where they fail."""
     chosen = phase or plan.all_phases[0]
@@ -109,3 +102,10 @@ def _seconds_per_step(
         training.return_to(place)
         training.optimizer.clear()
     return sorted(times[1:])[_TIMED_STEPS // 2]
+
+
+def _faster(
+    best: TrainPlan, other: TrainPlan, fewest: float, seconds: Callable[[TrainPlan], float]
+) -> tuple[TrainPlan, float]:
+    found = seconds(other)
+    return (other, found) if found < _CLEARLY_FASTER * fewest else (best, fewest)

@@ -125,7 +125,10 @@ def _new_run(
     tokenizer = workspace.settings()["tokenizer"]
     store = open_tokens(workspace.prepared(tokenizer))
     documents = read_manifest(store.folder)["made_from"]["documents"]
-    name = config.name or _new_name(workspace, config)
+    network = config.network
+    if network == "auto":
+        network = _chosen_network(store, config, listener, processes)
+    name = config.name or _new_name(workspace, network)
     made_from = {"documents": documents, "tokenizer": tokenizer}
     run = start_run(workspace.model(name), store, config, made_from=made_from, processes=processes)
     _say_what_was_reduced(run, config, listener)
@@ -233,6 +236,8 @@ def _say_how_it_begins(run: TrainingRun, listener: Listener) -> None:
         listener.note("resumed", step=run.training.step)
     if run.machine_changes:
         listener.note("resumed_inexact", changes=run.machine_changes)
+    if not run.training.step and run.processes.is_first and (told := run.forecast()):
+        listener.note("forecast", **asdict(told))
 
 
 def _say_crowded(run: TrainingRun, waiting: float, listener: Listener) -> None:
@@ -285,12 +290,35 @@ def _plan_facts(run: TrainingRun) -> dict[str, object]:
     }
 
 
-def _new_name(workspace: Workspace, config: TrainConfig) -> str:
-    kind = "lstm" if config.network == "auto" else config.network
+def _chosen_network(
+    store: TokenStore, config: TrainConfig, listener: Listener, processes: Processes
+) -> str:
+    """Return what `auto` stands for, and say why."""
+    from memlm.train.learned import data_facts
+    from memlm.train.recipe import network_choice
+    from memlm.train.run import cores_of_each
+
+    choice = network_choice(
+        config, data_facts(store), cores=cores_of_each(processes), processes=processes.size
+    )
+    (best, loss), (second, other), *_ = choice.losses.items()
+    listener.note(
+        "auto_network",
+        network=best,
+        loss=loss,
+        second=second,
+        other=other,
+        characters=choice.characters,
+        minutes=choice.minutes,
+    )
+    return choice.network
+
+
+def _new_name(workspace: Workspace, network: str) -> str:
     number = 1
-    while workspace.model(f"{kind}-{number}").exists():
+    while workspace.model(f"{network}-{number}").exists():
         number += 1
-    return f"{kind}-{number}"
+    return f"{network}-{number}"
 
 
 def _unfinished(workspace: Workspace, listener: Listener) -> str:

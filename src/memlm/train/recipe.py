@@ -1,0 +1,268 @@
+"""How large a network, how long a training: everything that a `TrainConfig` leaves open, settled.
+
+The tables are measured, see benchmarks/LOG.md.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from memlm.errors import ConfigError
+from memlm.models.config import NetworkConfig, describe_network
+from memlm.train.batches import steps_per_epoch
+from memlm.train.config import DEFAULT_MINUTES, OptimizerKind, Precision, TrainConfig
+from memlm.train.measured import LARGE_VOCABULARY, Choice, choose_network
+from memlm.train.plan import MUON_LEARNING_RATE, WARM_UP_SHARE, DataFacts, TrainPlan
+from memlm.train.schedule import Phase, Schedule, mean_tokens, parse_phases
+
+DEFAULT_WINDOW = 256
+_FLOPS_PER_SECOND_PER_CORE = 60e9  # a guess that only sizes the warm-up and the dropout
+# (at least so many core-minutes, hidden width), see benchmarks/LOG.md
+_WIDTH_BY_TIME = ((40.0, 768), (8.0, 512), (0.8, 384), (0.0, 192))
+_WIDTH_BY_TIME_LARGE_VOCABULARY = ((40.0, 512), (8.0, 384), (0.8, 256), (0.0, 128))
+_SEQUENCE_LENGTHS = (16, 24, 32, 48, 64)
+# (at least so many tokens to learn, most hidden units)
+_WIDTH_BY_TOKENS = ((300_000, 1024), (60_000, 256), (10_000, 192), (0, 128))
+# (read at least so many times, dropout)
+_DROPOUT_BY_EPOCHS = ((20.0, 0.4), (6.0, 0.2), (0.0, 0.0))
+# A transformer of letters learns best deep and narrow, and with Muon, see benchmarks/LOG.md.
+_TRANSFORMER_LAYERS = 4
+_TRANSFORMER_WIDTH_BY_TIME = ((40.0, 256), (8.0, 192), (1.5, 128), (0.0, 96))
+_USUAL_SCHEDULE: Schedule = "constant"  # 0.012 nats better than linear, see benchmarks/LOG.md
+_VALIDATION_SHARE = 0.0075  # of the tokens trained, for each validation: 5 % of the time in all
+_FEWEST_VALIDATED_TOKENS = 2_000
+
+
+def make_plan(
+    config: TrainConfig,
+    facts: DataFacts,
+    *,
+    cores: int,
+    processes: int = 1,
+    is_on_gpu: bool = False,
+    has_bf16: bool = False,
+) -> TrainPlan:
+    """Settle what `config` leaves open, from the size of the data and the time that there is.
+
+    `cores` are those that each of the processes has; `has_bf16` says whether its processor computes
+    with 16-bit numbers itself.
+    """
+    threads = config.threads or cores
+    if config.network == "auto":
+        chosen = network_choice(config, facts, cores=cores, processes=processes)
+        config = replace(config, network=chosen.network)
+    minutes = config.minutes
+    if minutes is None and config.steps is None and config.epochs is None:
+        minutes = DEFAULT_MINUTES
+    shape = _shape(config, facts, minutes, threads * processes)
+    phases = _phases(config, facts)
+    batch_size, sequence_length = _batch(config, facts)
+    plan = TrainPlan(
+        network=shape,
+        batch_size=batch_size,
+        sequence_length=sequence_length,
+        learning_rate=config.learning_rate or _learning_rate(shape),
+        weight_decay=config.weight_decay,
+        clip_norm=config.clip_norm,
+        seed=config.seed,
+        threads=threads,
+        warm_up_steps=1,
+        steps=None,
+        minutes=minutes,
+        validated_tokens=0,
+        checkpoint_every=config.checkpoint_every,
+        optimizer=_optimizer(config, shape),
+        muon_learning_rate=config.muon_learning_rate or MUON_LEARNING_RATE,
+        schedule=_USUAL_SCHEDULE if config.schedule == "auto" else config.schedule,
+        phases=phases,
+        accumulate=config.accumulate,
+        average_share=config.average_weights,
+        patience=config.patience,
+        precision=_precision(config, shape, is_on_gpu=is_on_gpu, has_bf16=has_bf16),
+        is_compiled=_is_compiled(config, is_on_gpu),
+    )
+    steps = config.steps
+    if config.epochs is not None:
+        steps = config.epochs * _steps_per_epoch(plan, facts)
+    expected = steps or max(1, round((minutes or 0) * 60 * processes / _seconds_per_step(plan)))
+    tokens = max(
+        _FEWEST_VALIDATED_TOKENS, round(expected * plan.tokens_per_step * _VALIDATION_SHARE)
+    )
+    plan = replace(
+        plan,
+        warm_up_steps=max(1, round(WARM_UP_SHARE * expected)),
+        validated_tokens=min(tokens, facts.held_out_tokens),
+    )
+    return plan if steps is None else plan.with_steps(steps)
+
+
+def network_choice(
+    config: TrainConfig, facts: DataFacts, *, cores: int, processes: int = 1
+) -> Choice:
+    """Return what `auto` stands for, and why: steps and epochs as if for the default time."""
+    return choose_network(
+        vocabulary_size=facts.vocabulary_size,
+        characters=facts.train_characters,
+        core_minutes=(config.minutes or DEFAULT_MINUTES) * (config.threads or cores) * processes,
+    )
+
+
+def _phases(config: TrainConfig, facts: DataFacts) -> tuple[Phase, ...]:
+    """Return the phases wished for, no batch of them larger than the text."""
+    found = []
+    for phase in parse_phases(config.phases) if config.phases else ():
+        batch_size, length = _fitting(phase.batch_size, phase.sequence_length, facts)
+        found.append(replace(phase, batch_size=batch_size, sequence_length=length))
+    return tuple(found)
+
+
+def _steps_per_epoch(plan: TrainPlan, facts: DataFacts) -> int:
+    if plan.phases:
+        return max(1, math.ceil(facts.train_tokens / plan.tokens_per_step))
+    return steps_per_epoch(
+        facts.train_tokens, batch_size=plan.batch_size, sequence_length=plan.sequence_length
+    )
+
+
+def _precision(
+    config: TrainConfig, shape: NetworkConfig, *, is_on_gpu: bool, has_bf16: bool
+) -> Precision | None:
+    """Return the precision; None on a GPU, where it is timed.
+
+    A processor that has bf16 trains an LSTM 1.7 times as fast with it, to the same loss; one that
+    has not takes 2.5 times as long. With other blocks one such processor gained a third and another
+    lost a third (benchmarks/LOG.md).
+    """
+    if config.precision != "auto":
+        return config.precision
+    if is_on_gpu:
+        return None
+    is_lstm = all(block.kind == "lstm" for block in shape.blocks)
+    return "bf16" if has_bf16 and is_lstm else "float32"
+
+
+def _is_compiled(config: TrainConfig, is_on_gpu: bool) -> bool | None:
+    if config.compile != "auto":
+        return config.compile == "on"
+    return None if is_on_gpu else False
+
+
+def _optimizer(config: TrainConfig, shape: NetworkConfig) -> OptimizerKind:
+    if config.optimizer != "auto":
+        return config.optimizer
+    return "muon" if _is_transformer(shape.kind) else "adamw"
+
+
+def _shape(
+    config: TrainConfig, facts: DataFacts, minutes: float | None, threads: int
+) -> NetworkConfig:
+    width = config.hidden_width or _width(config, facts, minutes, threads)
+    is_large = facts.vocabulary_size > LARGE_VOCABULARY
+    cutoffs = _cutoffs(facts, width) if config.adaptive_softmax else ()
+    # Letters need few dimensions. Many symbols share one table at both ends, if it may be as wide.
+    embedding = config.embedding_width or (width if is_large else min(64, width))
+    shape = describe_network(
+        config.network,
+        vocabulary_size=facts.vocabulary_size,
+        embedding_width=embedding,
+        hidden_width=width,
+        layers=config.layers or (_TRANSFORMER_LAYERS if _is_transformer(config.network) else 1),
+        heads=config.heads or 0,
+        window=DEFAULT_WINDOW if config.attention_window is None else config.attention_window,
+        dropout=config.dropout or 0.0,
+        weight_dropout=config.weight_dropout,
+        is_tied=is_large and embedding == width and not cutoffs,
+        cutoffs=cutoffs,
+        label_tokens=facts.label_tokens,
+    )
+    if config.dropout is not None:
+        return shape
+    epochs = _expected_tokens(config, facts, shape, minutes, threads) / facts.train_tokens
+    dropout = next(share for least, share in _DROPOUT_BY_EPOCHS if epochs >= least)
+    return replace(shape, dropout=dropout)
+
+
+def _is_transformer(kind: str) -> bool:
+    return set(kind.split("+")) == {"transformer"}
+
+
+def _cutoffs(facts: DataFacts, width: int) -> tuple[int, ...]:
+    """Return where the clusters of an adaptive softmax begin: a fifth, and three fifths."""
+    if facts.label_tokens:
+        raise ConfigError("adaptive_softmax_labels")
+    size = facts.vocabulary_size
+    cuts = sorted({cut for cut in (size // 5, size * 3 // 5) if 0 < cut < size})
+    return tuple(cuts[: int(math.log(width, 4))])  # each cluster is a quarter as wide
+
+
+def _width(config: TrainConfig, facts: DataFacts, minutes: float | None, threads: int) -> int:
+    """Return the hidden width: what won in about as much time, and no more than the text can fill.
+
+    The table is measured, see benchmarks/LOG.md.
+    """
+    most = next(width for least, width in _WIDTH_BY_TOKENS if facts.train_tokens >= least)
+    if minutes is None:  # as long as it takes: as if for the default time
+        minutes = DEFAULT_MINUTES
+    table = _WIDTH_BY_TIME
+    if _is_transformer(config.network):
+        table = _TRANSFORMER_WIDTH_BY_TIME
+    elif facts.vocabulary_size > LARGE_VOCABULARY:
+        table = _WIDTH_BY_TIME_LARGE_VOCABULARY
+    return min(most, next(width for least, width in table if minutes * threads >= least))
+
+
+def _expected_tokens(
+    config: TrainConfig,
+    facts: DataFacts,
+    shape: NetworkConfig,
+    minutes: float | None,
+    threads: int,
+) -> float:
+    if config.epochs is not None:
+        return float(config.epochs * facts.train_tokens)
+    if config.steps is not None:
+        phases = _phases(config, facts)
+        batch_size, sequence_length = _batch(config, facts)
+        per_step = mean_tokens(phases) if phases else batch_size * sequence_length
+        return float(config.steps * per_step)
+    seconds = (minutes or DEFAULT_MINUTES) * 60
+    return seconds * _FLOPS_PER_SECOND_PER_CORE * threads / _flops_per_token(shape)
+
+
+def _batch(config: TrainConfig, facts: DataFacts) -> tuple[int, int]:
+    phases = _phases(config, facts)
+    if phases:
+        return phases[-1].batch_size, phases[-1].sequence_length
+    length = config.sequence_length
+    if length is None:  # about one document, where documents are short: more updates for the text
+        mean = facts.train_tokens / max(1, facts.train_units)
+        length = next(bound for bound in _SEQUENCE_LENGTHS if mean <= bound or bound == 64)
+    return _fitting(config.batch_size or 16, length, facts)
+
+
+def _fitting(batch_size: int, length: int, facts: DataFacts) -> tuple[int, int]:
+    """Return a batch's size and length, reduced to what the text has."""
+    length = min(length, max(1, facts.train_tokens - 1))
+    most = max(1, facts.train_tokens // (length + 1))
+    return min(batch_size, most), length
+
+
+def _learning_rate(network: NetworkConfig) -> float:
+    """Return a peak learning rate that falls with width and depth, see benchmarks/LOG.md.
+
+    One layer of 384 learns letters best at 6e-3; two layers of 256 learn words at 2e-3 and nothing
+    but word frequencies at 7e-3.
+    """
+    rate = 6e-3 * math.sqrt(384 / max(network.hidden_width, 144))
+    return rate if len(network.blocks) == 1 else 0.3 * rate
+
+
+def _flops_per_token(network: NetworkConfig) -> float:
+    looked_up = 0 if network.is_tied else network.vocabulary_size * network.embedding_width
+    return 6.0 * (network.num_parameters - looked_up)
+
+
+def _seconds_per_step(plan: TrainPlan) -> float:
+    flops = _flops_per_token(plan.network) * plan.tokens_per_step
+    return flops / (_FLOPS_PER_SECOND_PER_CORE * plan.threads)
