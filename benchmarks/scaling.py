@@ -352,15 +352,17 @@ def draw(text: str, lines: Sequence[Line], law: Law) -> None:
     matplotlib.use("svg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, 3, figsize=(13, 4), sharey=True, layout="constrained")
     whole = max(line["megabytes"] for line in lines)
     panels: list[tuple[str, str, Callable[[Line], bool]]] = [
         ("megabytes", "MB of text, one core-minute", _is_by_text),
-        ("block_parameters", "parameters between embedding and output",
-         lambda line: line["megabytes"] == whole and line["minutes"] <= 2),
+        ("block_parameters", "parameters between embedding and output, two core-minutes",
+         lambda line: line["megabytes"] == whole and line["minutes"] == 2),
         ("minutes", "core-minutes, all of the text",
          lambda line: line["megabytes"] == whole and line["width"] is None),
     ]  # fmt: skip
+    panels = [panel for panel in panels if any(panel[2](line) for line in lines)]
+    size = (13 / 3 * len(panels), 4)
+    figure, axes = pyplot.subplots(1, len(panels), figsize=size, sharey=True, layout="constrained")
     for panel, (name, label, belongs) in zip(axes, panels, strict=True):
         for number, network in enumerate(law.networks):
             chosen = [line for line in lines if line["network"] == network and belongs(line)]
@@ -371,6 +373,10 @@ def draw(text: str, lines: Sequence[Line], law: Law) -> None:
             losses = [line["nats_per_character"] for line in chosen]
             panel.plot(places, losses, "o", color=colour, label=network)
         panel.set_xscale("log")
+        if name != "block_parameters":
+            shown = sorted({line[name] for line in lines if belongs(line)})
+            panel.set_xticks(shown, [f"{place:g}" for place in shown])
+            panel.minorticks_off()
         panel.set_xlabel(label)
         panel.grid(alpha=0.3)
     axes[0].set_ylabel("held-out nats per character")
