@@ -252,7 +252,7 @@ def fit(lines: Sequence[Line], near: Law | None = None) -> Law:
 
     The search begins at `near`, or at several places.
     """
-    networks = sorted({line["network"] for line in lines}, key=lambda name: name != "lstm")
+    networks = sorted({line["network"] for line in lines}, key=lambda name: (name != "lstm", name))
     numbers = {
         name: torch.tensor([float(line[name]) for line in lines], dtype=torch.float64)
         for name in ("block_parameters", "characters", "characters_read", "nats_per_character")
