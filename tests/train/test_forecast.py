@@ -115,6 +115,20 @@ def test_what_was_not_measured_is_not_forecast(store, plain_store):
     assert told(store, data_facts(store), "lstm") is None
 
 
+@pytest.mark.parametrize("tokens", [0.0, 1.0, 50_000.0])
+def test_a_training_that_hardly_reads_is_not_forecast(plain_store, tokens):
+    facts = data_facts(plain_store)
+    assert forecast_loss(plain_store, facts, _network(), tokens_read=lambda: tokens) is None
+
+
+def test_where_no_step_can_be_timed_nothing_is_forecast(plain_store, tmp_path, monkeypatch):
+    config = TrainConfig(minutes=1.0, network="lstm", hidden_width=16, threads=1)
+    made_from = {"documents": "0" * 32, "tokenizer": "char"}
+    run = start_run(tmp_path / "untimed", plain_store, config, made_from=made_from)
+    monkeypatch.setattr("memlm.train.run.seconds_per_step", lambda *_: math.inf)
+    assert run.forecast() is None
+
+
 def test_a_forecast_falls_with_text_and_with_time(plain_store):
     facts = data_facts(plain_store)
     told = forecast_loss(plain_store, facts, _network(), tokens_read=lambda: 4e6)

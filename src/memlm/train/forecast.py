@@ -32,6 +32,7 @@ from memlm.train.plan import DataFacts
 _ROWS, _LEARNED, _CHECKED = 20, 1_000, 200  # of the sample that tells how hard a text is
 _ORDER = 2  # tokens of context
 _MILLION = 1e6
+_FEWEST_READ = 80_000  # characters: the shortest runs behind the laws; below, they tell nonsense
 _ENDS = 0.05  # ends of documents, as a share of the characters
 _MORE = 10  # times the text, times the time: what else is told
 
@@ -85,8 +86,8 @@ def forecast_loss(
 ) -> Forecast | None:
     """Return what to expect of a training that reads so many tokens; None if nobody knows.
 
-    Measured were texts of at least 24,000 characters, each of them a token, without labels, and
-    the networks that the laws name.
+    Measured were texts of at least 24,000 characters, each of them a token, without labels, the
+    networks that the laws name, and trainings that read at least 80,000 characters.
     """
     law = laws()[text_kind(facts.vocabulary_size)]
     is_measured = (
@@ -97,9 +98,11 @@ def forecast_loss(
     )
     if not is_measured:
         return None
+    reading = tokens_read() * facts.train_characters / facts.train_tokens
+    if reading < _FEWEST_READ:
+        return None
     hardness = counted_nats(store, facts.vocabulary_size) / law.counted_nats
     size, text = block_parameters(network), facts.train_characters
-    reading = tokens_read() * facts.train_characters / facts.train_tokens
 
     def expected(*, text: float = text, reading: float = reading) -> float:
         return hardness * law.nats(network.kind, size=size, text=text, reading=reading)
