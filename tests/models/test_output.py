@@ -45,6 +45,17 @@ def test_losses_are_what_the_logits_say_and_nothing_where_nothing_is_asked(make_
             torch.testing.assert_close(losses[0, place], torch.as_tensor(asked))
 
 
+@pytest.mark.parametrize("cutoffs", [(), (5, 12)], ids=["full", "adaptive"])
+@pytest.mark.parametrize("targets", [(20, 39, 7, 0), (-100, -100, 7, -100)], ids=["all", "one"])
+def test_losses_in_bf16_are_near_those_in_float32(make_config, cutoffs, targets):
+    network = build_network(make_config(vocabulary_size=40, hidden_width=16, cutoffs=cutoffs))
+    tokens, targets = torch.tensor([[1, 20, 39, 7]]), torch.tensor([targets])
+    expected, _ = network.losses(tokens, targets, network.start(1))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found, _ = network.losses(tokens, targets, network.start(1))
+    torch.testing.assert_close(found, expected, atol=0.05, rtol=0.02)
+
+
 def test_labels_are_charged_for_as_the_logits_say(make_config):
     network = build_network(make_config(label_tokens=(1, 2)))
     torch.nn.init.normal_(network.label_bias)

@@ -38,11 +38,11 @@ class FakeClock:
     """Time that passes with each batch and each validation, and otherwise stands still."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, step: float, validation: float) -> None:
-        self.time, self.first_step = 0.0, 0.0
+        self.time, self.first_step, self.step = 0.0, 0.0, step
         plain_batch, plain_loss = TokenStream.batch, HeldOutText.loss
 
         def batch(stream: TokenStream, number: int, phases: tuple[Phase, ...]) -> object:
-            self.time += step + (self.first_step if number == 0 else 0.0)
+            self.time += self.step + (self.first_step if number == 0 else 0.0)
             return plain_batch(stream, number, phases)
 
         def loss(text: HeldOutText, network: object) -> object:
@@ -288,14 +288,61 @@ def test_minutes_leave_room_for_what_the_caller_does_at_the_end(
     assert clock.time + 25 * 0.2 == pytest.approx(30, rel=0.1)
 
 
-def test_the_number_of_steps_is_settled_once(make_plan_of, stream, monkeypatch):
+@pytest.mark.parametrize("later", [0.02, 0.06, 0.3, 0.8])
+def test_minutes_are_kept_where_the_warm_up_was_no_measure(
+    make_plan_of, stream, held_out, monkeypatch, later
+):
+    clock = FakeClock(monkeypatch, step=0.1, validation=0.02)
+    plan = make_plan_of(steps=None, minutes=0.5, warm_up_steps=20, schedule="constant")
+    training = Training(plan, device=CPU)
+    for _ in train_steps(training, stream, held_out, now=clock):
+        if training.plan.steps is not None:
+            clock.step = later  # a neighbour comes, or goes
+    assert clock.time == pytest.approx(30, rel=0.1)
+
+
+def test_a_plan_that_was_nearly_right_stays(make_plan_of, stream, monkeypatch):
+    clock = FakeClock(monkeypatch, step=0.1, validation=0.0)
+    training = Training(make_plan_of(steps=None, minutes=0.5, warm_up_steps=20), device=CPU)
+    planned = []
+    for _ in train_steps(training, stream, None, now=clock):
+        planned.append(training.plan.steps)
+        if training.plan.steps is not None:
+            clock.step = 0.106
+    assert len(set(planned)) == 2  # unknown, then one number
+
+
+def test_steps_of_a_later_phase_are_not_counted_anew(make_plan_of, stream, monkeypatch):
+    clock = FakeClock(monkeypatch, step=0.1, validation=0.0)
+    phases = (
+        Phase(share=0.1, batch_size=2, sequence_length=4),
+        Phase(share=0.9, batch_size=2, sequence_length=8),
+    )
+    plan = make_plan_of(steps=None, minutes=0.5, warm_up_steps=20, phases=phases)
+    training = Training(plan, device=CPU)
+    planned = []
+    for _ in train_steps(training, stream, None, now=clock):
+        planned.append(training.plan.phases)
+        if training.step == 40:  # the second phase has begun: what it has read stays read
+            clock.step = 0.2
+    assert len(set(planned)) == 2
+
+
+def test_a_resumed_training_keeps_the_plan_it_finds(make_plan_of, stream, monkeypatch):
+    clock = FakeClock(monkeypatch, step=0.1, validation=0.0)
+    training = Training(make_plan_of(steps=100, minutes=0.5), device=CPU)
+    steps = list(train_steps(training, stream, None, now=clock))
+    assert len(steps) == 100  # where 300 had fitted
+
+
+def test_the_number_of_steps_is_settled_early(make_plan_of, stream, monkeypatch):
     clock = FakeClock(monkeypatch, step=0.1, validation=0.0)
     training = Training(make_plan_of(steps=None, minutes=0.5, warm_up_steps=20), device=CPU)
     planned = []
     for step in train_steps(training, stream, None, now=clock):
         planned.append(training.plan.steps)
         if step.step == 100:
-            clock.time += 5  # a machine that falters later changes nothing
+            clock.time += 5  # a machine that falters later than a fifth changes nothing
     settled = planned.index(next(steps for steps in planned if steps is not None))
     assert len(set(planned[settled:])) == 1
     assert len(planned) == planned[-1]

@@ -60,9 +60,9 @@ def token_losses(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def _only_where(counted: Tensor, losses: Callable[[], Tensor]) -> Tensor:
-    """Return the losses at the places counted, and 0 elsewhere."""
+    """Return the losses at the places counted, and 0 elsewhere: in float32, as they are summed."""
     nats = torch.zeros(counted.shape, device=counted.device)
-    return nats.masked_scatter(counted, losses()) if counted.any() else nats
+    return nats.masked_scatter(counted, losses().float()) if counted.any() else nats
 
 
 def label_logits(layer: FullOutput, bias: Tensor, hidden: Tensor, labels: Tensor) -> Tensor:

@@ -1,47 +1,89 @@
-"""What a training costs in time: measured in its warm-up, and planned by once."""
+"""What a training costs in time: measured in its warm-up, planned by, and looked at once more."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from memlm.train.plan import VALIDATIONS, WARM_UP_SHARE
+from memlm.train.schedule import phase_at
 from memlm.train.training import Training
 
 _FEWEST_MEASURED_STEPS = 5
+_LAST_LOOK = 0.2  # of the minutes or the steps
+_WRONG_SPEED = 0.1  # a plan that is so far off is made anew
 
 
 class Clock:
-    """Measures the warm-up, and says once how many steps the minutes have room for."""
+    """Measures the warm-up, and says how many steps the minutes have room for.
+
+    The speed of a machine that others share may change by several times while it is measured. So
+    what was planned is compared with what came until a fifth of the minutes is over, while every
+    learning rate is still high, and only a plan that is clearly wrong is made anew. A resumed
+    training keeps the plan it finds.
+    """
 
     def __init__(self, training: Training, now: Callable[[], float]) -> None:
         self._training, self.now = training, now
         self._origin = now() - training.seconds
         self._step_ends: list[float] = []
-        self.validation_seconds = 0.0
+        self._validating = 0.0
+        self._validations = 0
+        self._extra_seconds = 0.0
+        self._last_look = 0.0
+        self.is_planning = training.plan.steps is None
+        """Whether the number of steps may still change."""
 
     def elapsed(self) -> float:
         return self.now() - self._origin
 
     def step_done(self) -> None:
-        if self._training.plan.steps is None:
-            self._step_ends.append(self.elapsed())
+        if self.is_planning:
+            self._step_ends.append(self.elapsed() - self._validating)
 
-    def has_measured(self) -> bool:
-        budget, elapsed = (self._training.plan.minutes or 0) * 60, self.elapsed()
-        is_enough = len(self._step_ends) > _FEWEST_MEASURED_STEPS
-        return elapsed >= WARM_UP_SHARE * budget and (is_enough or elapsed > budget / 2)
+    def validation_done(self, started: float) -> None:
+        """Note a validation that began when `started` seconds had elapsed."""
+        self._validating += self.elapsed() - started
+        self._validations += 1
 
-    def steps_that_fit(self, closing_validations: float, *, extra_seconds: float) -> int:
-        """Return the steps of the whole training.
+    def is_due(self) -> bool:
+        """Whether the steps that the minutes have room for are to be counted (anew) now."""
+        plan, elapsed = self._training.plan, self.elapsed()
+        budget, is_enough = self._budget, len(self._step_ends) > _FEWEST_MEASURED_STEPS
+        if plan.steps is None:
+            return elapsed >= WARM_UP_SHARE * budget and (is_enough or elapsed > budget / 2)
+        is_enough = is_enough and elapsed >= self._last_look + WARM_UP_SHARE * budget
+        has_read_enough = self._training.step >= _LAST_LOOK * plan.steps
+        return is_enough and (has_read_enough or elapsed >= _LAST_LOOK * budget)
 
-        `extra_seconds` is how much longer a mean step takes than those that were measured.
+    def steps_that_fit(self, closing_validations: float, *, extra_seconds: float = 0.0) -> int:
+        """Return the steps of the whole training: those planned already if they nearly fit.
+
+        `extra_seconds` is how much longer a mean step takes than those that were measured; said
+        once, it holds for the next look too.
         """
         plan, elapsed = self._training.plan, self.elapsed()
+        self._extra_seconds = extra_seconds or self._extra_seconds
         # The first steps allocate memory and wake the threads; the later half is like the rest.
         ends = self._step_ends[len(self._step_ends) // 2 :] or [elapsed]
         seconds_per_step = (ends[-1] - ends[0]) / (len(ends) - 1) if len(ends) > 1 else elapsed
-        validations = (VALIDATIONS + closing_validations) * self.validation_seconds
-        left = (plan.minutes or 0) * 60 - elapsed - validations
-        left -= extra_seconds * self._training.step  # as if the steps so far had been mean ones
-        mean = max(seconds_per_step + extra_seconds, 1e-9)
-        return self._training.step + max(0, int(left / mean))
+        self._step_ends, self._last_look = [], elapsed
+        # Those of the plan, counted from its first: the one made to measure its cost is none.
+        validations = VALIDATIONS + closing_validations - max(0, self._validations - 1)
+        left = self._budget - elapsed - validations * self._seconds_of_a_validation
+        left -= self._extra_seconds * self._training.step  # as if steps so far had been mean ones
+        mean = max(seconds_per_step + self._extra_seconds, 1e-9)
+        fitting = self._training.step + max(0, int(left / mean))
+        if plan.steps is None:
+            return fitting
+        in_first_phase = phase_at(plan.all_phases, self._training.step)[0] == 0
+        self.is_planning = in_first_phase and elapsed < _LAST_LOOK * self._budget
+        is_wrong = abs(fitting - plan.steps) > _WRONG_SPEED * plan.steps
+        return fitting if is_wrong and in_first_phase else plan.steps
+
+    @property
+    def _budget(self) -> float:
+        return (self._training.plan.minutes or 0) * 60
+
+    @property
+    def _seconds_of_a_validation(self) -> float:
+        return self._validating / max(1, self._validations)

@@ -77,14 +77,15 @@ def train_steps(
         weight = 1 / min(training.step, _SMOOTHING_STEPS)
         training.recent_loss += weight * (loss - training.recent_loss)
         clock.step_done()
-        if training.plan.steps is None and processes.agree(
-            processes.is_first and clock.has_measured()
-        ):
-            _validate(training, held_out, clock)  # its cost is part of what is measured
-            extra = extra_seconds(training, stream, now=now)
+        if clock.is_planning and processes.agree(processes.is_first and clock.is_due()):
+            extra = 0.0
+            if training.plan.steps is None:  # what else costs time is part of what is measured
+                _validate(training, held_out, clock)
+                extra = extra_seconds(training, stream, now=now)
             steps = clock.steps_that_fit(closing_validations, extra_seconds=extra)
-            steps = processes.broadcast(steps)
-            training.plan = training.plan.with_steps(steps, taken=training.step)
+            steps, clock.is_planning = processes.broadcast([steps, clock.is_planning])
+            if steps != training.plan.steps:
+                training.plan = training.plan.with_steps(steps, taken=training.step)
         found = None
         every = training.plan.validate_every
         if every and (training.step % every == 0 or training.step == training.plan.steps):
@@ -105,6 +106,6 @@ def _validate(training: Training, held_out: HeldOutText | None, clock: Clock) ->
         rate = training.plan.learning_rate_at(max(0, training.step - 1))
         error = DivergedError("diverged", step=training.step, learning_rate=rate)
         raise training.processes.told_by_first(error)
-    clock.validation_seconds = clock.elapsed() - started
+    clock.validation_done(started)
     training.keep_if_best(loss)
     return loss

@@ -1,8 +1,8 @@
 """A training in numbers, and what has to be known of the text to make one.
 
-With `--minutes` the number of steps is fixed once, when a twentieth of the time has measured the
-speed; from then on the plan is a table of numbers that nothing changes, and that a resumed run
-follows to the bit. `recipe.py` makes plans.
+With `--minutes` the number of steps is fixed when a twentieth of the time has measured the speed,
+and put right within the first fifth if that was no measure; from then on the plan is a table of
+numbers that nothing changes, and that a resumed run follows to the bit. `recipe.py` makes plans.
 """
 
 from __future__ import annotations
