@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import trafilatura
+from texts import data_beside_checkout
 
 from memlm.collect.markup import extract_page
 
@@ -72,8 +73,7 @@ def interval(values: np.ndarray, draws: int = 10_000) -> list[float]:
 def main() -> None:
     """Print one JSON line for each extractor and each score, and one for each difference."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
-    parser.add_argument("--data", type=Path, default=beside)
+    parser.add_argument("--data", type=Path, default=data_beside_checkout())
     parser.add_argument("--half", choices=["tune", "report", "all"], default="report")
     options = parser.parse_args()
     known = list(pages(options.data, options.half))

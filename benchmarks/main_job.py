@@ -19,6 +19,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from texts import data_beside_checkout
+
 import memlm
 
 ARTICLE = memlm.TrainConfig(
@@ -128,8 +130,7 @@ def main() -> None:
     """Run the named jobs, all if none is named."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("jobs", nargs="*", choices=[*JOBS, []], default=[])
-    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
-    parser.add_argument("--data", type=Path, default=beside)
+    parser.add_argument("--data", type=Path, default=data_beside_checkout())
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=10, help="of sst2 and hotel")
     options = parser.parse_args()

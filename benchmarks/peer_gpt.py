@@ -1,11 +1,13 @@
 """The peer: nanoGPT's recipe for a laptop's CPU, as plain PyTorch. Run: this file.
 
-    python benchmarks/peer_gpt.py [--steps N] [--threads N] [--score test|held-out] [--data FOLDER]
+    python benchmarks/peer_gpt.py [--steps N] [--threads N] [--score test|held-out]
+        [--text NAME] [--data FOLDER]
 
 Four layers, four heads, width 128, context 64, batches of 12, 2000 steps, AdamW from 1e-3 to 1e-4,
 no dropout (README of karpathy/nanoGPT, "I only have a macbook"). It learns the first 90 % of
-tinyshakespeare and is scored on the last 10 %; with `--score held-out` it learns nine tenths of
-that first part and is scored on the rest of it. One JSON line: nats a character and seconds.
+tinyshakespeare, War and Peace (`en`) or 红楼梦 (`zh`), by characters, and is scored on the last
+10 %; with `--score held-out` it learns nine tenths of that first part and is scored on the rest of
+it. One JSON line: nats a character and seconds.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from texts import data_beside_checkout, read_text
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -151,14 +154,14 @@ def score(model: CharacterGPT, text: Tensor, context: int, *, fresh: int) -> flo
 def main() -> None:
     """Train once and print one line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
-    parser.add_argument("--data", type=Path, default=beside)
+    parser.add_argument("--data", type=Path, default=data_beside_checkout())
+    parser.add_argument("--text", choices=["shakespeare", "en", "zh"], default="shakespeare")
     parser.add_argument("--steps", type=int, default=Recipe.steps)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--score", choices=["test", "held-out"], default="test")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    text = (options.data / "tinyshakespeare" / "input.txt").read_text(encoding="utf-8")
+    text = read_text(options.text, options.data)
     codes = {symbol: code for code, symbol in enumerate(sorted(set(text)))}
     tokens = torch.tensor([codes[symbol] for symbol in text])
     if options.score == "held-out":
@@ -170,6 +173,7 @@ def main() -> None:
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - started_cpu
     line = {
         "peer": "nanoGPT, CPU recipe",
+        "text": options.text,
         "scored": options.score,
         "steps": recipe.steps,
         "characters": recipe.steps * recipe.batch_size * recipe.context,

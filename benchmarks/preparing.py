@@ -26,6 +26,7 @@ import unicodedata
 from pathlib import Path
 
 import numpy as np
+from texts import data_beside_checkout
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
 PROCESSES = 2
@@ -216,8 +217,7 @@ WITHOUT = ("repeats",)  # which the peer does not look for
 def main() -> None:
     """Run both sides and print one JSON line a run, then the medians."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
-    parser.add_argument("--data", type=Path, default=beside)
+    parser.add_argument("--data", type=Path, default=data_beside_checkout())
     parser.add_argument("--mb", type=float, default=100)
     parser.add_argument("--repeat", type=int, default=3)
     options = parser.parse_args()

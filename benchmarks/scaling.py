@@ -17,7 +17,6 @@ interval of a forecast is as wide as that, or as for runs left out of the fit on
 from __future__ import annotations
 
 import argparse
-import gzip
 import itertools
 import json
 import math
@@ -26,7 +25,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -36,6 +34,7 @@ from threading import Lock
 from typing import Any
 
 import torch
+from texts import data_beside_checkout, read_text
 from torch import Tensor
 from torch.nn.functional import huber_loss
 
@@ -96,27 +95,9 @@ OTHERS = (
 )
 
 
-def read_text(name: str, data: Path) -> str:
-    """Return one of the texts."""
-    if name == "inaugural":
-        with zipfile.ZipFile(data / "nlp" / "nltk" / "inaugural.zip") as archive:
-            speeches = sorted(file for file in archive.namelist() if file.endswith(".txt"))
-            return "\n".join(archive.read(file).decode("latin-1") for file in speeches)
-    path = {
-        "en": "en-books/warandpeace_raw.txt.gz",
-        "zh": "zh-novels/hongloumeng.txt.gz",
-        "sherlock": "en-books/sherlock_holmes_pg1661.txt.gz",
-        "shakespeare": "tinyshakespeare/input.txt",
-        "xiyouji": "zh-novels/xiyouji.txt.gz",
-        "hotel": "text-label/zh-hotel/train.csv",
-    }[name]
-    raw = (data / path).read_bytes()
-    return (gzip.decompress(raw) if path.endswith(".gz") else raw).decode("utf-8-sig")
-
-
 def lay_out(run: Run, data: Path, folder: Path) -> tuple[Path, Path]:
     """Write what a run learns and what it is scored on as two files."""
-    text = read_text(run.text, data).replace("\r\n", "\n")
+    text = read_text(run.text, data)
     cut = len(text) * 9 // 10
     learned = text[:cut].encode()[: round(run.megabytes * 1e6)].decode(errors="ignore")
     folder.mkdir(parents=True, exist_ok=True)
@@ -399,8 +380,7 @@ def main() -> None:
     """Run, or fit."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("job", choices=["run", "fit"])
-    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
-    parser.add_argument("--data", type=Path, default=beside)
+    parser.add_argument("--data", type=Path, default=data_beside_checkout())
     parser.add_argument("--work", type=Path, default=Path("memlm-scaling"))
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()

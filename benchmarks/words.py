@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import rjieba
 from HanTa.HanoverTagger import HanoverTagger
+from texts import data_beside_checkout
 
 from memlm.prepare.parts_of_speech import Word, jieba_tag, tag_chinese, tag_english, tag_words
 from memlm.prepare.words import split_words
@@ -147,8 +148,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=re.split("\n", __doc__ or "")[0])
     parser.add_argument("jobs", nargs="*", choices=[*jobs, []], default=[])
     parser.add_argument("--half", choices=["dev", "test"], default="test")
-    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
-    parser.add_argument("--data", type=Path, default=beside)
+    parser.add_argument("--data", type=Path, default=data_beside_checkout())
     options = parser.parse_args()
     for name in options.jobs or jobs:
         for line in jobs[name](options.data, options.half):
