@@ -149,6 +149,45 @@ def test_what_is_left_to_auto_is_adamw_at_a_rate_that_falls_at_the_end():
     assert (plan.optimizer, plan.schedule, plan.phases) == ("adamw", "constant", ())
 
 
+def test_stretches_grow_where_an_lstm_has_minutes_and_long_documents():
+    plan = make_plan(TrainConfig(minutes=2, network="lstm", batch_size=7), FACTS, cores=2)
+    lengths = [phase.sequence_length for phase in plan.phases]
+    assert lengths == sorted(set(lengths))
+    assert {phase.batch_size for phase in plan.phases} == {7}
+    assert sum(phase.share for phase in plan.phases) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("config", "facts"),
+    [
+        pytest.param(TrainConfig(steps=9, network="lstm"), FACTS, id="steps"),
+        pytest.param(TrainConfig(epochs=2, network="lstm"), FACTS, id="epochs"),
+        pytest.param(TrainConfig(minutes=2, network="gru"), FACTS, id="unmeasured"),
+        pytest.param(
+            TrainConfig(minutes=2, network="lstm", sequence_length=40), FACTS, id="a length said"
+        ),
+        pytest.param(
+            TrainConfig(minutes=2, network="lstm"),
+            replace(FACTS, train_units=FACTS.train_tokens // 20),
+            id="short documents",
+        ),
+    ],
+)
+def test_else_all_stretches_are_as_long(config, facts):
+    assert make_plan(config, facts, cores=2).phases == ()
+
+
+def test_the_same_minutes_are_worth_more_on_a_faster_machine():
+    config = TrainConfig(minutes=1, network="lstm")
+    slow, fast = (
+        make_plan(config, FACTS, cores=1, flops_per_second=speed).network for speed in (30e9, 900e9)
+    )
+    assert slow.hidden_width < fast.hidden_width
+    assert make_plan(config, FACTS, cores=2) == make_plan(
+        config, FACTS, cores=2, flops_per_second=120e9
+    )
+
+
 def test_minutes_leave_the_steps_open():
     plan = make_plan(TrainConfig(minutes=2), FACTS, cores=2)
     assert (plan.steps, plan.checkpoint_every, plan.validate_every) == (None, None, None)

@@ -28,7 +28,7 @@ class Clock:
         self._step_ends: list[float] = []
         self._validating = 0.0
         self._validations = 0
-        self._extra_seconds = 0.0
+        self._extra = 0.0
         self._last_look = 0.0
         self.is_planning = training.plan.steps is None
         """Whether the number of steps may still change."""
@@ -62,17 +62,19 @@ class Clock:
         once, it holds for the next look too.
         """
         plan, elapsed = self._training.plan, self.elapsed()
-        self._extra_seconds = extra_seconds or self._extra_seconds
         # The first steps allocate memory and wake the threads; the later half is like the rest.
         ends = self._step_ends[len(self._step_ends) // 2 :] or [elapsed]
         seconds_per_step = (ends[-1] - ends[0]) / (len(ends) - 1) if len(ends) > 1 else elapsed
+        seconds_per_step = max(seconds_per_step, 1e-9)
         self._step_ends, self._last_look = [], elapsed
+        # A step of a later phase is slowed by as much as those of this one.
+        self._extra = extra_seconds / seconds_per_step if extra_seconds else self._extra
+        extra = self._extra * seconds_per_step
         # Those of the plan, counted from its first: the one made to measure its cost is none.
         validations = VALIDATIONS + closing_validations - max(0, self._validations - 1)
         left = self._budget - elapsed - validations * self._seconds_of_a_validation
-        left -= self._extra_seconds * self._training.step  # as if steps so far had been mean ones
-        mean = max(seconds_per_step + self._extra_seconds, 1e-9)
-        fitting = self._training.step + max(0, int(left / mean))
+        left -= extra * self._training.step  # as if the steps so far had been mean ones
+        fitting = self._training.step + max(0, int(left / (seconds_per_step + extra)))
         if plan.steps is None:
             return fitting
         in_first_phase = phase_at(plan.all_phases, self._training.step)[0] == 0

@@ -17,10 +17,11 @@ from memlm.train.plan import MUON_LEARNING_RATE, WARM_UP_SHARE, DataFacts, Train
 from memlm.train.schedule import Phase, Schedule, mean_tokens, parse_phases
 
 DEFAULT_WINDOW = 256
-_FLOPS_PER_SECOND_PER_CORE = 60e9  # a guess that only sizes the warm-up and the dropout
+_FLOPS_PER_SECOND_PER_CORE = 60e9  # of the core that the tables' core-minutes are of
 # (at least so many core-minutes, hidden width), see benchmarks/LOG.md
 _WIDTH_BY_TIME = ((40.0, 768), (8.0, 512), (0.8, 384), (0.0, 192))
 _WIDTH_BY_TIME_LARGE_VOCABULARY = ((40.0, 512), (8.0, 384), (0.8, 256), (0.0, 128))
+_LANES = 16
 _SEQUENCE_LENGTHS = (16, 24, 32, 48, 64)
 # (at least so many tokens to learn, most hidden units)
 _WIDTH_BY_TOKENS = ((300_000, 1024), (60_000, 256), (10_000, 192), (0, 128))
@@ -29,6 +30,8 @@ _DROPOUT_BY_EPOCHS = ((20.0, 0.4), (6.0, 0.2), (0.0, 0.0))
 # A transformer of letters learns best deep and narrow, and with Muon, see benchmarks/LOG.md.
 _TRANSFORMER_LAYERS = 4
 _TRANSFORMER_WIDTH_BY_TIME = ((40.0, 256), (8.0, 192), (1.5, 128), (0.0, 96))
+# (share of the steps, of the usual length): short stretches first, see benchmarks/LOG.md
+_GROWTH = ((0.4, 0.5), (0.3, 1.0), (0.3, 1.5))
 _USUAL_SCHEDULE: Schedule = "constant"  # 0.012 nats better than linear, see benchmarks/LOG.md
 _VALIDATION_SHARE = 0.0075  # of the tokens trained, for each validation: 5 % of the time in all
 _FEWEST_VALIDATED_TOKENS = 2_000
@@ -42,11 +45,13 @@ def make_plan(
     processes: int = 1,
     is_on_gpu: bool = False,
     has_bf16: bool = False,
+    flops_per_second: float | None = None,
 ) -> TrainPlan:
     """Settle what `config` leaves open, from the size of the data and the time that there is.
 
     `cores` are those that each of the processes has; `has_bf16` says whether its processor computes
-    with 16-bit numbers itself.
+    with 16-bit numbers itself. `flops_per_second` is the speed of each process where it was
+    measured; else, as where nothing is to depend on the clock, it is taken to be the usual one.
     """
     threads = config.threads or cores
     if config.network == "auto":
@@ -55,7 +60,8 @@ def make_plan(
     minutes = config.minutes
     if minutes is None and config.steps is None and config.epochs is None:
         minutes = DEFAULT_MINUTES
-    shape = _shape(config, facts, minutes, threads * processes)
+    speed = processes * (flops_per_second or threads * _FLOPS_PER_SECOND_PER_CORE)
+    shape = _shape(config, facts, minutes, speed)
     phases = _phases(config, facts)
     batch_size, sequence_length = _batch(config, facts)
     plan = TrainPlan(
@@ -85,7 +91,7 @@ def make_plan(
     steps = config.steps
     if config.epochs is not None:
         steps = config.epochs * _steps_per_epoch(plan, facts)
-    expected = steps or max(1, round((minutes or 0) * 60 * processes / _seconds_per_step(plan)))
+    expected = steps or max(1, round((minutes or 0) * 60 * speed / _flops_per_step(plan)))
     tokens = max(
         _FEWEST_VALIDATED_TOKENS, round(expected * plan.tokens_per_step * _VALIDATION_SHARE)
     )
@@ -109,12 +115,31 @@ def network_choice(
 
 
 def _phases(config: TrainConfig, facts: DataFacts) -> tuple[Phase, ...]:
-    """Return the phases wished for, no batch of them larger than the text."""
+    """Return the phases wished for, or the usual ones, no batch of them larger than the text."""
     found = []
-    for phase in parse_phases(config.phases) if config.phases else ():
+    for phase in parse_phases(config.phases) if config.phases else _usual_phases(config, facts):
         batch_size, length = _fitting(phase.batch_size, phase.sequence_length, facts)
         found.append(replace(phase, batch_size=batch_size, sequence_length=length))
     return tuple(found)
+
+
+def _usual_phases(config: TrainConfig, facts: DataFacts) -> tuple[Phase, ...]:
+    """Return stretches that grow, for LSTMs that have minutes and long documents, else none.
+
+    Steps and epochs are asked for to be the same each time.
+    """
+    is_timed = config.steps is None and config.epochs is None
+    is_lstm = set(config.network.split("+")) == {"lstm"}
+    if not is_timed or not is_lstm or config.sequence_length is not None:
+        return ()
+    length = _usual_length(facts)
+    if length < _SEQUENCE_LENGTHS[-1]:
+        return ()
+    lanes = config.batch_size or _LANES
+    return tuple(
+        Phase(share=share, batch_size=lanes, sequence_length=round(part * length))
+        for share, part in _GROWTH
+    )
 
 
 def _steps_per_epoch(plan: TrainPlan, facts: DataFacts) -> int:
@@ -155,9 +180,9 @@ def _optimizer(config: TrainConfig, shape: NetworkConfig) -> OptimizerKind:
 
 
 def _shape(
-    config: TrainConfig, facts: DataFacts, minutes: float | None, threads: int
+    config: TrainConfig, facts: DataFacts, minutes: float | None, speed: float
 ) -> NetworkConfig:
-    width = config.hidden_width or _width(config, facts, minutes, threads)
+    width = config.hidden_width or _width(config, facts, minutes, speed)
     is_large = facts.vocabulary_size > LARGE_VOCABULARY
     cutoffs = _cutoffs(facts, width) if config.adaptive_softmax else ()
     # Letters need few dimensions. Many symbols share one table at both ends, if it may be as wide.
@@ -178,7 +203,7 @@ def _shape(
     )
     if config.dropout is not None:
         return shape
-    epochs = _expected_tokens(config, facts, shape, minutes, threads) / facts.train_tokens
+    epochs = _expected_tokens(config, facts, shape, minutes, speed) / facts.train_tokens
     dropout = next(share for least, share in _DROPOUT_BY_EPOCHS if epochs >= least)
     return replace(shape, dropout=dropout)
 
@@ -196,10 +221,10 @@ def _cutoffs(facts: DataFacts, width: int) -> tuple[int, ...]:
     return tuple(cuts[: int(math.log(width, 4))])  # each cluster is a quarter as wide
 
 
-def _width(config: TrainConfig, facts: DataFacts, minutes: float | None, threads: int) -> int:
+def _width(config: TrainConfig, facts: DataFacts, minutes: float | None, speed: float) -> int:
     """Return the hidden width: what won in about as much time, and no more than the text can fill.
 
-    The table is measured, see benchmarks/LOG.md.
+    `speed` is in floating-point operations a second. The table is measured, see benchmarks/LOG.md.
     """
     most = next(width for least, width in _WIDTH_BY_TOKENS if facts.train_tokens >= least)
     if minutes is None:  # as long as it takes: as if for the default time
@@ -209,7 +234,8 @@ def _width(config: TrainConfig, facts: DataFacts, minutes: float | None, threads
         table = _TRANSFORMER_WIDTH_BY_TIME
     elif facts.vocabulary_size > LARGE_VOCABULARY:
         table = _WIDTH_BY_TIME_LARGE_VOCABULARY
-    return min(most, next(width for least, width in table if minutes * threads >= least))
+    core_minutes = minutes * speed / _FLOPS_PER_SECOND_PER_CORE
+    return min(most, next(width for least, width in table if core_minutes >= least))
 
 
 def _expected_tokens(
@@ -217,7 +243,7 @@ def _expected_tokens(
     facts: DataFacts,
     shape: NetworkConfig,
     minutes: float | None,
-    threads: int,
+    speed: float,
 ) -> float:
     if config.epochs is not None:
         return float(config.epochs * facts.train_tokens)
@@ -226,19 +252,22 @@ def _expected_tokens(
         batch_size, sequence_length = _batch(config, facts)
         per_step = mean_tokens(phases) if phases else batch_size * sequence_length
         return float(config.steps * per_step)
-    seconds = (minutes or DEFAULT_MINUTES) * 60
-    return seconds * _FLOPS_PER_SECOND_PER_CORE * threads / _flops_per_token(shape)
+    return (minutes or DEFAULT_MINUTES) * 60 * speed / _flops_per_token(shape)
 
 
 def _batch(config: TrainConfig, facts: DataFacts) -> tuple[int, int]:
     phases = _phases(config, facts)
     if phases:
         return phases[-1].batch_size, phases[-1].sequence_length
-    length = config.sequence_length
-    if length is None:  # about one document, where documents are short: more updates for the text
-        mean = facts.train_tokens / max(1, facts.train_units)
-        length = next(bound for bound in _SEQUENCE_LENGTHS if mean <= bound or bound == 64)
-    return _fitting(config.batch_size or 16, length, facts)
+    return _fitting(
+        config.batch_size or _LANES, config.sequence_length or _usual_length(facts), facts
+    )
+
+
+def _usual_length(facts: DataFacts) -> int:
+    """Return about one document, where documents are short: more updates for the text."""
+    mean = facts.train_tokens / max(1, facts.train_units)
+    return next((bound for bound in _SEQUENCE_LENGTHS if mean <= bound), _SEQUENCE_LENGTHS[-1])
 
 
 def _fitting(batch_size: int, length: int, facts: DataFacts) -> tuple[int, int]:
@@ -263,6 +292,5 @@ def _flops_per_token(network: NetworkConfig) -> float:
     return 6.0 * (network.num_parameters - looked_up)
 
 
-def _seconds_per_step(plan: TrainPlan) -> float:
-    flops = _flops_per_token(plan.network) * plan.tokens_per_step
-    return flops / (_FLOPS_PER_SECOND_PER_CORE * plan.threads)
+def _flops_per_step(plan: TrainPlan) -> float:
+    return _flops_per_token(plan.network) * plan.tokens_per_step

@@ -55,8 +55,9 @@ from memlm.train.loop import Step, train_steps
 from memlm.train.plan import TrainPlan
 from memlm.train.recipe import make_plan
 from memlm.train.resume import check_options, machine_changes
+from memlm.train.speed import flops_per_second
 from memlm.train.training import Training
-from memlm.train.trials import seconds_per_step
+from memlm.train.trials import extra_seconds, seconds_per_step
 from memlm.train.validation import HeldOutLoss, HeldOutText
 from memlm.workspace import read_run
 
@@ -150,7 +151,9 @@ class TrainingRun:
         def tokens_read() -> float:
             if plan.steps is not None:
                 return plan.tokens_read(plan.steps)
-            cost = seconds_per_step(self.training, self._stream(), plan)
+            stream = self._stream()
+            first = seconds_per_step(self.training, stream, plan)
+            cost = first + extra_seconds(self.training, stream)  # of a mean step
             return _SHARE_OF_STEPS * 60 * (plan.minutes or 0) / cost * plan.tokens_per_step
 
         return forecast_loss(self.store, self.facts, plan.network, tokens_read=tokens_read)
@@ -330,13 +333,21 @@ def start_run(
     facts = data_facts(store)
     if config.patience is not None and not facts.held_out_tokens:
         raise ConfigError("needs_held_out", option="--patience")
+    cores = cores_of_each(processes)
+    has_bf16 = device.type == "cpu" and processor_has_bf16()
+    torch.set_num_threads(config.threads or cores)
     plan = make_plan(
         config,
         facts,
-        cores=cores_of_each(processes),
+        cores=cores,
         processes=processes.size,
         is_on_gpu=device.type == "cuda",
-        has_bf16=device.type == "cpu" and processor_has_bf16(),
+        has_bf16=has_bf16,
+        flops_per_second=(
+            flops_per_second(device, precision="bf16" if has_bf16 else "float32")
+            if config.steps is None and config.epochs is None
+            else None
+        ),
     )
     processes.check_lanes(min(phase.batch_size for phase in plan.all_phases))
     torch.set_num_threads(plan.threads)

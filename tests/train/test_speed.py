@@ -1,0 +1,67 @@
+"""The speed of a machine, by a clock that stands still but for what it is told."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from memlm.train.speed import flops_per_second
+
+CPU = torch.device("cpu")
+
+
+class FakeClock:
+    """Time of which each step takes as much as said."""
+
+    def __init__(self, seconds: list[float]) -> None:
+        self.time, self.seconds = 0.0, seconds
+
+    def __call__(self) -> float:
+        return self.time
+
+    def pass_step(self) -> None:
+        self.time += self.seconds.pop(0)
+
+
+@pytest.fixture
+def timed(monkeypatch):
+    """Return a clock whose steps take the seconds told."""
+    plain = torch.nn.LSTM.forward
+
+    def make(seconds: list[float]) -> FakeClock:
+        clock = FakeClock(seconds)
+
+        def forward(*arguments: object) -> object:
+            clock.pass_step()
+            return plain(*arguments)
+
+        monkeypatch.setattr(torch.nn.LSTM, "forward", forward)
+        return clock
+
+    return make
+
+
+def test_a_machine_twice_as_fast_is_twice_as_fast(timed):
+    slow = flops_per_second(CPU, precision="float32", now=timed([0.04] * 6))
+    fast = flops_per_second(CPU, precision="float32", now=timed([0.02] * 6))
+    assert fast == pytest.approx(2 * slow)
+
+
+def test_the_first_step_and_one_that_was_held_up_do_not_count(timed):
+    steady = flops_per_second(CPU, precision="float32", now=timed([0.01] * 6))
+    held_up = flops_per_second(
+        CPU, precision="float32", now=timed([0.3, 0.01, 0.01, 0.1, 0.01, 0.01])
+    )
+    assert held_up == pytest.approx(steady)
+
+
+def test_a_slow_machine_is_not_measured_for_long(timed):
+    seconds = [2.0] * 6
+    assert flops_per_second(CPU, precision="float32", now=timed(seconds)) > 0
+    assert len(seconds) == 4  # two steps were enough
+
+
+def test_torchs_random_numbers_stay_as_they_are():
+    before = torch.get_rng_state()
+    flops_per_second(CPU, precision="bf16")
+    assert torch.equal(torch.get_rng_state(), before)
