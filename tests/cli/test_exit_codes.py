@@ -140,6 +140,8 @@ def test_a_misspelt_command_is_answered_with_the_right_one(fails, tmp_path):
         pytest.param(["score", "WS", "FILE", "--steps", "0"], "value_too_small", id="unused"),
         pytest.param(["score", "WS"], "argument_missing", id="no file"),
         pytest.param(["score"], "argument_missing", id="no workspace"),
+        pytest.param(["train", "WS", "--minutes"], "option_incomplete", id="no value"),
+        pytest.param(["models", "WS", "--rename", "a"], "option_incomplete", id="half a pair"),
         pytest.param(["trace", "WS"], "nothing_to_trace", id="nothing to trace"),
         pytest.param(["evaluate", "WS", "FILE"], "file_without_labels", id="no labels"),
         pytest.param(["train", "WS", "--resume"], "nothing_to_resume", id="nothing to resume"),

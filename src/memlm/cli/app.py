@@ -211,6 +211,15 @@ def _as_our_own(error: CycloptsError, command: str) -> ConfigError:
             )
         expected = render(f"kind.{getattr(error.target_type, '__name__', 'str')}")
         return ConfigError("option_value", option=name, value=error.token.value, expected=expected)
+    if isinstance(error, MissingArgumentError) and error.keyword and error.argument:
+        expected, _ = error.argument.token_count()
+        return ConfigError(
+            "option_incomplete",
+            option=error.keyword,
+            expected=expected,
+            given=len(error.tokens_so_far) % max(1, expected),
+            command=command,
+        )
     if isinstance(error, MissingArgumentError):
         return ConfigError("argument_missing", argument=name, command=command)
     if isinstance(error, RepeatArgumentError):
