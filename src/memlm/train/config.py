@@ -79,7 +79,7 @@ class TrainConfig:
     patience: int | None = None
     """End when so many validations in a row were no better, and keep the best weights."""
     precision: Literal["auto", "float32", "bf16"] = "auto"
-    """Arithmetic of the network; auto times both on a GPU and is float32 on a CPU."""
+    """Arithmetic; auto times both on a GPU, and takes bf16 for LSTMs on a CPU that has it."""
     compile: Literal["auto", "on", "off"] = "auto"
     """Compile the network with torch.compile; auto does so on a GPU where that is faster."""
     seed: int = 0

@@ -283,8 +283,9 @@ def _plan_facts(run: TrainingRun) -> dict[str, object]:
         "layers": len(shape.blocks),
         "hidden_width": shape.hidden_width,
         "tokens": run.facts.train_tokens,
-        "batch_size": run.plan.batch_size,
-        "sequence_length": run.plan.sequence_length,
+        "batches": ", ".join(
+            f"{phase.batch_size} x {phase.sequence_length}" for phase in run.plan.all_phases
+        ),
         "threads": run.plan.threads,
         "device": run.training.device,
     }
