@@ -125,7 +125,7 @@ def test_where_no_step_can_be_timed_nothing_is_forecast(plain_store, tmp_path, m
     config = TrainConfig(minutes=1.0, network="lstm", hidden_width=16, threads=1)
     made_from = {"documents": "0" * 32, "tokenizer": "char"}
     run = start_run(tmp_path / "untimed", plain_store, config, made_from=made_from)
-    monkeypatch.setattr("memlm.train.run.seconds_per_step", lambda *_: math.inf)
+    monkeypatch.setattr("memlm.train.run.expected_steps", lambda *_: 0.0)
     assert run.forecast() is None
 
 

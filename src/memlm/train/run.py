@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -55,9 +56,8 @@ from memlm.train.loop import Step, train_steps
 from memlm.train.plan import TrainPlan
 from memlm.train.recipe import make_plan
 from memlm.train.resume import check_options, machine_changes
-from memlm.train.speed import flops_per_second
+from memlm.train.speed import expected_steps, measured_plan
 from memlm.train.training import Training
-from memlm.train.trials import extra_seconds, seconds_per_step
 from memlm.train.validation import HeldOutLoss, HeldOutText
 from memlm.workspace import read_run
 
@@ -65,7 +65,6 @@ MODEL_FILES = ("config.json", "documents.bin", "model.safetensors", "tokenizer.j
 _MOST_CLOSING_TOKENS, _ENOUGH_CLOSING_TOKENS = 1_000_000, 20_000
 _CLOSING_SHARE = 30  # validations: a few per cent of the time, however slow the network
 _CLEARLY_BETTER = 0.995
-_SHARE_OF_STEPS = 0.9  # of the time; validations and updates take the rest
 _NOT_KEPT = ("model", "curves")  # in `run.json`: they change with the name of the folder
 _CHECKPOINT_FACTOR = 5  # weights, two moments, best weights, and some room
 
@@ -151,10 +150,7 @@ class TrainingRun:
         def tokens_read() -> float:
             if plan.steps is not None:
                 return plan.tokens_read(plan.steps)
-            stream = self._stream()
-            first = seconds_per_step(self.training, stream, plan)
-            cost = first + extra_seconds(self.training, stream)  # of a mean step
-            return _SHARE_OF_STEPS * 60 * (plan.minutes or 0) / cost * plan.tokens_per_step
+            return expected_steps(self.training, self._stream()) * plan.tokens_per_step
 
         return forecast_loss(self.store, self.facts, plan.network, tokens_read=tokens_read)
 
@@ -252,13 +248,7 @@ class TrainingRun:
             self._saved_step = self.training.step
 
     def _stream(self) -> TokenStream:
-        return TokenStream(
-            self.store.tokens,
-            self.store.units_of("train"),
-            batch_size=self.plan.batch_size,
-            sequence_length=self.plan.sequence_length,
-            seed=self.plan.seed,
-        )
+        return token_stream(self.store, self.plan)
 
     def _held_out(self, most_tokens: int) -> HeldOutText | None:
         if not self.facts.held_out_tokens:
@@ -315,6 +305,17 @@ class TrainingRun:
             learned_documents(self.store).tofile(temporary)
 
 
+def token_stream(store: TokenStore, plan: TrainPlan) -> TokenStream:
+    """Return the text as `plan` reads it."""
+    return TokenStream(
+        store.tokens,
+        store.units_of("train"),
+        batch_size=plan.batch_size,
+        sequence_length=plan.sequence_length,
+        seed=plan.seed,
+    )
+
+
 def start_run(
     folder: Path,
     store: TokenStore,
@@ -336,19 +337,25 @@ def start_run(
     cores = cores_of_each(processes)
     has_bf16 = device.type == "cpu" and processor_has_bf16()
     torch.set_num_threads(config.threads or cores)
-    plan = make_plan(
+    make = partial(
+        make_plan,
         config,
         facts,
         cores=cores,
         processes=processes.size,
         is_on_gpu=device.type == "cuda",
         has_bf16=has_bf16,
-        flops_per_second=(
-            flops_per_second(device, precision="bf16" if has_bf16 else "float32")
-            if config.steps is None and config.epochs is None
-            else None
-        ),
     )
+    if config.steps is not None or config.epochs is not None:
+        plan = make()
+    else:
+        plan = measured_plan(
+            make,
+            stream_of=lambda plan: token_stream(store, plan),
+            device=device,
+            processes=processes,
+            precision="bf16" if has_bf16 else "float32",
+        )
     processes.check_lanes(min(phase.batch_size for phase in plan.all_phases))
     torch.set_num_threads(plan.threads)
     size = plan.network.num_parameters * 4 * _CHECKPOINT_FACTOR
