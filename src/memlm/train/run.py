@@ -65,6 +65,11 @@ MODEL_FILES = ("config.json", "documents.bin", "model.safetensors", "tokenizer.j
 _MOST_CLOSING_TOKENS, _ENOUGH_CLOSING_TOKENS = 1_000_000, 20_000
 _CLOSING_SHARE = 30  # validations: a few per cent of the time, however slow the network
 _CLEARLY_BETTER = 0.995
+# Options that the forecast knows nothing of.
+_UNFORECAST = frozenset({
+    "average_weights", "clip_norm", "dropout", "layers", "learning_rate", "muon_learning_rate",
+    "optimizer", "schedule", "weight_decay", "weight_dropout",
+})  # fmt: skip
 _NOT_KEPT = ("model", "curves")  # in `run.json`: they change with the name of the folder
 _CHECKPOINT_FACTOR = 5  # weights, two moments, best weights, and some room
 
@@ -143,9 +148,12 @@ class TrainingRun:
     def forecast(self) -> Forecast | None:
         """Return what to expect of this training; None for what was not measured.
 
+        Measured were the recipes that memlm chooses: with another rate or depth it is a guess.
         Where the time is given, a few steps that teach nothing tell how many there will be.
         """
         plan = self.plan
+        if not _UNFORECAST.isdisjoint(read_run(self.folder)["config"]):
+            return None
 
         def tokens_read() -> float:
             if plan.steps is not None:
