@@ -20,14 +20,14 @@ from memlm.train.schedule import Phase, Schedule, parse_phases
 DEFAULT_WINDOW = 256
 _FLOPS_PER_SECOND_PER_CORE = 60e9  # of the core that the tables' core-minutes are of
 # (at least so many core-minutes, hidden width), see benchmarks/LOG.md
-_WIDTH_BY_TIME = ((40.0, 768), (8.0, 512), (0.8, 384), (0.0, 192))
+_WIDTH_BY_TIME = ((40.0, 768), (6.0, 512), (0.8, 384), (0.0, 192))
 _WIDTH_BY_TIME_LARGE_VOCABULARY = ((40.0, 512), (8.0, 384), (0.8, 256), (0.0, 128))
 _LANES = 16
 _SEQUENCE_LENGTHS = (16, 24, 32, 48, 64)
 # (at least so many tokens to learn, most hidden units)
 _WIDTH_BY_TOKENS = ((300_000, 1024), (60_000, 256), (10_000, 192), (0, 128))
 # (read at least so many times, dropout)
-_DROPOUT_BY_EPOCHS = ((20.0, 0.4), (6.0, 0.2), (0.0, 0.0))
+_DROPOUT_BY_EPOCHS = ((25.0, 0.4), (12.0, 0.2), (5.5, 0.1), (0.0, 0.0))
 # A transformer of letters learns best deep and narrow, and with Muon, see benchmarks/LOG.md.
 _TRANSFORMER_LAYERS = 4
 _TRANSFORMER_WIDTH_BY_TIME = ((40.0, 256), (8.0, 192), (1.5, 128), (0.0, 96))
@@ -275,10 +275,11 @@ def _fitting(batch_size: int, length: int, facts: DataFacts) -> tuple[int, int]:
 def _learning_rate(network: NetworkConfig) -> float:
     """Return a peak learning rate that falls with width and depth, see benchmarks/LOG.md.
 
-    One layer of 384 learns letters best at 6e-3; two layers of 256 learn words at 2e-3 and nothing
-    but word frequencies at 7e-3.
+    One layer of 384 learns letters best at 4e-3 to 6e-3, one of 512 at 4e-3; two layers of 256
+    learn words at 2e-3 and nothing but word frequencies at 7e-3.
     """
-    rate = 6e-3 * math.sqrt(384 / max(network.hidden_width, 144))
+    ratio = 384 / max(network.hidden_width, 144)
+    rate = 6e-3 * min(ratio, math.sqrt(ratio))
     return rate if len(network.blocks) == 1 else 0.3 * rate
 
 
