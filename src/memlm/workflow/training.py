@@ -32,6 +32,8 @@ _SAMPLES_WHILE_TRAINING = 5
 
 _SAMPLE_TOKENS = 80
 
+_LONGEST_STEM = 100  # of a name: a folder has at most 255 bytes
+
 
 def train_model(
     workspace: AnyWorkspace,
@@ -316,10 +318,11 @@ def _chosen_network(
 
 
 def _new_name(workspace: Workspace, network: str) -> str:
-    number = 1
-    while workspace.model(f"{network}-{number}").exists():
+    """Return a free name that says the network; no name of a model has a plus."""
+    stem, number = network.replace("+", "-")[:_LONGEST_STEM], 1
+    while workspace.model(f"{stem}-{number}").exists():
         number += 1
-    return f"{network}-{number}"
+    return f"{stem}-{number}"
 
 
 def _unfinished(workspace: Workspace, listener: Listener) -> str:
