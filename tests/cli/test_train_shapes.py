@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -17,6 +18,94 @@ def _plan(workspace, name):
     ids=["two blocks", "eighty blocks"],
 )
 def test_blocks_joined_by_a_plus_need_no_name(memlm, trained, fast, network, name):
-    found = memlm("train", trained, *fast, "--steps", "1", "--network", network, "--json")
+    found = memlm("train", trained, *fast, "--network", network, "--json")
     assert found.code == 0, found.err
     assert found.json["model"].startswith(name)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "named"),
+    [
+        pytest.param(
+            ["--network", "transformer", "--heads", "7", "--hidden-width", "128"],
+            "heads_unfitting", "--heads 8", id="heads of a transformer",
+        ),
+        pytest.param(
+            ["--network", "lstm-attention", "--heads", "9", "--hidden-width", "8"],
+            "heads_unfitting", "--heads 4", id="more heads than units",
+        ),
+        pytest.param(
+            ["--network", "transformer", "--hidden-width", "33"],
+            "width_odd", "--hidden-width 32", id="odd transformer",
+        ),
+        pytest.param(
+            ["--network", "lstm+attention", "--hidden-width", "1"],
+            "width_odd", "--hidden-width 2", id="odd attention",
+        ),
+        pytest.param(
+            ["--network", "lstm+attention", "--layers", "3"],
+            "option_idle", "--layers", id="layers of named blocks",
+        ),
+        pytest.param(
+            ["--network", "mixed", "--layers", "1"],
+            "value_too_small", "at least 2", id="half of a mixture",
+        ),
+        pytest.param(
+            ["--network", "lstm", "--heads", "2"], "option_idle", "--heads", id="heads of an LSTM"
+        ),
+        pytest.param(
+            ["--network", "gru", "--attention-window", "9"],
+            "option_idle", "--attention-window", id="window of a GRU",
+        ),
+        pytest.param(
+            ["--network", "transformer", "--weight-dropout", "0.1"],
+            "option_idle", "--weight-dropout", id="no recurrent weights",
+        ),
+        pytest.param(
+            ["--network", "transformer", "--residual"],
+            "option_idle", "--residual", id="no recurrent layers",
+        ),
+        pytest.param(
+            ["--adaptive-softmax", "--hidden-width", "3"],
+            "option_idle", "--hidden-width 3", id="clusters without a unit",
+        ),
+    ],
+)  # fmt: skip
+def test_options_that_do_not_go_together_are_refused_before_there_is_a_folder(
+    memlm, corpus, tmp_path, words, code, named
+):
+    found = memlm("train", tmp_path / "ws", corpus, "--language", "en", "--json", *words)
+    assert (found.code, found.error["code"]) == (2, code)
+    assert named in f"{found.error['message']} {found.error['hint']}"
+    assert not (tmp_path / "ws").exists()
+
+
+def test_heads_that_do_not_fit_a_width_chosen_for_them_are_refused_before_there_is_a_model(
+    memlm, collected
+):
+    words = ("--network", "transformer", "--heads", "7", "--steps", "1", "--json")
+    found = memlm("train", collected, *words)
+    assert (found.code, found.error["code"]) == (2, "heads_unfitting")
+    assert not (collected / "models").exists()
+
+
+def test_phases_that_the_text_is_too_small_for_are_said(memlm, trained):
+    words = ("--hidden-width", "8", "--steps", "2", "--threads", "1", "--language", "en")
+    found = memlm("train", trained, *words, "--phases", "0.5:2000x16,0.5:4x8")
+    said = " ".join(found.err.split())
+    assert found.code == 0
+    assert re.search(r"--phases 2000x16 became \d+x16: there are only", said)
+    assert "--phases 4x8" not in said
+
+
+def test_an_option_that_means_nothing_to_what_auto_chose_is_said(memlm, trained, fast):
+    found = memlm("train", trained, *fast, "--heads", "2", "--language", "en")
+    assert found.code == 0
+    assert "--heads does nothing with the network chosen, lstm" in " ".join(found.err.split())
+
+
+def test_residual_layers_add_to_what_they_are_given(memlm, trained, fast):
+    words = ("--network", "lstm", "--layers", "3", "--residual", "--name", "mine")
+    assert memlm("train", trained, *fast, *words).code == 0
+    assert all(block["is_residual"] for block in _plan(trained, "mine")["network"]["blocks"])
+    assert memlm("generate", trained, "the", "--model", "mine", "--tokens", "4").code == 0

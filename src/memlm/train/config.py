@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from memlm.errors import ConfigError
-from memlm.models import block_kinds
+from memlm.models import ATTENDING, block_kinds, check_heads
 from memlm.runtime import check_device
 from memlm.train.schedule import parse_phases
 
@@ -22,6 +22,9 @@ _POSITIVE = ("minutes", "learning_rate", "muon_learning_rate", "clip_norm")
 _EXCLUDING = (
     ("minutes", "steps", "epochs"), ("phases", "batch_size"), ("phases", "sequence_length"),
 )  # fmt: skip
+_OF_ATTENTION = ("heads", "attention_window")
+_OF_RECURRENCE = ("weight_dropout", "residual")
+_FEWEST_FOR_CLUSTERS = 4  # the first cluster is a quarter as wide as what is clustered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +44,11 @@ class TrainConfig:
     embedding_width: int | None = None
     """Width of the token vectors."""
     hidden_width: int | None = None
-    """Units of each recurrent layer."""
+    """Units of each recurrent layer, and width of every block with attention."""
     layers: int | None = None
-    """Recurrent layers, or blocks of a transformer."""
+    """Recurrent layers, or blocks of transformer and mixed; a+b has the blocks that it names."""
+    residual: bool = False
+    """Let each recurrent layer add to what it is given, as blocks with attention always do."""
     heads: int | None = None
     """Heads of each attention block."""
     attention_window: int | None = None
@@ -96,6 +101,7 @@ class TrainConfig:
         if self.network != "auto":
             block_kinds(self.network, 1)
         self._check_numbers()
+        self._check_shape()
         check_device(self.device)
         if self.phases is not None:
             parse_phases(self.phases)
@@ -125,6 +131,31 @@ class TrainConfig:
             raise ConfigError(
                 "value_not_positive", option="--weight-decay", value=self.weight_decay
             )
+
+    def _check_shape(self) -> None:
+        """Raise ConfigError where what was said of the network does not go together."""
+        width = self.hidden_width
+        if self.adaptive_softmax and width is not None and width < _FEWEST_FOR_CLUSTERS:
+            other = f"--hidden-width {width}"
+            raise ConfigError("option_idle", option="--adaptive-softmax", other=other)
+        if self.network == "auto":
+            return
+        if self.network == "mixed" and self.layers == 1:
+            raise ConfigError("value_too_small", option="--layers", value=1, least=2)
+        for option in self.idle_options(self.network):
+            raise ConfigError("option_idle", option=option, other=f"--network {self.network}")
+        if width is not None:
+            check_heads(block_kinds(self.network, 1), width=width, heads=self.heads or 0)
+
+    def idle_options(self, network: str) -> list[str]:
+        """Return the options given that mean nothing to this network."""
+        kinds = set(block_kinds(network, 1))
+        means_nothing = (
+            *(("layers",) if "+" in network else ()),
+            *(() if kinds.intersection(ATTENDING) else _OF_ATTENTION),
+            *(() if kinds.difference(ATTENDING) else _OF_RECURRENCE),
+        )
+        return [_option(name) for name in means_nothing if name in self.changed()]
 
     def changed(self) -> dict[str, object]:
         """Return the values that differ from the defaults."""

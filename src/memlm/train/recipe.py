@@ -195,6 +195,7 @@ def _shape(
         layers=config.layers or (_TRANSFORMER_LAYERS if _is_transformer(config.network) else 1),
         heads=config.heads or 0,
         window=DEFAULT_WINDOW if config.attention_window is None else config.attention_window,
+        is_residual=config.residual,
         dropout=config.dropout or 0.0,
         weight_dropout=config.weight_dropout,
         is_tied=is_large and embedding == width and not cutoffs,

@@ -15,6 +15,7 @@ from memlm.records import CollectReport, PrepareReport, TrainReport
 from memlm.runtime import available_cores, ready_torch, require_package, watch_signals
 from memlm.storage import read_manifest
 from memlm.train import TrainConfig
+from memlm.train.schedule import parse_phases
 from memlm.workflow.collecting import collect_documents
 from memlm.workflow.listener import Listener, SilentListener
 from memlm.workflow.models import known_models, sound_runs
@@ -171,17 +172,21 @@ def _joined_run(
 
 
 def _say_what_was_reduced(run: TrainingRun, config: TrainConfig, listener: Listener) -> None:
-    """Note each option of the batch that the text is too small for."""
-    for name in ("batch_size", "sequence_length"):
-        asked, used = getattr(config, name), getattr(run.plan, name)
-        if asked is not None and used < asked:
-            listener.note(
-                "option_reduced",
-                option="--" + name.replace("_", "-"),
-                asked=asked,
-                used=used,
-                tokens=run.facts.train_tokens,
-            )
+    """Note each option that the text is too small for, or that means nothing to what auto chose."""
+    plan = run.plan
+    numbers: list[tuple[str, int | str | None, int | str]] = [
+        ("--batch-size", config.batch_size, plan.batch_size),
+        ("--sequence-length", config.sequence_length, plan.sequence_length),
+    ]
+    if config.phases is not None:
+        both = zip(parse_phases(config.phases), plan.phases, strict=True)
+        numbers += [("--phases", asked.size, used.size) for asked, used in both]
+    for option, asked, used in numbers:
+        if asked is not None and used != asked:
+            values = {"asked": asked, "used": used, "tokens": run.facts.train_tokens}
+            listener.note("option_reduced", option=option, **values)
+    for option in config.idle_options(plan.network.kind):
+        listener.note("option_idle", option=option, network=plan.network.kind)
 
 
 def _event_files(
