@@ -62,8 +62,12 @@ def test_blocks_joined_by_a_plus_need_no_name(memlm, trained, fast, network, nam
             "option_idle", "--weight-dropout", id="no recurrent weights",
         ),
         pytest.param(
-            ["--network", "transformer", "--residual"],
+            ["--network", "transformer", "--residual", "on"],
             "option_idle", "--residual", id="no recurrent layers",
+        ),
+        pytest.param(
+            ["--network", "lstm", "--residual", "on"],
+            "option_idle", "--network lstm --layers 1", id="one layer to add to",
         ),
         pytest.param(
             ["--adaptive-softmax", "--hidden-width", "3"],
@@ -101,11 +105,25 @@ def test_phases_that_the_text_is_too_small_for_are_said(memlm, trained):
 def test_an_option_that_means_nothing_to_what_auto_chose_is_said(memlm, trained, fast):
     found = memlm("train", trained, *fast, "--heads", "2", "--language", "en")
     assert found.code == 0
-    assert "--heads does nothing with the network chosen, lstm" in " ".join(found.err.split())
+    assert "--heads does nothing with what was chosen: --network lstm" in " ".join(
+        found.err.split()
+    )
 
 
-def test_residual_layers_add_to_what_they_are_given(memlm, trained, fast):
-    words = ("--network", "lstm", "--layers", "3", "--residual", "--name", "mine")
-    assert memlm("train", trained, *fast, *words).code == 0
-    assert all(block["is_residual"] for block in _plan(trained, "mine")["network"]["blocks"])
+@pytest.mark.parametrize(
+    ("words", "residual"),
+    [
+        (["--layers", "2"], [False, False]),
+        (["--layers", "2", "--residual", "on"], [False, True]),
+        (["--layers", "3"], [False, True, True]),
+        (["--layers", "3", "--residual", "off"], [False, False, False]),
+    ],
+)
+def test_recurrent_layers_add_to_their_input_where_there_are_three_or_it_is_said(
+    memlm, trained, fast, words, residual
+):
+    found = memlm("train", trained, *fast, "--network", "lstm", *words, "--name", "mine")
+    assert found.code == 0, found.err
+    blocks = _plan(trained, "mine")["network"]["blocks"]
+    assert [block["is_residual"] for block in blocks] == residual
     assert memlm("generate", trained, "the", "--model", "mine", "--tokens", "4").code == 0

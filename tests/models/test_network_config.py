@@ -166,6 +166,6 @@ def test_heads_that_cannot_share_a_width_are_refused_with_what_would_do(
     assert make_config(kind=kind, hidden_width=width, **better).blocks[-1].heads
 
 
-def test_only_recurrent_blocks_are_told_to_add_to_their_input(make_config):
+def test_recurrent_blocks_but_the_first_are_told_to_add_to_their_input(make_config):
     config = make_config(kind="mixed", hidden_width=8, layers=4, is_residual=True)
-    assert [block.is_residual for block in config.blocks] == [True, False, True, False]
+    assert [block.is_residual for block in config.blocks] == [False, False, True, False]

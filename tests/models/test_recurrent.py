@@ -19,7 +19,6 @@ SHAPES = [
         "tied": {"embedding_width": 7, "is_tied": True},
         "labelled": {"label_tokens": LABELS},
         "residual": {"is_residual": True},
-        "residual as wide as its input": {"is_residual": True, "embedding_width": 7},
         "residual, labelled": {"is_residual": True, "label_tokens": LABELS},
     }.items()
 ]

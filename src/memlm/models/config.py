@@ -15,6 +15,8 @@ BLOCKS: tuple[BlockKind, ...] = get_args(BlockKind)
 ATTENDING: tuple[BlockKind, ...] = ("attention", "transformer")
 NETWORKS = ("lstm", "gru", "lstm-attention", "gru-attention", "transformer", "mixed")
 """Names of stacks; besides them, blocks joined by `+` name any other."""
+LONGEST_PAST = 1024
+"""Positions that attention sees where it sees all of the past: as many as `attend` can show."""
 
 _GATES = {"lstm": 4, "gru": 3}
 _HEAD_WIDTH = 32
@@ -31,7 +33,7 @@ class BlockConfig:
     heads: int = 0
     """Attention heads; 0 in recurrent blocks."""
     window: int = 0
-    """Positions that attention sees, the present one included; 0 sees all of the past."""
+    """Positions that attention sees, the present one included; 0 is the `LONGEST_PAST`."""
     is_residual: bool = False
     """Whether a recurrent block adds to its input; the other kinds always do."""
 
@@ -239,9 +241,10 @@ def describe_network(
             width=hidden_width,
             heads=(heads or _fitting_heads(hidden_width)) if name in ATTENDING else 0,
             window=window if name in ATTENDING else 0,
-            is_residual=is_residual and name not in ATTENDING,
+            # The first has the vectors of the tokens below it, which nothing need hand on.
+            is_residual=is_residual and number > 0 and name not in ATTENDING,
         )
-        for name in kinds
+        for number, name in enumerate(kinds)
     )
     return NetworkConfig(
         kind=kind,

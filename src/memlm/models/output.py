@@ -39,7 +39,7 @@ class AdaptiveOutput(nn.AdaptiveLogSoftmaxWithLoss):
     def forward(self, hidden: Tensor) -> Tensor:  # type: ignore[override]  # of one argument here
         """Return the log-probabilities (B, T, V)."""
         with _without_autocast(hidden):
-            found: Tensor = self.log_prob(hidden.float().flatten(0, -2))
+            found: Tensor = self.log_prob(self._exact(hidden).flatten(0, -2))
         return found.reshape(*hidden.shape[:-1], self.n_classes)
 
     def losses(self, hidden: Tensor, targets: Tensor) -> Tensor:
@@ -48,8 +48,12 @@ class AdaptiveOutput(nn.AdaptiveLogSoftmaxWithLoss):
         charge = super().forward
         with _without_autocast(hidden):
             return _only_where(
-                counted, lambda: -charge(hidden[counted].float(), targets[counted]).output
+                counted, lambda: -charge(self._exact(hidden[counted]), targets[counted]).output
             )
+
+    def _exact(self, hidden: Tensor) -> Tensor:
+        """Return what autocast may have rounded in the type of the weights."""
+        return hidden.to(self.head.weight.dtype)
 
 
 def make_output(config: NetworkConfig) -> FullOutput | AdaptiveOutput:

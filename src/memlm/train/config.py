@@ -23,7 +23,6 @@ _EXCLUDING = (
     ("minutes", "steps", "epochs"), ("phases", "batch_size"), ("phases", "sequence_length"),
 )  # fmt: skip
 _OF_ATTENTION = ("heads", "attention_window")
-_OF_RECURRENCE = ("weight_dropout", "residual")
 _FEWEST_FOR_CLUSTERS = 4  # the first cluster is a quarter as wide as what is clustered
 
 
@@ -47,12 +46,12 @@ class TrainConfig:
     """Units of each recurrent layer, and width of every block with attention."""
     layers: int | None = None
     """Recurrent layers, or blocks of transformer and mixed; a+b has the blocks that it names."""
-    residual: bool = False
-    """Let each recurrent layer add to what it is given, as blocks with attention always do."""
+    residual: Literal["auto", "on", "off"] = "auto"
+    """Let recurrent layers but the first add to their input; auto does so from three on."""
     heads: int | None = None
     """Heads of each attention block."""
     attention_window: int | None = None
-    """Positions that attention sees (default 256); 0 sees all of the past."""
+    """Positions that attention sees (default 256); 0 sees all of the past, up to 1024."""
     dropout: float | None = None
     """Share of units dropped while training, against learning by heart."""
     weight_dropout: float = 0.0
@@ -142,20 +141,30 @@ class TrainConfig:
             return
         if self.network == "mixed" and self.layers == 1:
             raise ConfigError("value_too_small", option="--layers", value=1, least=2)
-        for option in self.idle_options(self.network):
-            raise ConfigError("option_idle", option=option, other=f"--network {self.network}")
+        for option, other in self.idle_options(self.network):
+            raise ConfigError("option_idle", option=option, other=other)
         if width is not None:
             check_heads(block_kinds(self.network, 1), width=width, heads=self.heads or 0)
 
-    def idle_options(self, network: str) -> list[str]:
-        """Return the options given that mean nothing to this network."""
-        kinds = set(block_kinds(network, 1))
-        means_nothing = (
-            *(("layers",) if "+" in network else ()),
-            *(() if kinds.intersection(ATTENDING) else _OF_ATTENTION),
-            *(() if kinds.difference(ATTENDING) else _OF_RECURRENCE),
-        )
-        return [_option(name) for name in means_nothing if name in self.changed()]
+    def idle_options(self, network: str) -> list[tuple[str, str]]:
+        """Return the options given that mean nothing to this network, each with what idles it."""
+        first, *later = (kind in ATTENDING for kind in block_kinds(network, self.layers or 1))
+        attends, recurs = any((first, *later)), not all((first, *later))
+        named = f"--network {network}"
+        stacked = f"{named} --layers {self.layers or 1}" if recurs and "+" not in network else named
+        useless = {
+            "layers": ("+" in network, named),
+            "heads": (not attends, named),
+            "attention_window": (not attends, named),
+            "weight_dropout": (not recurs, named),
+            "residual": (all(later) and self.residual == "on", stacked),
+        }
+        given = self.changed()
+        return [
+            (_option(name), other)
+            for name, (is_useless, other) in useless.items()
+            if is_useless and name in given
+        ]
 
     def changed(self) -> dict[str, object]:
         """Return the values that differ from the defaults."""

@@ -185,8 +185,8 @@ def _say_what_was_reduced(run: TrainingRun, config: TrainConfig, listener: Liste
         if asked is not None and used != asked:
             values = {"asked": asked, "used": used, "tokens": run.facts.train_tokens}
             listener.note("option_reduced", option=option, **values)
-    for option in config.idle_options(plan.network.kind):
-        listener.note("option_idle", option=option, network=plan.network.kind)
+    for option, other in config.idle_options(plan.network.kind):
+        listener.note("option_idle", option=option, other=other)
 
 
 def _event_files(
