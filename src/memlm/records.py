@@ -340,6 +340,12 @@ class AttentionLayer:
     """(heads, T, T): row t holds the weights of positions 0 to t, and sums to 1."""
 
 
+def rounded_weights(row: npt.NDArray[np.float32]) -> list[float]:
+    """Return weights as JSON has them: to six places."""
+    found: list[float] = row.astype(float).round(6).tolist()
+    return found
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Attention:
     """What a model looked at while it read a text, or what its predictions depended on."""
@@ -353,6 +359,20 @@ class Attention:
 
     def to_json(self) -> dict[str, object]:
         """Return the fields as JSON; row t of a head has its t + 1 weights only."""
+        return self._fields(
+            lambda head: [rounded_weights(row[: t + 1]) for t, row in enumerate(head)]
+        )
+
+    def to_rows(self) -> dict[str, object]:
+        """Return the fields as `to_json` does, but every row of weights as an array.
+
+        A weight takes 4 bytes so, and about 40 as a number of Python's.
+        """
+        return self._fields(lambda head: [row[: t + 1] for t, row in enumerate(head)])
+
+    def _fields(
+        self, rows_of: Callable[[npt.NDArray[np.float32]], list[object]]
+    ) -> dict[str, object]:
         return {
             "model": self.model,
             "kind": self.kind,
@@ -361,10 +381,7 @@ class Attention:
                 {
                     "layer": layer.layer,
                     "block": layer.block,
-                    "heads": [
-                        [row[: t + 1] for t, row in enumerate(head)]
-                        for head in layer.heads.astype(float).round(6).tolist()
-                    ],
+                    "heads": [rows_of(head) for head in layer.heads],
                 }
                 for layer in self.layers
             ],
@@ -374,6 +391,6 @@ class Attention:
         """Return the page in a frame, as notebooks show it."""
         from memlm.pages.attention import attention_page
 
-        page = escape(attention_page(self.to_json()))
+        page = escape(attention_page(self.to_rows()))
         style = "width: 100%; height: 44rem; border: 0"
         return f'<iframe srcdoc="{page}" sandbox="allow-scripts" style="{style}"></iframe>'

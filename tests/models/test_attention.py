@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from memlm.models.config import describe_network
+from memlm.models.config import LONGEST_PAST, describe_network
 from memlm.models.network import Network, build_network
 
 TEXTS = torch.tensor([[0, 2, 5, 6, 7, 0, 8, 9, 1, 1], [5, 5, 0, 3, 10, 2, 6, 4, 4, 9]])
@@ -194,13 +194,36 @@ def test_attention_weights_are_those_that_the_output_is_made_of(network):
 
 
 @pytest.mark.parametrize("network", SHAPES, indirect=True)
-def test_a_training_carries_a_bounded_past_and_no_gradient(network):
+def test_a_training_carries_the_past_that_is_kept_and_no_gradient(network):
     _, state = network(TEXTS, network.start(2))
     carried = network.carried(state)
     assert not any(part.requires_grad for part in carried)
-    window = max(block.window for block in network.config.blocks)
-    pasts = [tensor for tensor in carried if tensor.dim() == 5]
-    assert {past.shape[3] for past in pasts} == {window - 1 if window else 0}
+    for found, expected in zip(carried, state, strict=True):
+        assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("network", SHAPES[::3], indirect=True)
+def test_a_text_far_longer_than_the_past_is_read_in_bounded_memory(network):
+    long = torch.randint(11, (1, 5_000), generator=torch.Generator().manual_seed(0))
+    window = max(block.window for block in network.config.blocks) or LONGEST_PAST
+    state, sizes = network.start(1), set()
+    with torch.no_grad():
+        for piece in long.split(500, dim=1):
+            _, state = network(piece, state)
+            sizes |= {part.shape[3] for part in state if part.dim() == 5}
+    assert max(sizes) == window - 1
+
+
+@pytest.mark.parametrize("network", SHAPES[:1], indirect=True)
+def test_what_is_beyond_the_longest_past_is_seen_the_same_however_a_text_is_cut(network):
+    long = torch.randint(11, (1, LONGEST_PAST + 300), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        whole, _ = network(long, network.start(1))
+        state, pieces = network.start(1), []
+        for piece in long.split(400, dim=1):
+            logits, state = network(piece, state)
+            pieces.append(logits)
+    torch.testing.assert_close(torch.cat(pieces, dim=1), whole, atol=1e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize("network", SHAPES, indirect=True)

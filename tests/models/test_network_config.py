@@ -17,6 +17,11 @@ SHAPES = [
     pytest.param({"kind": "gru"}, id="gru"),
     pytest.param({"kind": "lstm", "layers": 3}, id="three layers"),
     pytest.param({"kind": "gru", "embedding_width": 7, "is_tied": True}, id="tied"),
+    pytest.param({"kind": "lstm", "layers": 3, "is_residual": True}, id="residual"),
+    pytest.param(
+        {"kind": "mixed", "hidden_width": 8, "layers": 3, "is_residual": True},
+        id="residual and transformer",
+    ),
     pytest.param({"kind": "lstm", "label_tokens": (1, 2, 3)}, id="labels"),
     pytest.param({"kind": "transformer", "hidden_width": 8}, id="transformer"),
     pytest.param(
@@ -137,3 +142,30 @@ def test_a_name_stands_for_blocks(kind, layers, blocks):
 def test_a_name_that_stands_for_nothing_is_refused_with_those_that_do(kind):
     with pytest.raises(ConfigError, match="lstm-attention"):
         block_kinds(kind, 1)
+
+
+@pytest.mark.parametrize(
+    ("heads", "width", "code", "fitting"),
+    [
+        (7, 128, "heads_unfitting", 8),
+        (128, 128, "heads_unfitting", 64),
+        (3, 16, "heads_unfitting", 2),
+        (0, 33, "width_odd", 32),
+        (2, 1, "width_odd", 2),
+    ],
+)
+@pytest.mark.parametrize("kind", ["transformer", "lstm-attention", "lstm+attention", "mixed"])
+def test_heads_that_cannot_share_a_width_are_refused_with_what_would_do(
+    make_config, kind, heads, width, code, fitting
+):
+    with pytest.raises(ConfigError) as caught:
+        make_config(kind=kind, heads=heads, hidden_width=width)
+    assert (caught.value.code, caught.value.values["fitting"]) == (code, fitting)
+    better = {"heads": fitting} if code == "heads_unfitting" else {"heads": 0}
+    width = fitting if code == "width_odd" else width
+    assert make_config(kind=kind, hidden_width=width, **better).blocks[-1].heads
+
+
+def test_recurrent_blocks_but_the_first_are_told_to_add_to_their_input(make_config):
+    config = make_config(kind="mixed", hidden_width=8, layers=4, is_residual=True)
+    assert [block.is_residual for block in config.blocks] == [False, False, True, False]

@@ -56,6 +56,35 @@ def test_losses_in_bf16_are_near_those_in_float32(make_config, cutoffs, targets)
     torch.testing.assert_close(found, expected, atol=0.05, rtol=0.02)
 
 
+@pytest.mark.parametrize("kind", ["lstm", "lstm-attention", "transformer"])
+@pytest.mark.parametrize("cutoffs", [(), (5, 12)], ids=["full", "adaptive"])
+@pytest.mark.parametrize("ignored", [0, 100], ids=["all", "some"])
+def test_losses_in_bf16_are_told_apart_as_those_in_float32_are(make_config, kind, cutoffs, ignored):
+    sizes = {"vocabulary_size": 40, "hidden_width": 16, "layers": 1, "cutoffs": cutoffs}
+    network = build_network(make_config(kind=kind, **sizes))
+    draw = torch.Generator().manual_seed(1)
+    tokens, targets = torch.randint(40, (2, 1, 128), generator=draw)
+    targets[:, :ignored] = -100
+    expected, _ = network.losses(tokens, targets, network.start(1))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found, _ = network.losses(tokens, targets, network.start(1))
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, atol=0.03, rtol=0.01)
+    asked = found[targets != -100]
+    assert len(asked.unique()) > 0.9 * len(asked)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "transformer"])
+def test_log_probabilities_of_clusters_in_bf16_are_in_float32(make_config, kind):
+    sizes = {"vocabulary_size": 40, "hidden_width": 16, "cutoffs": (5, 12)}
+    network = build_network(make_config(kind=kind, **sizes))
+    tokens = torch.tensor([[1, 20, 39, 7]])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found, _ = network(tokens, network.start(1))
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.exp().sum(-1), torch.ones(1, 4), atol=1e-5, rtol=1e-5)
+
+
 def test_labels_are_charged_for_as_the_logits_say(make_config):
     network = build_network(make_config(label_tokens=(1, 2)))
     torch.nn.init.normal_(network.label_bias)

@@ -18,6 +18,8 @@ SHAPES = [
         "plain": {},
         "tied": {"embedding_width": 7, "is_tied": True},
         "labelled": {"label_tokens": LABELS},
+        "residual": {"is_residual": True},
+        "residual, labelled": {"is_residual": True, "label_tokens": LABELS},
     }.items()
 ]
 
@@ -62,6 +64,7 @@ def plain_logits(network: Network, tokens: list[int]) -> Tensor:
             elif token in config.label_tokens:
                 label = config.label_tokens.index(token) + 1
             x = torch.cat([x, named["embed_label.weight"][label]])
+        x = named["enter.weight"] @ x if config.has_entrance else x
         for number, weights in enumerate(layers):
             hidden[number] = step(x, *hidden[number], weights)
             x = hidden[number][0] + (x if config.blocks[number].is_residual else 0)

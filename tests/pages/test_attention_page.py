@@ -2,8 +2,11 @@
 
 import base64
 import hashlib
+import json
 import math
 import re
+import tracemalloc
+from dataclasses import replace
 from html import unescape
 
 import numpy as np
@@ -12,7 +15,7 @@ import pytest
 from memlm.messages import in_language
 from memlm.pages.attention import attention_page, grouped, last_row
 from memlm.pages.page import page_script
-from memlm.records import Attention, AttentionLayer, ReadToken
+from memlm.records import Attention, AttentionLayer, ReadToken, rounded_weights
 
 EVIL = '<script>alert("x")</script><img src=x onerror=alert(1)>'
 
@@ -86,6 +89,27 @@ def test_every_weight_is_on_the_page_within_a_percent():
         roots = np.frombuffer(base64.b64decode(text), dtype=np.uint8) / 255
         assert len(roots) == size * (size + 1) // 2
         assert roots**2 == pytest.approx(head[np.tril_indices(size)], abs=0.01)
+
+
+def test_rows_of_weights_make_the_same_page_as_json_and_say_the_same():
+    record = found()
+    rows = record.to_rows()
+    assert attention_page(rows) == attention_page(record.to_json())
+    assert json.loads(json.dumps(rows, default=rounded_weights)) == record.to_json()
+
+
+def test_the_page_of_many_weights_takes_little_memory():
+    weights = np.tril(np.ones((8, 500, 500), dtype=np.float32))
+    weights /= weights.sum(axis=2, keepdims=True)
+    record = found(["a"] * 499, parts=[1] * 499)
+    layer = AttentionLayer(layer=1, block="transformer", heads=weights)
+    tracemalloc.start()
+    try:
+        attention_page(replace(record, layers=(layer,)).to_rows())
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 16e6  # each of the 1 million weights took 64 bytes as a number of Python's
 
 
 def test_tokens_that_spell_a_character_together_stand_as_one_piece():

@@ -313,3 +313,24 @@ def test_a_transformer_is_deep_and_narrow_and_learned_with_muon():
     assert (transformer.optimizer, lstm.optimizer) == ("muon", "adamw")
     assert len(transformer.network.blocks) > len(lstm.network.blocks) == 1
     assert transformer.network.hidden_width < lstm.network.hidden_width
+
+
+@pytest.mark.parametrize(
+    ("config", "tokens", "window"),
+    [
+        pytest.param(TrainConfig(), 1_000_000, 256, id="usual"),
+        pytest.param(TrainConfig(attention_window=90), 1_000_000, 90, id="as said"),
+        pytest.param(TrainConfig(attention_window=0), 1_000_000, 1024, id="all, of a long text"),
+        pytest.param(
+            TrainConfig(attention_window=0, sequence_length=3000), 1_000_000, 3000, id="a stretch"
+        ),
+        pytest.param(
+            TrainConfig(attention_window=0, phases="0.5:8x2000,0.5:8x16"), 10**6, 2000, id="a phase"
+        ),
+        pytest.param(TrainConfig(attention_window=0), 8_000, 500, id="all, of a short text's lane"),
+    ],
+)
+def test_attention_sees_no_more_than_is_learned_from(config, tokens, window):
+    facts = replace(FACTS, train_tokens=tokens)
+    plan = make_plan(replace(config, network="transformer", steps=5), facts, cores=1)
+    assert {block.window for block in plan.network.blocks} == {window}

@@ -11,13 +11,24 @@ import torch
 
 from memlm.errors import ResourceError
 from memlm.models import describe_network
+from memlm.models.attention import AttentionBlock
 from memlm.models.config import NETWORKS
+from memlm.models.recurrent import RecurrentBlock
+from memlm.models.transformer import TransformerBlock
 from memlm.train.batches import Batch, TokenStream
 from memlm.train.loop import train_steps
 from memlm.train.training import Training
 from memlm.train.validation import HeldOutText
 
 CPU = torch.device("cpu")
+BLOCKS = {
+    "lstm": {RecurrentBlock},
+    "gru": {RecurrentBlock},
+    "lstm-attention": {RecurrentBlock, AttentionBlock},
+    "gru-attention": {RecurrentBlock, AttentionBlock},
+    "transformer": {TransformerBlock},
+    "mixed": {RecurrentBlock, TransformerBlock},
+}
 TEXT = np.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10] * 40)
 
 
@@ -36,6 +47,14 @@ def _gradient(training: Training) -> dict[str, torch.Tensor]:
     return {name: value.grad for name, value in training.network.named_parameters()}
 
 
+def _wake(training: Training) -> None:
+    """Let blocks add to the stream that begin by adding nothing, and so hide their gradients."""
+    draw = torch.Generator().manual_seed(1)
+    for weights in training.network.parameters():
+        if not weights.any():
+            torch.nn.init.normal_(weights, std=0.3, generator=draw)
+
+
 # -- groups of lanes ----------------------------------------------------------------------------
 
 
@@ -44,10 +63,15 @@ def _gradient(training: Training) -> dict[str, torch.Tensor]:
 def test_groups_of_lanes_have_the_gradient_and_state_of_the_whole(
     make_plan_of, stream, network, groups
 ):
-    plan = make_plan_of(batch_size=6)
-    shape = replace(plan.network, kind=network)
-    whole = Training(replace(plan, network=shape), device=CPU)
-    parts = Training(replace(plan, network=shape, accumulate=groups), device=CPU)
+    shape = describe_network(
+        network, vocabulary_size=12, embedding_width=8, hidden_width=16, layers=1, window=11
+    )
+    plan = make_plan_of(batch_size=6, network=shape)
+    whole = Training(plan, device=CPU)
+    parts = Training(replace(plan, accumulate=groups), device=CPU)
+    for training in (whole, parts):
+        _wake(training)
+    assert {type(block) for block in parts.network.stack} == BLOCKS[network]
     for step in range(3):
         batch = stream.batch(step)
         assert parts.gradients(batch) == pytest.approx(whole.gradients(batch), rel=1e-6)

@@ -6,11 +6,16 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from memlm.models import describe_network
+from memlm.models.config import LONGEST_PAST
 from memlm.models.network import NetworkModel, build_network
 from memlm.predict import score_text
 from memlm.prepare.vocabulary import learn_tokenizer
+from memlm.train.batches import TokenStream
+from memlm.train.loop import train_steps
+from memlm.train.training import Training
 from memlm.train.validation import HeldOutText
 
 KNOWN = "the cat sat on a mat 床前明月光"
@@ -103,3 +108,28 @@ def test_the_network_is_left_in_the_mode_that_it_was_in(network, make_held_out):
     network.train()
     make_held_out(TEXT).loss(network)
     assert network.training
+
+
+def test_held_out_text_far_longer_than_a_stretch_is_read_with_the_past_that_is_learned_from(
+    make_plan_of, make_units, monkeypatch
+):
+    shape = describe_network(
+        "transformer", vocabulary_size=12, embedding_width=8, hidden_width=16, layers=1
+    )
+    plan = make_plan_of(network=shape, batch_size=1, sequence_length=64, steps=20)
+    tokens = np.arange(32 * 1024) % 11 + 1
+    stream = TokenStream(tokens, make_units(4096), batch_size=1, sequence_length=64, seed=0)
+    training = Training(plan, device=torch.device("cpu"))
+    for _ in train_steps(training, stream, None):
+        pass
+    sizes, losses = [], training.network.losses
+
+    def watched(inputs, targets, state):
+        sizes.append(state[0].shape[3])
+        return losses(inputs, targets, state)
+
+    monkeypatch.setattr(training.network, "losses", watched)
+    how = {"first_text_token": 1, "unknown": None, "end": 0}
+    HeldOutText(tokens, make_units(len(tokens)), most_tokens=10**6, **how).loss(training.network)
+    assert sum(sizes) > 0
+    assert max(sizes) == training.carried[0].shape[3] == LONGEST_PAST - 1

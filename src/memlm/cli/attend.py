@@ -16,6 +16,7 @@ from memlm.errors import InputError
 from memlm.messages import render
 from memlm.pages.attention import Found, grouped, last_row, layer_title
 from memlm.prepare import PrepareConfig
+from memlm.records import rounded_weights
 from memlm.train import TrainConfig
 from memlm.workflow import (
     DEFAULT_ATTENDED,
@@ -61,9 +62,9 @@ def attend(
         )
         record = attend_text(workspace, given, model=model, tokens=tokens, listener=listener)
         page = write_attention_page(workspace, record, to=to)
-    found = record.to_json()
+    found = record.to_rows()
     if common.json:
-        print_json(found | {"page": str(page)})
+        print_json(found | {"page": str(page)}, default=rounded_weights)
         return 0
     _print_found(found)
     out.print()

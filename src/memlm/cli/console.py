@@ -69,11 +69,15 @@ out = _Results(file=None, highlight=False, soft_wrap=True)
 err = _Messages(stderr=True, highlight=False, soft_wrap=True)
 
 
-def print_json(value: object) -> None:
-    """Print one JSON object, as the only thing on standard output."""
+def print_json(value: object, *, default: Callable[[Any], object] | None = None) -> None:
+    """Print one JSON object, as the only thing on standard output.
+
+    `default` turns what JSON has no form for into what it has, one at a time.
+    """  # Any: whatever the caller has put there
     encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
     is_ascii = not encoding.startswith("utf")
-    print(json.dumps(_without_infinities(value), ensure_ascii=is_ascii, allow_nan=False))
+    found = _without_infinities(value)
+    print(json.dumps(found, ensure_ascii=is_ascii, allow_nan=False, default=default))
 
 
 def _without_infinities(value: Any) -> Any:  # Any: JSON

@@ -1,5 +1,21 @@
 """Networks. This file and `config.py` load no torch; `network.py` does."""
 
-from memlm.models.config import NETWORKS, BlockConfig, NetworkConfig, block_kinds, describe_network
+from memlm.models.config import (
+    ATTENDING,
+    NETWORKS,
+    BlockConfig,
+    NetworkConfig,
+    block_kinds,
+    check_heads,
+    describe_network,
+)
 
-__all__ = ["NETWORKS", "BlockConfig", "NetworkConfig", "block_kinds", "describe_network"]
+__all__ = [
+    "ATTENDING",
+    "NETWORKS",
+    "BlockConfig",
+    "NetworkConfig",
+    "block_kinds",
+    "check_heads",
+    "describe_network",
+]

@@ -5,8 +5,9 @@
 
 Queries and keys are normed as in Qwen3 (Henry et al. 2020 first did), positions are rotary (Su et
 al. 2021). What is carried on is bounded by the window: the last keys and values, not yet turned, so
-that only distances matter and a text of any length can be read. With `window` 0 all of the past is
-seen and kept, and a training begins every stretch anew.
+that only distances matter and a text of any length can be read. A training carries them as any
+other reading does, without their gradient: what is seen later was learned from. A `window` of 0
+sees all of the past up to `LONGEST_PAST` positions: every text as long as that in full.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memlm.models.config import BlockConfig, NetworkConfig
+from memlm.models.config import LONGEST_PAST, BlockConfig, NetworkConfig
 from memlm.models.dropout import LockedDropout
 
 BlockState = tuple[Tensor, ...]
@@ -41,7 +42,8 @@ class CausalAttention(nn.Module):
 
     def __init__(self, block: BlockConfig) -> None:
         super().__init__()
-        width, self.heads, self.window = block.width, block.heads, block.window
+        width, self.heads = block.width, block.heads
+        self.window = block.window or LONGEST_PAST
         self.head_width = width // block.heads
         self.query = nn.Linear(width, width, bias=False)
         self.key = nn.Linear(width, width, bias=False)
@@ -60,7 +62,7 @@ class CausalAttention(nn.Module):
         """Return what attention gathers for inputs (B, T, D), and the past after them."""
         queries, keys, values = self._project(inputs, state)
         positions, seen = keys.shape[2], inputs.shape[1]
-        is_plain = positions == seen and (not self.window or seen <= self.window)
+        is_plain = positions == seen <= self.window
         gathered = F.scaled_dot_product_attention(
             *self._turned(queries, keys),
             values,
@@ -78,12 +80,8 @@ class CausalAttention(nn.Module):
         return scores.masked_fill(~visible, -torch.inf).softmax(dim=-1)
 
     def carried(self, state: BlockState) -> BlockState:
-        """Return what a training carries into the next stretch; an unbounded past is left behind.
-
-        It would grow with every step of the training.
-        """
-        (past,) = state
-        return (past.detach() if self.window else past[:, :, :, :0].detach(),)
+        """Return what a training carries into the next stretch: the past, without its gradient."""
+        return tuple(part.detach() for part in state)
 
     def _project(self, inputs: Tensor, state: BlockState) -> tuple[Tensor, Tensor, Tensor]:
         """Return queries (B, heads, T, d), and keys and values (B, heads, S + T, d)."""
@@ -106,13 +104,12 @@ class CausalAttention(nn.Module):
         """Return for each query (T) and key (S + T) whether the one sees the other."""
         places = torch.arange(positions, device=device)
         distance = places[-seen:, None] - places[None, :]
-        return (distance >= 0) & (distance < (self.window or positions))
+        return (distance >= 0) & (distance < self.window)
 
     def _kept(self, keys: Tensor, values: Tensor) -> BlockState:
-        past = torch.stack([keys, values])
-        if self.window:  # the next query sees itself and window - 1 before it
-            past = past[:, :, :, max(0, keys.shape[2] - (self.window - 1)) :]
-        return (past,)
+        # The next query sees itself and window - 1 before it.
+        first = max(0, keys.shape[2] - (self.window - 1))
+        return (torch.stack([keys[:, :, first:], values[:, :, first:]]),)
 
 
 class AttentionBlock(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any, Literal, Self, get_args
@@ -11,8 +12,11 @@ from memlm.models.earlier import migrate_fields
 
 BlockKind = Literal["lstm", "gru", "attention", "transformer"]
 BLOCKS: tuple[BlockKind, ...] = get_args(BlockKind)
+ATTENDING: tuple[BlockKind, ...] = ("attention", "transformer")
 NETWORKS = ("lstm", "gru", "lstm-attention", "gru-attention", "transformer", "mixed")
 """Names of stacks; besides them, blocks joined by `+` name any other."""
+LONGEST_PAST = 1024
+"""Positions that attention sees where it sees all of the past: as many as `attend` can show."""
 
 _GATES = {"lstm": 4, "gru": 3}
 _HEAD_WIDTH = 32
@@ -29,14 +33,14 @@ class BlockConfig:
     heads: int = 0
     """Attention heads; 0 in recurrent blocks."""
     window: int = 0
-    """Positions that attention sees, the present one included; 0 sees all of the past."""
+    """Positions that attention sees, the present one included; 0 is the `LONGEST_PAST`."""
     is_residual: bool = False
     """Whether a recurrent block adds to its input; the other kinds always do."""
 
     @property
     def attends(self) -> bool:
         """Whether the block looks back with attention."""
-        return self.kind in ("attention", "transformer")
+        return self.kind in ATTENDING
 
     @property
     def feed_forward_width(self) -> int:
@@ -215,9 +219,12 @@ def describe_network(
     layers: int,
     heads: int = 0,
     window: int = 0,
+    is_residual: bool = False,
     **more: Any,  # Any: the fields of NetworkConfig that have a default
 ) -> NetworkConfig:
-    """Return the stack that a name stands for, `layers` of its blocks; ConfigError if none has it.
+    """Return the stack that a name stands for, `layers` of its blocks.
+
+    Raises ConfigError where nothing has the name, or its heads do not share the width evenly.
 
     `lstm-attention` is `layers` LSTM blocks and one attention block over what they have handed on;
     `mixed` alternates LSTM and transformer blocks. Zero `heads` are as many as there is room for.
@@ -226,16 +233,18 @@ def describe_network(
     ...                  layers=1).blocks[1].heads
     1
     """
-    most = max(1, hidden_width // _HEAD_WIDTH)
-    fitting = next(n for n in range(most, 0, -1) if hidden_width % (2 * n) == 0 or n == 1)
+    kinds = block_kinds(kind, layers)
+    check_heads(kinds, width=hidden_width, heads=heads)
     blocks = tuple(
         BlockConfig(
             kind=name,
             width=hidden_width,
-            heads=(heads or fitting) if name in ("attention", "transformer") else 0,
-            window=window if name in ("attention", "transformer") else 0,
+            heads=(heads or _fitting_heads(hidden_width)) if name in ATTENDING else 0,
+            window=window if name in ATTENDING else 0,
+            # The first has the vectors of the tokens below it, which nothing need hand on.
+            is_residual=is_residual and number > 0 and name not in ATTENDING,
         )
-        for name in block_kinds(kind, layers)
+        for number, name in enumerate(kinds)
     )
     return NetworkConfig(
         kind=kind,
@@ -244,6 +253,28 @@ def describe_network(
         blocks=blocks,
         **more,
     )
+
+
+def check_heads(kinds: Collection[BlockKind], *, width: int, heads: int = 0) -> None:
+    """Raise ConfigError where blocks of these kinds cannot share a width among their heads.
+
+    Rotary positions turn pairs, so that every head has an even share.
+    """
+    if not any(kind in ATTENDING for kind in kinds) or width % max(2, 2 * heads) == 0:
+        return
+    if width % 2:
+        raise ConfigError("width_odd", value=width, fitting=max(2, width - 1))
+    fitting = [number for number in range(1, width // 2 + 1) if width % (2 * number) == 0]
+    nearest = min(fitting, key=lambda number: abs(number - heads))
+    raise ConfigError(
+        "heads_unfitting", value=heads, width=width, fitting=nearest, multiple=2 * heads
+    )
+
+
+def _fitting_heads(width: int) -> int:
+    """Return how many heads an even width is shared among, none narrower than it need be."""
+    most = max(1, width // _HEAD_WIDTH)
+    return next(number for number in range(most, 0, -1) if width % (2 * number) == 0)
 
 
 def block_kinds(kind: str, layers: int) -> list[BlockKind]:

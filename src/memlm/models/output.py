@@ -3,12 +3,14 @@
 Rare words are most of a large vocabulary and little of a text. The adaptive softmax (Grave et al.
 2017) scores the frequent ones and the clusters first, and the words of a cluster only where it is
 the right one; token ids must rise as words get rarer, as our tokenizers' do. Its `logits` are the
-log-probabilities themselves.
+log-probabilities themselves, in float32 also where the arithmetic around it is bf16: they end in
+logarithms, which three digits cannot tell apart.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
@@ -36,14 +38,22 @@ class AdaptiveOutput(nn.AdaptiveLogSoftmaxWithLoss):
 
     def forward(self, hidden: Tensor) -> Tensor:  # type: ignore[override]  # of one argument here
         """Return the log-probabilities (B, T, V)."""
-        found: Tensor = self.log_prob(hidden.flatten(0, -2))
+        with _without_autocast(hidden):
+            found: Tensor = self.log_prob(self._exact(hidden).flatten(0, -2))
         return found.reshape(*hidden.shape[:-1], self.n_classes)
 
     def losses(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Return what each target costs, in nats, (B, T) for hidden (B, T, H)."""
         counted = targets != IGNORED
         charge = super().forward
-        return _only_where(counted, lambda: -charge(hidden[counted], targets[counted]).output)
+        with _without_autocast(hidden):
+            return _only_where(
+                counted, lambda: -charge(self._exact(hidden[counted]), targets[counted]).output
+            )
+
+    def _exact(self, hidden: Tensor) -> Tensor:
+        """Return what autocast may have rounded in the type of the weights."""
+        return hidden.to(self.head.weight.dtype)
 
 
 def make_output(config: NetworkConfig) -> FullOutput | AdaptiveOutput:
@@ -57,6 +67,10 @@ def token_losses(logits: Tensor, targets: Tensor) -> Tensor:
     """Return what each target costs, in nats, (...) for logits (..., V)."""
     nats = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), reduction="none")
     return nats.view_as(targets)
+
+
+def _without_autocast(values: Tensor) -> AbstractContextManager[object]:
+    return torch.autocast(values.device.type, enabled=False)
 
 
 def _only_where(counted: Tensor, losses: Callable[[], Tensor]) -> Tensor:

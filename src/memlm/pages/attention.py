@@ -1,6 +1,7 @@
 """The page `attention.html`: a text whose every token shows what the model looked at after it.
 
-It is given what `memlm attend --json` prints, and nothing else. The page as written shows the last
+It is given what `memlm attend --json` prints, best with its rows of weights as arrays, and nothing
+else. The page as written shows the last
 token; its script, the only one that its policy lets run, shows any other, and draws the heat maps.
 Weights travel as one byte each, 255 times the square root: the small ones are then kept apart too.
 """
@@ -9,9 +10,12 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from memlm.messages import find, join, render
 from memlm.pages.page import page_script, render_page
@@ -71,9 +75,8 @@ def grouped(tokens: Sequence[Found]) -> list[Group]:
 def last_row(found: Found, layer: Found | None = None) -> list[float]:
     """Return what the last token looked at, the mean over the heads of a layer, or of the last."""
     heads = (layer or found["layers"][-1])["heads"]
-    return [
-        sum(weights) / len(heads) for weights in zip(*(head[-1] for head in heads), strict=True)
-    ]
+    mean: list[float] = np.mean([head[-1] for head in heads], axis=0, dtype=float).tolist()
+    return mean
 
 
 def layer_title(layer: Found) -> str:
@@ -113,15 +116,12 @@ def _bands(colour: str, shares: Sequence[float]) -> str:
     return f"linear-gradient(90deg, {', '.join(stops)})"
 
 
-def _packed(head: Sequence[Sequence[float]]) -> str:
+def _packed(head: Sequence[npt.ArrayLike]) -> str:
     """Return the weights of a head, row after row, as base64 of a byte each."""
-    return base64.b64encode(bytes(_as_bytes(head))).decode("ascii")
-
-
-def _as_bytes(head: Sequence[Sequence[float]]) -> Iterator[int]:
-    for row in head:
-        for weight in row:
-            yield min(255, round(255 * math.sqrt(weight)))
+    rows = (np.rint(255 * np.sqrt(np.asarray(row, dtype=float))).clip(0, 255) for row in head)
+    return base64.b64encode(b"".join(row.astype(np.uint8).tobytes() for row in rows)).decode(
+        "ascii"
+    )
 
 
 def _probability(token: Found) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from memlm.errors import ConfigError
-from memlm.models import block_kinds
+from memlm.models import ATTENDING, block_kinds, check_heads
 from memlm.runtime import check_device
 from memlm.train.schedule import parse_phases
 
@@ -22,6 +22,8 @@ _POSITIVE = ("minutes", "learning_rate", "muon_learning_rate", "clip_norm")
 _EXCLUDING = (
     ("minutes", "steps", "epochs"), ("phases", "batch_size"), ("phases", "sequence_length"),
 )  # fmt: skip
+_OF_ATTENTION = ("heads", "attention_window")
+_FEWEST_FOR_CLUSTERS = 4  # the first cluster is a quarter as wide as what is clustered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +43,15 @@ class TrainConfig:
     embedding_width: int | None = None
     """Width of the token vectors."""
     hidden_width: int | None = None
-    """Units of each recurrent layer."""
+    """Units of each recurrent layer, and width of every block with attention."""
     layers: int | None = None
-    """Recurrent layers, or blocks of a transformer."""
+    """Recurrent layers, or blocks of transformer and mixed; a+b has the blocks that it names."""
+    residual: Literal["auto", "on", "off"] = "auto"
+    """Let recurrent layers but the first add to their input; auto does so from three on."""
     heads: int | None = None
     """Heads of each attention block."""
     attention_window: int | None = None
-    """Positions that attention sees (default 256); 0 sees all of the past."""
+    """Positions that attention sees (default 256); 0 sees all of the past, up to 1024."""
     dropout: float | None = None
     """Share of units dropped while training, against learning by heart."""
     weight_dropout: float = 0.0
@@ -96,6 +100,7 @@ class TrainConfig:
         if self.network != "auto":
             block_kinds(self.network, 1)
         self._check_numbers()
+        self._check_shape()
         check_device(self.device)
         if self.phases is not None:
             parse_phases(self.phases)
@@ -125,6 +130,41 @@ class TrainConfig:
             raise ConfigError(
                 "value_not_positive", option="--weight-decay", value=self.weight_decay
             )
+
+    def _check_shape(self) -> None:
+        """Raise ConfigError where what was said of the network does not go together."""
+        width = self.hidden_width
+        if self.adaptive_softmax and width is not None and width < _FEWEST_FOR_CLUSTERS:
+            other = f"--hidden-width {width}"
+            raise ConfigError("option_idle", option="--adaptive-softmax", other=other)
+        if self.network == "auto":
+            return
+        if self.network == "mixed" and self.layers == 1:
+            raise ConfigError("value_too_small", option="--layers", value=1, least=2)
+        for option, other in self.idle_options(self.network):
+            raise ConfigError("option_idle", option=option, other=other)
+        if width is not None:
+            check_heads(block_kinds(self.network, 1), width=width, heads=self.heads or 0)
+
+    def idle_options(self, network: str) -> list[tuple[str, str]]:
+        """Return the options given that mean nothing to this network, each with what idles it."""
+        first, *later = (kind in ATTENDING for kind in block_kinds(network, self.layers or 1))
+        attends, recurs = any((first, *later)), not all((first, *later))
+        named = f"--network {network}"
+        stacked = f"{named} --layers {self.layers or 1}" if recurs and "+" not in network else named
+        useless = {
+            "layers": ("+" in network, named),
+            "heads": (not attends, named),
+            "attention_window": (not attends, named),
+            "weight_dropout": (not recurs, named),
+            "residual": (all(later) and self.residual == "on", stacked),
+        }
+        given = self.changed()
+        return [
+            (_option(name), other)
+            for name, (is_useless, other) in useless.items()
+            if is_useless and name in given
+        ]
 
     def changed(self) -> dict[str, object]:
         """Return the values that differ from the defaults."""

@@ -10,7 +10,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from memlm.errors import ConfigError
-from memlm.models.config import NetworkConfig, describe_network
+from memlm.models.config import (
+    ATTENDING,
+    LONGEST_PAST,
+    NetworkConfig,
+    block_kinds,
+    describe_network,
+)
 from memlm.train.batches import steps_per_epoch
 from memlm.train.config import DEFAULT_MINUTES, OptimizerKind, Precision, TrainConfig
 from memlm.train.measured import LARGE_VOCABULARY, Choice, choose_network
@@ -31,6 +37,7 @@ _DROPOUT_BY_EPOCHS = ((25.0, 0.4), (12.0, 0.2), (5.5, 0.1), (0.0, 0.0))
 # A transformer of letters learns best deep and narrow, and with Muon, see benchmarks/LOG.md.
 _TRANSFORMER_LAYERS = 4
 _TRANSFORMER_WIDTH_BY_TIME = ((40.0, 256), (8.0, 192), (1.5, 128), (0.0, 96))
+_RESIDUAL_FROM_LAYERS = 3  # 1.57 nats instead of 1.90 after 700 steps, see benchmarks/LOG.md
 # (share of the steps, of the usual length): short stretches first, see benchmarks/LOG.md
 _GROWTH = ((0.4, 0.5), (0.3, 1.0), (0.3, 1.5))
 _USUAL_SCHEDULE: Schedule = "constant"  # 0.012 nats better than linear, see benchmarks/LOG.md
@@ -206,13 +213,34 @@ def _shape(config: TrainConfig, facts: DataFacts, *, core_minutes: float) -> Net
         hidden_width=width,
         layers=config.layers or (_TRANSFORMER_LAYERS if _is_transformer(config.network) else 1),
         heads=config.heads or 0,
-        window=DEFAULT_WINDOW if config.attention_window is None else config.attention_window,
+        window=_window(config, facts),
+        is_residual=_is_residual(config),
         dropout=config.dropout or 0.0,
         weight_dropout=config.weight_dropout,
         is_tied=is_large and embedding == width and not cutoffs,
         cutoffs=cutoffs,
         label_tokens=facts.label_tokens,
     )
+
+
+def _window(config: TrainConfig, facts: DataFacts) -> int:
+    """Return how many positions attention sees: if all of the past, none that is not learned from.
+
+    That is the longest past or a longer stretch, and no more than a lane has.
+    """
+    if config.attention_window != 0:
+        return config.attention_window or DEFAULT_WINDOW
+    lanes, length = _batch(config, facts)
+    longest = max([length, *(phase.sequence_length for phase in _phases(config, facts))])
+    return min(max(LONGEST_PAST, longest), max(longest, facts.train_tokens // lanes))
+
+
+def _is_residual(config: TrainConfig) -> bool:
+    """Return whether recurrent layers add to their input, see benchmarks/LOG.md."""
+    if config.residual != "auto":
+        return config.residual == "on"
+    kinds = block_kinds(config.network, config.layers or 1)
+    return sum(kind not in ATTENDING for kind in kinds) >= _RESIDUAL_FROM_LAYERS
 
 
 def _is_transformer(kind: str) -> bool:

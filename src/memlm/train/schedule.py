@@ -33,6 +33,11 @@ class Phase:
         """Tokens read by one step."""
         return self.batch_size * self.sequence_length
 
+    @property
+    def size(self) -> str:
+        """The size of its batches, as people write it."""
+        return f"{self.batch_size}x{self.sequence_length}"
+
 
 def rate_share(schedule: Schedule, step: int, *, warm_up_steps: int, steps: int | None) -> float:
     """Return the share of the peak learning rate at `step` (from 0): up, then down to about 0.

@@ -77,7 +77,7 @@ def write_attention_page(
 
     check_page_place(to)
     file = as_workspace(workspace).attention_page if to is None else Path(to).expanduser()
-    page = attention_page(found.to_json())
+    page = attention_page(found.to_rows())
     with new_file(file) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return file

@@ -15,6 +15,7 @@ from memlm.records import CollectReport, PrepareReport, TrainReport
 from memlm.runtime import available_cores, ready_torch, require_package, watch_signals
 from memlm.storage import read_manifest
 from memlm.train import TrainConfig
+from memlm.train.schedule import parse_phases
 from memlm.workflow.collecting import collect_documents
 from memlm.workflow.listener import Listener, SilentListener
 from memlm.workflow.models import known_models, sound_runs
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 _SAMPLES_WHILE_TRAINING = 5
 
 _SAMPLE_TOKENS = 80
+
+_LONGEST_STEM = 100  # of a name: a folder has at most 255 bytes
 
 
 def train_model(
@@ -169,17 +172,21 @@ def _joined_run(
 
 
 def _say_what_was_reduced(run: TrainingRun, config: TrainConfig, listener: Listener) -> None:
-    """Note each option of the batch that the text is too small for."""
-    for name in ("batch_size", "sequence_length"):
-        asked, used = getattr(config, name), getattr(run.plan, name)
-        if asked is not None and used < asked:
-            listener.note(
-                "option_reduced",
-                option="--" + name.replace("_", "-"),
-                asked=asked,
-                used=used,
-                tokens=run.facts.train_tokens,
-            )
+    """Note each option that the text is too small for, or that means nothing to what auto chose."""
+    plan = run.plan
+    numbers: list[tuple[str, int | str | None, int | str]] = [
+        ("--batch-size", config.batch_size, plan.batch_size),
+        ("--sequence-length", config.sequence_length, plan.sequence_length),
+    ]
+    if config.phases is not None:
+        both = zip(parse_phases(config.phases), plan.phases, strict=True)
+        numbers += [("--phases", asked.size, used.size) for asked, used in both]
+    for option, asked, used in numbers:
+        if asked is not None and used != asked:
+            values = {"asked": asked, "used": used, "tokens": run.facts.train_tokens}
+            listener.note("option_reduced", option=option, **values)
+    for option, other in config.idle_options(plan.network.kind):
+        listener.note("option_idle", option=option, other=other)
 
 
 def _event_files(
@@ -316,10 +323,11 @@ def _chosen_network(
 
 
 def _new_name(workspace: Workspace, network: str) -> str:
-    number = 1
-    while workspace.model(f"{network}-{number}").exists():
+    """Return a free name that says the network; no name of a model has a plus."""
+    stem, number = network.replace("+", "-")[:_LONGEST_STEM], 1
+    while workspace.model(f"{stem}-{number}").exists():
         number += 1
-    return f"{network}-{number}"
+    return f"{stem}-{number}"
 
 
 def _unfinished(workspace: Workspace, listener: Listener) -> str:
