@@ -21,6 +21,7 @@ from typing import Any, TextIO
 import torch
 
 from memlm.errors import ConfigError, DivergedError, InputError, NotFoundError
+from memlm.messages import render
 from memlm.prepare import TokenStore
 from memlm.records import TrainReport
 from memlm.runtime import (
@@ -39,7 +40,12 @@ from memlm.storage import (
     write_json,
 )
 from memlm.train.batches import TokenStream
-from memlm.train.checkpoint import load_checkpoint, save_checkpoint, save_tensors
+from memlm.train.checkpoint import (
+    delete_unproven,
+    load_checkpoint,
+    save_checkpoint,
+    save_tensors,
+)
 from memlm.train.config import TrainConfig
 from memlm.train.distributed import Processes
 from memlm.train.forecast import Forecast, forecast_loss
@@ -128,17 +134,12 @@ class TrainingRun:
                         noted = self.plan  # nobody goes on from before it
                         self._save(lines)
                         self.note(plan=self.plan.to_json())
-                    if self._is_checkpoint(step.step):
+                    if self._is_checkpoint(step.step) and not training.steps_astray:
                         self._save(lines)
                     yield step
             except DivergedError as error:
-                # Before the step that failed the weights were good; those that a validation found
-                # wanting are the step's own work, and the last checkpoint goes before them.
                 lines.flush()
-                if error.values["step"] > training.step:
-                    self._save(lines)
-                self._draw_curves()
-                self.note(status="diverged")
+                self._tell_what_is_kept(error)
                 raise
 
     def forecast(self) -> Forecast | None:
@@ -171,6 +172,50 @@ class TrainingRun:
         training, started = self.training, time.monotonic()
         training.network.load_weights(training.result())
         best_step = self._take_best()
+        report = self._write_sealed(best_step, stopped_by, since=started)
+        self._draw_curves()
+        # Said last: whoever is killed before this line has a training that can be resumed.
+        self._note_result("stopped" if stopped_by else "finished", report)
+        if stopped_by is None:
+            delete_folder(self.folder / "checkpoints")
+        return report
+
+    def _tell_what_is_kept(self, error: DivergedError) -> None:
+        self.processes.first_does(lambda: error.values.update(kept=self._keep_the_good()))
+
+    def _keep_the_good(self) -> str:
+        """Keep of a training that diverged what is worth keeping, and say in words what it is.
+
+        The last weights are not: they may be finite and of no use. The best on held-out text become
+        the model, if they are better than guessing evenly.
+        """
+        training = self.training
+        checkpoints = delete_unproven(self.folder / "checkpoints", training)
+        self._draw_curves()
+        if training.best_weights is not None and training.best_loss < self._even_loss():
+            training.network.load_weights(training.best_weights)
+            report = self._write_sealed(training.best_step, None, since=time.monotonic())
+            self._note_result("diverged", replace(report, train_nats_per_character=None))
+            return render("kept.model", step=training.best_step, model=self.folder.name)
+        self.note(status="diverged")
+        if is_sealed(self.folder):
+            return render("kept.earlier_model", model=self.folder.name)
+        if checkpoints:
+            return render("kept.checkpoint", checkpoint=checkpoints[0].name, model=self.folder.name)
+        return render("kept.nothing")
+
+    def _even_loss(self) -> float:
+        sample = self._held_out(self.plan.validated_tokens)
+        assert sample is not None  # there was a validation
+        return sample.even_loss(self.plan.network.vocabulary_size).nats_per_character
+
+    def _note_result(self, status: str, report: TrainReport) -> None:
+        results = {name: value for name, value in asdict(report).items() if name not in _NOT_KEPT}
+        self.note(status=status, results=results)
+
+    def _write_sealed(self, best_step: int, stopped_by: str | None, *, since: float) -> TrainReport:
+        """Write the network as it is now as the model, and return what it is worth."""
+        training = self.training
         closing = self._closing_loss()
         # A model that was sealed when this training was stopped is no model while half replaced.
         unseal_files(self.folder)
@@ -180,7 +225,7 @@ class TrainingRun:
             network=self.plan.network.kind,
             parameters=self.plan.network.num_parameters,
             steps=training.step,
-            seconds=round(training.seconds + time.monotonic() - started, 2),
+            seconds=round(training.seconds + time.monotonic() - since, 2),
             held_out_nats_per_character=closing.nats_per_character if closing else None,
             held_out_bits_per_byte=closing.bits_per_byte if closing else None,
             held_out_characters=round(closing.characters) if closing else 0,
@@ -192,12 +237,6 @@ class TrainingRun:
         )
         made_from = read_run(self.folder)["made_from"]
         seal_files(self.folder, MODEL_FILES, made_from=made_from)
-        self._draw_curves()
-        # Said last: whoever is killed before this line has a training that can be resumed.
-        results = {name: value for name, value in asdict(report).items() if name not in _NOT_KEPT}
-        self.note(status="stopped" if stopped_by else "finished", results=results)
-        if stopped_by is None:
-            delete_folder(self.folder / "checkpoints")
         return report
 
     def per_character(self, nats_per_token: float) -> float:

@@ -97,6 +97,11 @@ class HeldOutText:
         number = int(np.searchsorted(self._ends, position, side="right"))
         return int(self._tokens[self._units[number]["token_end"] - (self._ends[number] - position)])
 
+    def even_loss(self, vocabulary_size: int) -> HeldOutLoss:
+        """Return the loss of whoever holds every token of the vocabulary equally likely."""
+        nats = int((self._targets != -100).sum()) * math.log(vocabulary_size)
+        return HeldOutLoss(nats + self._unknown_nats, self._characters, self._bytes)
+
     @torch.no_grad()
     def loss(self, network: Network) -> HeldOutLoss:
         """Return the loss of a network, which is left in the mode that it was in."""

@@ -65,7 +65,7 @@ def prune_checkpoints(
     """Delete the checkpoints of one model, or of all, that are no longer needed.
 
     Where the model is written, after a stop too, all of them go, and the training cannot go on. A
-    training that crashed or diverged keeps its newest sound one: it is all that there is of it.
+    training that crashed or diverged keeps its newest sound one, which may be all there is of it.
     `may_prune` is told what will go; where it says no, nothing does.
     """
     opened = as_workspace(workspace)
