@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +33,7 @@ from memlm.runtime import (
 )
 from memlm.storage import (
     delete_folder,
+    growing_folder,
     is_sealed,
     machine_errors,
     new_file,
@@ -141,6 +143,21 @@ class TrainingRun:
                 lines.flush()
                 self._tell_what_is_kept(error)
                 raise
+
+    @contextmanager
+    def undone_unless_begun(self) -> Iterator[None]:
+        """Inside the block a failure before the first step leaves no folder: nothing was learned.
+
+        A training that diverged keeps its folder, which tells that it did.
+        """
+        try:
+            yield
+        except DivergedError:
+            raise
+        except BaseException:
+            if self.training.step == 0:
+                delete_folder(self.folder)
+            raise
 
     def forecast(self) -> Forecast | None:
         """Return what to expect of this training; None for what was not measured.
@@ -367,6 +384,8 @@ def start_run(
     Where several processes train, the first one does so, and the others follow by `join_run`.
     """
     config.check()
+    if (folder / "run.json").exists():
+        raise ConfigError("model_exists", model=folder.name)
     processes = processes or Processes()
     device = processes.choose_device(config.device)  # a wrong one is said before there is a folder
     facts = data_facts(store)
@@ -392,22 +411,26 @@ def start_run(
     torch.set_num_threads(plan.threads)
     size = plan.network.num_parameters * 4 * _CHECKPOINT_FACTOR
     with machine_errors(folder):
-        folder.mkdir(parents=True)
-        require_free_disk(folder, size_bytes=size)
-    write_json(folder / "tokenizer.json", store.tokenizer.to_json())
-    write_json(
-        folder / "run.json",
-        {
-            "started": datetime.now(UTC).isoformat(timespec="microseconds"),
-            "status": "running",
-            "made_from": dict(made_from) | {"tokens": tokens_hash(store)},
-            "labels": count_labels(store),
-            "config": config.changed(),
-            "plan": plan.to_json(),
-            "machine": describe_machine(plan.threads, device=device, processes=processes.size),
-        },
-    )
-    return TrainingRun(folder, store, plan, config, processes=processes)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        require_free_disk(folder.parent, size_bytes=size)
+    run = TrainingRun(
+        folder, store, plan, config, processes=processes
+    )  # built first: memory may lack
+    with growing_folder(folder) as temporary:
+        write_json(temporary / "tokenizer.json", store.tokenizer.to_json())
+        write_json(
+            temporary / "run.json",
+            {
+                "started": datetime.now(UTC).isoformat(timespec="microseconds"),
+                "status": "running",
+                "made_from": dict(made_from) | {"tokens": tokens_hash(store)},
+                "labels": count_labels(store),
+                "config": config.changed(),
+                "plan": plan.to_json(),
+                "machine": describe_machine(plan.threads, device=device, processes=processes.size),
+            },
+        )
+    return run
 
 
 def join_run(

@@ -31,8 +31,9 @@ def rename_model(workspace: AnyWorkspace, old: str, new: str) -> None:
     opened = as_workspace(workspace)
     with opened.writing():
         folder, target = _folder_of(opened, old), opened.model(new)
-        if target.exists():
+        if opened.has_model(new):
             raise ConfigError("model_name_taken", model=new, path=opened.path)
+        delete_folder(target)  # what a start that failed has left there, if anything
         rename_folder(folder, target)
 
 

@@ -73,7 +73,7 @@ def train_model(
                     raise NotFoundError("source_missing", path=source)
             opened = held.enter_context(workspace_to_fill(workspace, create=bool(sources)))
             is_resumed = resume or strict_resume
-            if config.name is not None and not is_resumed and opened.model(config.name).exists():
+            if config.name is not None and not is_resumed and opened.has_model(config.name):
                 raise ConfigError("model_exists", model=config.name)
             held.enter_context(opened.writing())
             if sources:
@@ -84,7 +84,9 @@ def train_model(
                 opened, config=prepare, held_out=held_out, collect=collect, listener=hears
             )
             _say_of_rejected(opened, prepared, hears)
-            return _new_run(opened, config, hears, processes)
+            run = _new_run(opened, config, hears, processes)
+            held.enter_context(run.undone_unless_begun())
+            return run
 
         first_run = processes.together(begin)
         begun = processes.broadcast(first_run and first_run.begun())
