@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ import torch
 
 from memlm.errors import ConfigError, DivergedError, InputError, NotFoundError
 from memlm.messages import render
-from memlm.prepare import TokenStore
+from memlm.prepare import PrepareConfig, TokenStore
 from memlm.records import TrainReport
 from memlm.runtime import (
     available_cores,
@@ -460,11 +460,15 @@ def resume_run(
     store: TokenStore,
     config: TrainConfig,
     *,
+    given: Collection[str] | None = None,
+    prepare: PrepareConfig | None = None,
     strict: bool = False,
     processes: Processes | None = None,
 ) -> TrainingRun:
     """Take up the training in `folder` from its newest sound checkpoint.
 
+    Options of `config` that are in `given` were said (None: those that differ from their defaults),
+    and so was what `prepare` does not leave open.
     Raises NotFoundError if there is nothing to take up, ConfigError if options differ from those it
     was started with or, if `strict`, it could not go on to the bit, InputError if the tokens are
     not those that it learns.
@@ -475,7 +479,7 @@ def resume_run(
         raise NotFoundError("resume_finished", model=folder.name)
     if found["made_from"]["tokens"] != tokens_hash(store):
         raise InputError("resume_other_tokens", model=folder.name)
-    check_options(config, found["config"])
+    check_options(config, found["config"], given=given, prepare=prepare, store=store)
     plan = TrainPlan.from_json(found["plan"], path=path)
     run = TrainingRun(folder, store, plan, config, processes=processes)
     run.processes.check_lanes(min(phase.batch_size for phase in plan.all_phases))

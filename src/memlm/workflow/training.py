@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,15 @@ _SAMPLES_WHILE_TRAINING = 5
 _SAMPLE_TOKENS = 80
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Resumption:
+    """How a training is to be taken up: see `resume_run`."""
+
+    strict: bool
+    given: Collection[str] | None
+    prepare: PrepareConfig | None
+
+
 def train_model(
     workspace: AnyWorkspace,
     *sources: Path | str,
@@ -42,19 +51,25 @@ def train_model(
     held_out: Iterable[Path | str] = (),
     resume: bool = False,
     strict_resume: bool = False,
+    given: Collection[str] | None = None,
     tensorboard: bool = False,
     listener: Listener | None = None,
 ) -> TrainReport:
     """Train a network on the documents; collect `sources` and prepare first where that is needed.
 
     Ctrl-C and SIGTERM end it early with everything saved; `resume` goes on to the same result,
-    which is the same to the bit on the same machine, and `strict_resume` insists on that.
+    which is the same to the bit on the same machine, and `strict_resume` insists on that. Options
+    that differ from those it began with are then refused. A config cannot tell a default that was
+    said from one that was not, so that such a one passes; `given` names what was said.
     `tensorboard` writes event files beside the model, which needs that package. Processes that
     torchrun starts train together: the first does all the rest and is the only one that
     `listener` hears, and all return the same report.
     """
     config = config or TrainConfig()
     config.check()
+    held_out, is_resumed = tuple(held_out), resume or strict_resume
+    if is_resumed and held_out:
+        raise ConfigError("options_exclude", one="--resume", other="--held-out")
     ready_torch()
     if tensorboard:
         require_package("tensorboard", extra="tensorboard")
@@ -68,18 +83,16 @@ def train_model(
         def begin() -> TrainingRun | None:
             if not processes.is_first:
                 return None
-            for source in sources:
-                if not is_address(source) and not Path(source).expanduser().exists():
-                    raise NotFoundError("source_missing", path=source)
+            _check_sources(sources)
             opened = held.enter_context(workspace_to_fill(workspace, create=bool(sources)))
-            is_resumed = resume or strict_resume
             if config.name is not None and not is_resumed and opened.has_model(config.name):
                 raise ConfigError("model_exists", model=config.name)
             held.enter_context(opened.writing())
             if sources:
                 _collect(opened, sources, collect, hears)
             if is_resumed:
-                return _resumed_run(opened, config, strict_resume, hears, processes)
+                wish = _Resumption(strict=strict_resume, given=given, prepare=prepare)
+                return _resumed_run(opened, config, wish, hears, processes)
             prepared = prepare_documents(
                 opened, config=prepare, held_out=held_out, collect=collect, listener=hears
             )
@@ -95,6 +108,12 @@ def train_model(
         )
         with _event_files(run, is_wished=tensorboard) as record:
             return _run_training(run, hears, record)
+
+
+def _check_sources(sources: Iterable[Path | str]) -> None:
+    for source in sources:
+        if not is_address(source) and not Path(source).expanduser().exists():
+            raise NotFoundError("source_missing", path=source)
 
 
 def _collect(
@@ -140,15 +159,22 @@ def _new_run(
 def _resumed_run(
     workspace: Workspace,
     config: TrainConfig,
-    strict: bool,
+    wish: _Resumption,
     listener: Listener,
     processes: Processes,
 ) -> TrainingRun:
     from memlm.train.run import resume_run
 
     name = config.name or _unfinished(workspace, listener)
-    tokens = _tokens_of(workspace, name)
-    return resume_run(workspace.model(name), tokens, config, strict=strict, processes=processes)
+    return resume_run(
+        workspace.model(name),
+        _tokens_of(workspace, name),
+        config,
+        given=wish.given,
+        prepare=wish.prepare,
+        strict=wish.strict,
+        processes=processes,
+    )
 
 
 def _joined_run(
