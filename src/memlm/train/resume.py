@@ -13,9 +13,11 @@ from memlm.train.config import TrainConfig
 
 # Neither changes what is learned, but for the last bits: `machine_changes` says so.
 _FREE = ("name", "device", "threads")
-# Of `runtime.describe_machine`: what the bits of a sum depend on.
+# Of `runtime.describe_machine`: what the bits of a sum depend on. The name of a processor may be
+# vague, so that what it can do (`cpu_capability`) counts as well.
 _EXACT = (
-    "processor", "cpu_capability", "onednn", "torch", "numpy", "threads", "processes", "device",
+    "processor", "processor_model", "cpu_capability", "onednn", "torch", "numpy", "threads",
+    "processes", "device",
 )  # fmt: skip
 
 
@@ -65,7 +67,8 @@ def _said_of_preparing(
 
 def machine_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:  # Any: as above
     """Return what has changed of what bit-exact repetition depends on; empty if nothing has."""
-    before = {"processes": 1, **before}  # what nobody counted was one
+    # What nobody counted was one, and a model that an older memlm did not note may be the same.
+    before = {"processes": 1, "processor_model": now.get("processor_model"), **before}
     return _listed(
         {
             name: (before.get(name), now.get(name))
