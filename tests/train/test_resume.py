@@ -366,7 +366,7 @@ def test_a_best_that_is_worse_than_guessing_evenly_is_no_model(store, small, tmp
 def test_a_checkpoint_alone_is_named_where_nothing_was_validated(
     store, small, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("memlm.train.run.TrainingRun._held_out", lambda run, tokens: None)
+    monkeypatch.setattr("memlm.train.run.TrainingRun.held_out", lambda run, tokens: None)
     run = start_run(tmp_path / "model", store, small(checkpoint_every=5), made_from=MADE_FROM)
     assert "step-000010" in _explode_after(run, 12, math.inf).hint
     assert not (tmp_path / "model" / "manifest.json").exists()
@@ -375,7 +375,7 @@ def test_a_checkpoint_alone_is_named_where_nothing_was_validated(
 def test_a_model_of_an_earlier_stop_is_kept_where_the_training_diverges_later(
     store, small, stop_at, monkeypatch
 ):
-    monkeypatch.setattr("memlm.train.run.TrainingRun._held_out", lambda run, tokens: None)
+    monkeypatch.setattr("memlm.train.run.TrainingRun.held_out", lambda run, tokens: None)
     folder = stop_at(small(), 5)
     before = _outcome(folder)["model.safetensors"]
     error = _explode_after(resume_run(folder, store, small()), 12, math.inf)
@@ -486,7 +486,7 @@ class _Killed(BaseException):
 
 @pytest.fixture
 def dies_at(monkeypatch):
-    """Return what finishes a training that dies where a function of `train/run.py` is called."""
+    """Return what finishes a training that dies where a function of `train/result.py` is called."""
 
     def finish(run, name: str) -> None:
         def die(*given: object, **named: object) -> None:
@@ -495,7 +495,7 @@ def dies_at(monkeypatch):
         for _ in run.steps():
             pass
         with monkeypatch.context() as patch:
-            patch.setattr(f"memlm.train.run.{name}", die)
+            patch.setattr(f"memlm.train.result.{name}", die)
             with pytest.raises(_Killed):
                 run.finish()
 

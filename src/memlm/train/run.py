@@ -11,7 +11,6 @@ models/<name>/  config.json  model.safetensors  tokenizer.json   the model
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -22,59 +21,29 @@ from typing import Any, TextIO
 import torch
 
 from memlm.errors import ConfigError, DivergedError, InputError, NotFoundError
-from memlm.messages import render
 from memlm.prepare import PrepareConfig, TokenStore
 from memlm.records import TrainReport
-from memlm.runtime import (
-    available_cores,
-    describe_machine,
-    processor_has_bf16,
-    require_free_disk,
-)
-from memlm.storage import (
-    delete_folder,
-    growing_folder,
-    is_sealed,
-    machine_errors,
-    new_file,
-    seal_files,
-    unseal_files,
-    write_json,
-)
+from memlm.runtime import describe_machine, processor_has_bf16, require_free_disk
+from memlm.storage import delete_folder, growing_folder, is_sealed, machine_errors, write_json
 from memlm.train.batches import TokenStream
-from memlm.train.checkpoint import (
-    delete_unproven,
-    load_checkpoint,
-    save_checkpoint,
-    save_tensors,
-)
+from memlm.train.checkpoint import load_checkpoint, save_checkpoint
 from memlm.train.config import TrainConfig
-from memlm.train.distributed import Processes
+from memlm.train.distributed import Processes, cores_of_each
 from memlm.train.forecast import Forecast, forecast_loss
-from memlm.train.learned import (
-    count_labels,
-    data_facts,
-    label_bias,
-    learned_documents,
-    tokens_hash,
-)
-from memlm.train.log import LOG, cut_log, draw_curves, is_logged, log_line
+from memlm.train.learned import count_labels, data_facts, label_bias, tokens_hash
+from memlm.train.log import LOG, cut_log, is_logged, log_line
 from memlm.train.loop import Step, train_steps
 from memlm.train.plan import TrainPlan
 from memlm.train.recipe import make_plan
+from memlm.train.result import closing_tokens, keep_the_good, write_result
 from memlm.train.resume import check_options, machine_changes
 from memlm.train.speed import flops_per_second
 from memlm.train.training import Training
 from memlm.train.trials import extra_seconds, seconds_per_step
-from memlm.train.validation import HeldOutLoss, HeldOutText
+from memlm.train.validation import HeldOutText
 from memlm.workspace import read_run
 
-MODEL_FILES = ("config.json", "documents.bin", "model.safetensors", "tokenizer.json")
-_MOST_CLOSING_TOKENS, _ENOUGH_CLOSING_TOKENS = 1_000_000, 20_000
-_CLOSING_SHARE = 30  # validations: a few per cent of the time, however slow the network
-_CLEARLY_BETTER = 0.995
 _SHARE_OF_STEPS = 0.9  # of the time; validations and updates take the rest
-_NOT_KEPT = ("model", "curves")  # in `run.json`: they change with the name of the folder
 _CHECKPOINT_FACTOR = 5  # weights, two moments, best weights, and some room
 
 
@@ -118,8 +87,8 @@ class TrainingRun:
         run = train_steps(
             training,
             stream,
-            self._held_out(self.plan.validated_tokens) if self.processes.is_first else None,
-            closing_validations=self._closing_tokens / max(1, self.plan.validated_tokens),
+            self.held_out(self.plan.validated_tokens) if self.processes.is_first else None,
+            closing_validations=closing_tokens(self) / max(1, self.plan.validated_tokens),
             should_stop=should_stop,
         )
         noted = self.plan
@@ -181,80 +150,12 @@ class TrainingRun:
         if stopped_by is not None:
             self._save()
         report = self.processes.together(
-            lambda: asdict(self._write_result(stopped_by)) if self.processes.is_first else None
+            lambda: asdict(write_result(self, stopped_by)) if self.processes.is_first else None
         )
         return TrainReport(**self.processes.broadcast(report))
 
-    def _write_result(self, stopped_by: str | None) -> TrainReport:
-        training, started = self.training, time.monotonic()
-        training.network.load_weights(training.result())
-        best_step = self._take_best()
-        report = self._write_sealed(best_step, stopped_by, since=started)
-        self._draw_curves()
-        # Said last: whoever is killed before this line has a training that can be resumed.
-        self._note_result("stopped" if stopped_by else "finished", report)
-        if stopped_by is None:
-            delete_folder(self.folder / "checkpoints")
-        return report
-
     def _tell_what_is_kept(self, error: DivergedError) -> None:
-        self.processes.first_does(lambda: error.values.update(kept=self._keep_the_good()))
-
-    def _keep_the_good(self) -> str:
-        """Keep of a training that diverged what is worth keeping, and say in words what it is.
-
-        The last weights are not: they may be finite and of no use. The best on held-out text become
-        the model, if they are better than guessing evenly.
-        """
-        training = self.training
-        checkpoints = delete_unproven(self.folder / "checkpoints", training)
-        self._draw_curves()
-        if training.best_weights is not None and training.best_loss < self._even_loss():
-            training.network.load_weights(training.best_weights)
-            report = self._write_sealed(training.best_step, None, since=time.monotonic())
-            self._note_result("diverged", replace(report, train_nats_per_character=None))
-            return render("kept.model", step=training.best_step, model=self.folder.name)
-        self.note(status="diverged")
-        if is_sealed(self.folder):
-            return render("kept.earlier_model", model=self.folder.name)
-        if checkpoints:
-            return render("kept.checkpoint", checkpoint=checkpoints[0].name, model=self.folder.name)
-        return render("kept.nothing")
-
-    def _even_loss(self) -> float:
-        sample = self._held_out(self.plan.validated_tokens)
-        assert sample is not None  # there was a validation
-        return sample.even_loss(self.plan.network.vocabulary_size).nats_per_character
-
-    def _note_result(self, status: str, report: TrainReport) -> None:
-        results = {name: value for name, value in asdict(report).items() if name not in _NOT_KEPT}
-        self.note(status=status, results=results)
-
-    def _write_sealed(self, best_step: int, stopped_by: str | None, *, since: float) -> TrainReport:
-        """Write the network as it is now as the model, and return what it is worth."""
-        training = self.training
-        closing = self._closing_loss()
-        # A model that was sealed when this training was stopped is no model while half replaced.
-        unseal_files(self.folder)
-        self._write_model()
-        report = TrainReport(
-            model=self.folder.name,
-            network=self.plan.network.kind,
-            parameters=self.plan.network.num_parameters,
-            steps=training.step,
-            seconds=round(training.seconds + time.monotonic() - since, 2),
-            held_out_nats_per_character=closing.nats_per_character if closing else None,
-            held_out_bits_per_byte=closing.bits_per_byte if closing else None,
-            held_out_characters=round(closing.characters) if closing else 0,
-            train_nats_per_character=(
-                self.per_character(training.recent_loss) if training.step else None
-            ),
-            best_step=best_step,
-            stopped_by=stopped_by,
-        )
-        made_from = read_run(self.folder)["made_from"]
-        seal_files(self.folder, MODEL_FILES, made_from=made_from)
-        return report
+        self.processes.first_does(lambda: error.values.update(kept=keep_the_good(self)))
 
     def per_character(self, nats_per_token: float) -> float:
         """Turn a loss per training token into one per character."""
@@ -316,7 +217,8 @@ class TrainingRun:
             seed=self.plan.seed,
         )
 
-    def _held_out(self, most_tokens: int) -> HeldOutText | None:
+    def held_out(self, most_tokens: int) -> HeldOutText | None:
+        """Return held-out text to measure on, of about so many tokens; None where there is none."""
         if not self.facts.held_out_tokens:
             return None
         tokenizer = self.store.tokenizer
@@ -333,42 +235,6 @@ class TrainingRun:
     def _is_checkpoint(self, step: int) -> bool:
         every = self.plan.checkpoint_every
         return every is not None and (step % every == 0) and step != self.plan.steps
-
-    def _draw_curves(self) -> None:
-        if self.processes.is_first:
-            draw_curves(self.folder, per_character=self.per_character)
-
-    def _take_best(self) -> int:
-        """Put the best weights in place where they are clearly better than the last."""
-        training = self.training
-        if training.best_weights is None or training.best_step == training.step:
-            return training.step
-        sample = self._held_out(self.plan.validated_tokens)
-        assert sample is not None
-        last = sample.loss(training.network).nats_per_character
-        # Whoever ends for want of gain asked for the best; else a tie goes to the last.
-        if training.best_loss >= last * (1.0 if self.plan.patience else _CLEARLY_BETTER):
-            return training.step
-        training.network.load_weights(training.best_weights)
-        return training.best_step
-
-    def _closing_loss(self) -> HeldOutLoss | None:
-        text = self._held_out(self._closing_tokens)
-        return text.loss(self.training.network) if text else None
-
-    @property
-    def _closing_tokens(self) -> int:
-        """Held-out tokens that the last loss is of: all, where that takes little of the time."""
-        enough = max(_ENOUGH_CLOSING_TOKENS, _CLOSING_SHARE * self.plan.validated_tokens)
-        return min(self.facts.held_out_tokens, _MOST_CLOSING_TOKENS, enough)
-
-    def _write_model(self) -> None:
-        weights = self.training.network.weights()
-        with new_file(self.folder / "model.safetensors") as temporary:
-            save_tensors(weights, temporary)
-        write_json(self.folder / "config.json", self.plan.network.to_json())
-        with new_file(self.folder / "documents.bin") as temporary:
-            learned_documents(self.store).tofile(temporary)
 
 
 def start_run(
@@ -413,9 +279,8 @@ def start_run(
     with machine_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         require_free_disk(folder.parent, size_bytes=size)
-    run = TrainingRun(
-        folder, store, plan, config, processes=processes
-    )  # built first: memory may lack
+    # Built before there is a folder: the memory may have no room for it.
+    run = TrainingRun(folder, store, plan, config, processes=processes)
     with growing_folder(folder) as temporary:
         write_json(temporary / "tokenizer.json", store.tokenizer.to_json())
         write_json(
@@ -492,13 +357,3 @@ def resume_run(
 def is_finished(folder: Path, run: Mapping[str, object]) -> bool:
     """Say whether the training in `folder`, whose `run.json` says `run`, has come to its end."""
     return run["status"] == "finished" and is_sealed(folder)
-
-
-def cores_of_each(processes: Processes) -> int:
-    """Return how many cores each of the processes on this machine has."""
-    return max(1, available_cores() // processes.on_this_machine)
-
-
-def is_memorising(train_loss: float, held_out_loss: float, best_loss: float) -> bool:
-    """Say whether a network learns its text by heart: held-out loss rises while the other falls."""
-    return held_out_loss > 1.02 * best_loss and train_loss < 0.85 * held_out_loss

@@ -118,3 +118,8 @@ class HeldOutText:
             nats += found.sum().item()
         network.train(was_training)
         return HeldOutLoss(nats + self._unknown_nats, self._characters, self._bytes)
+
+
+def is_memorising(train_loss: float, held_out_loss: float, best_loss: float) -> bool:
+    """Say whether a network learns its text by heart: held-out loss rises while the other falls."""
+    return held_out_loss > 1.02 * best_loss and train_loss < 0.85 * held_out_loss

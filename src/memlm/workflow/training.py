@@ -227,7 +227,7 @@ def _run_training(
 ) -> TrainReport:
     from memlm.train.crowding import CrowdWatch
     from memlm.train.log import CURVES
-    from memlm.train.run import is_memorising
+    from memlm.train.validation import is_memorising
 
     _say_how_it_begins(run, listener)
     planned, has_warned = run.plan, False
@@ -323,9 +323,9 @@ def _chosen_network(
     store: TokenStore, config: TrainConfig, listener: Listener, processes: Processes
 ) -> str:
     """Return what `auto` stands for, and say why."""
+    from memlm.train.distributed import cores_of_each
     from memlm.train.learned import data_facts
     from memlm.train.recipe import network_choice
-    from memlm.train.run import cores_of_each
 
     choice = network_choice(
         config, data_facts(store), cores=cores_of_each(processes), processes=processes.size
