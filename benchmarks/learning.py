@@ -41,6 +41,9 @@ _FEW_SYMBOLS = memlm.TrainConfig(
 QUICK = {"shakespeare": _FEW_SYMBOLS, "en": _FEW_SYMBOLS, "zh": _FEW_SYMBOLS}
 
 
+JOBS = ("quick", "peer-time", "transformer")
+
+
 def run_peer(text: str, data: Path) -> dict[str, float]:
     """Train the peer and return what it prints."""
     program = Path(__file__).with_name("peer_gpt.py")
@@ -82,8 +85,11 @@ def run_ours(text: str, config: memlm.TrainConfig, *, is_adaptive: bool) -> dict
     }
 
 
-def configs(job: str, options: argparse.Namespace, minutes: float) -> Iterator[memlm.TrainConfig]:
+def configs(
+    job: str, options: argparse.Namespace, peer_minutes: float
+) -> Iterator[memlm.TrainConfig]:
     """Yield what `job` trains, a seed each."""
+    minutes = options.minutes if job == "minutes" else peer_minutes
     for seed in range(options.seed, options.seed + options.repeat):
         config = memlm.TrainConfig(
             seed=seed, minutes=minutes, threads=options.threads, network=options.network
@@ -99,30 +105,29 @@ def configs(job: str, options: argparse.Namespace, minutes: float) -> Iterator[m
 def main() -> None:
     """Run the peer once where it is needed, then the jobs named, each as often as wished."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    jobs = ("quick", "peer-time", "transformer")
-    parser.add_argument("jobs", nargs="*", choices=[*jobs, "minutes", []], default=[])
+    # An empty list is what argparse checks where no job is named.
+    parser.add_argument("jobs", nargs="*", choices=[*JOBS, "minutes", []], default=[])
     parser.add_argument("--text", choices=list(QUICK), default="shakespeare")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--network", default="auto")
-    parser.add_argument("--threads", type=int)
+    parser.add_argument("--threads", type=int, help="of ours, but for quick, which has one")
     parser.add_argument("--adapt", action="store_true")
     parser.add_argument("--data", type=Path, default=data_beside_checkout())
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
     options = parser.parse_args()
     text = read_text(options.text, options.data)
-    minutes, peer_seconds = options.minutes, None
-    if options.jobs != ["minutes"]:
+    peer_seconds = 0.0
+    if set(options.jobs or JOBS) != {"minutes"}:
         peer = run_peer(options.text, options.data)
         print(json.dumps(peer), flush=True)
         peer_seconds = peer["seconds"]
-        minutes = peer_seconds / 60
-    for job in options.jobs or jobs:
-        for config in configs(job, options, minutes):
+    for job in options.jobs or JOBS:
+        for config in configs(job, options, peer_seconds / 60):
             line = {"job": job, "text": options.text, "seed": config.seed}
             line["load_before"] = os.getloadavg()[0]
             found = run_ours(text, config, is_adaptive=options.adapt)
-            if peer_seconds is not None:
+            if peer_seconds:
                 line["peer_seconds_over_ours"] = peer_seconds / float(str(found["seconds"]))
             print(json.dumps(line | found), flush=True)
 

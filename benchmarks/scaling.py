@@ -80,7 +80,11 @@ RUNS = (
     *(Run(text="en", megabytes=size, network="lstm-attention") for size in _LESS),
     *(Run(text="en", megabytes=3.0, network="lstm", width=w, minutes=2) for w in (128, 768)),
     *(Run(text="en", megabytes=3.0, network="transformer", width=w, minutes=2) for w in (96, 256)),
-    *(Run(text="en", megabytes=3.0, network=kind, minutes=4) for kind in ("lstm", "transformer")),
+    *(
+        Run(text="en", megabytes=3.0, network=kind, minutes=minutes)
+        for minutes in (3, 4, 10)
+        for kind in ("lstm", "transformer")
+    ),
     *(Run(text="zh", megabytes=size, network="lstm") for size in _SIZES),
     *(Run(text="zh", megabytes=size, network="transformer") for size in _LESS),
     *(Run(text="zh", megabytes=3.0, network=kind) for kind in ("gru", "lstm-attention")),
@@ -109,23 +113,9 @@ def lay_out(run: Run, data: Path, folder: Path) -> tuple[Path, Path]:
 def train(run: Run, data: Path, work: Path) -> Line:
     """Train, or go on training, and return the line of the run."""
     folder = work / run.name
-    program = [sys.executable, "-m", "memlm", "train", str(folder / "ws")]
     begun = folder / "ws" / "models" / "scaling" / "run.json"
     load = os.getloadavg()[0]
-    if begun.exists():
-        program += ["--name", "scaling", "--resume"]
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
-        learned, held_out = lay_out(run, data, folder)
-        program += [str(learned), "--held-out", str(held_out), "--tokenizer", "char"]
-        program += ["--network", run.network, "--minutes", str(run.minutes), "--name", "scaling"]
-        program += ["--hidden-width", str(run.width)] if run.width else []
-    done = subprocess.run(
-        [*program, "--threads", "1", "--json"], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise SystemExit(f"{run.name}: {done.stderr}")
-    report = json.loads(done.stdout)
+    report = _finished(begun) or _train(run, data, folder, is_begun=begun.exists())
     plan = TrainPlan.from_json(json.loads(begun.read_text(encoding="utf-8"))["plan"], path=begun)
     return asdict(run) | {
         "name": run.name,
@@ -141,6 +131,31 @@ def train(run: Run, data: Path, work: Path) -> Line:
         "seconds": report["seconds"],
         "nats_per_character": report["held_out_nats_per_character"],
     }  # fmt: skip
+
+
+def _finished(begun: Path) -> Line | None:
+    """Return the report of a training that ended before its line was written."""
+    found: Line = json.loads(begun.read_text(encoding="utf-8")) if begun.exists() else {}
+    return found["results"] if found.get("status") == "finished" else None
+
+
+def _train(run: Run, data: Path, folder: Path, *, is_begun: bool) -> Line:
+    program = [sys.executable, "-m", "memlm", "train", str(folder / "ws")]
+    if is_begun:
+        program += ["--name", "scaling", "--resume"]
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+        learned, held_out = lay_out(run, data, folder)
+        program += [str(learned), "--held-out", str(held_out), "--tokenizer", "char"]
+        program += ["--network", run.network, "--minutes", str(run.minutes), "--name", "scaling"]
+        program += ["--hidden-width", str(run.width)] if run.width else []
+    done = subprocess.run(
+        [*program, "--threads", "1", "--json"], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"{run.name}: {done.stderr}")
+    report: Line = json.loads(done.stdout)
+    return report
 
 
 def read_lines() -> Iterator[Line]:

@@ -18,8 +18,9 @@ def starts_anew(memlm, ws, fast):
     return memlm("train", ws, *fast, "--name", "big").code == 0
 
 
-def test_a_network_that_the_disk_has_no_room_for(memlm, trained, fast):
-    words = [*fast[:2], "--hidden-width", "200000", *fast[4:]]
+@pytest.mark.parametrize("length", [("--steps", "8"), ("--minutes", "0.1")])
+def test_a_network_that_the_disk_has_no_room_for(memlm, trained, fast, length):
+    words = [*length, "--hidden-width", "200000", *fast[4:]]
     found = memlm("train", trained, *words, "--name", "big", "--json")
     assert (found.code, found.error["code"]) == (4, "disk_full")
     assert folders(trained) == ["lstm-1"]

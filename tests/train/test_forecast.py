@@ -125,8 +125,22 @@ def test_where_no_step_can_be_timed_nothing_is_forecast(plain_store, tmp_path, m
     config = TrainConfig(minutes=1.0, network="lstm", hidden_width=16, threads=1)
     made_from = {"documents": "0" * 32, "tokenizer": "char"}
     run = start_run(tmp_path / "untimed", plain_store, config, made_from=made_from)
-    monkeypatch.setattr("memlm.train.run.seconds_per_step", lambda *_: math.inf)
+    monkeypatch.setattr("memlm.train.run.expected_steps", lambda *_: 0.0)
     assert run.forecast() is None
+
+
+@pytest.mark.parametrize(
+    "option", [{"learning_rate": 1e-6}, {"layers": 2}, {"dropout": 0.9}], ids=str
+)
+def test_an_option_that_was_not_measured_makes_no_forecast(plain_store, tmp_path, option):
+    config = TrainConfig(steps=400, network="lstm", hidden_width=16, threads=1)
+    made_from = {"documents": "0" * 32, "tokenizer": "char"}
+    usual = start_run(tmp_path / "usual", plain_store, config, made_from=made_from)
+    assert usual.forecast() is not None
+    other = start_run(
+        tmp_path / "other", plain_store, replace(config, **option), made_from=made_from
+    )
+    assert other.forecast() is None
 
 
 def test_a_forecast_falls_with_text_and_with_time(plain_store):
@@ -137,7 +151,9 @@ def test_a_forecast_falls_with_text_and_with_time(plain_store):
     assert told.more_time < told.nats
 
 
-def test_a_forecast_leaves_the_training_as_it_was(plain_store, tmp_path):
+def test_a_forecast_leaves_the_training_as_it_was(plain_store, tmp_path, monkeypatch):
+    monkeypatch.setattr("memlm.train.run._UNFORECAST", frozenset())  # dropout draws numbers
+
     def weights(name: str, *, is_told: bool) -> bytes:
         config = TrainConfig(
             steps=4, hidden_width=16, batch_size=4, sequence_length=8, threads=1, dropout=0.2
@@ -147,9 +163,8 @@ def test_a_forecast_leaves_the_training_as_it_was(plain_store, tmp_path):
             made_from={"documents": "0" * 32, "tokenizer": "char"},
         )  # fmt: skip
         if is_told:
-            run.training.plan = replace(
-                run.plan, steps=None, minutes=1.0
-            )  # so that steps are timed
+            # so that steps are timed
+            run.training.plan = replace(run.plan, steps=None, minutes=1.0)
             assert run.forecast() is not None
             run.training.plan = run.plan.with_steps(4)
         for _ in run.steps():

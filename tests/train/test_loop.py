@@ -356,6 +356,17 @@ def test_minutes_are_kept_where_the_warm_up_was_no_measure(
     assert clock.time == pytest.approx(30, rel=0.1)
 
 
+@pytest.mark.parametrize("step", [1.0, 2.0, 2.5, 3.0, 4.0])
+def test_the_validation_that_measures_costs_no_patience(
+    make_plan_of, stream, held_out, monkeypatch, step
+):
+    clock = FakeClock(monkeypatch, step=step, validation=0.0)
+    plan = make_plan_of(steps=None, minutes=1.0, warm_up_steps=1, patience=1)
+    _, steps = _run(plan, stream, held_out=held_out, now=clock)
+    validated = [step.step for step in steps if step.held_out_loss is not None]
+    assert len(validated) == len(set(validated)) > 2
+
+
 def test_a_plan_that_was_nearly_right_stays(make_plan_of, stream, monkeypatch):
     clock = FakeClock(monkeypatch, step=0.1, validation=0.0)
     training = Training(make_plan_of(steps=None, minutes=0.5, warm_up_steps=20), device=CPU)

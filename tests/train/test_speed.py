@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
-from memlm.train.speed import flops_per_second
+from memlm.train import speed
+from memlm.train.batches import TokenStream
+from memlm.train.distributed import Processes
+from memlm.train.plan import TrainPlan
+from memlm.train.speed import flops_per_second, measured_plan
 
 CPU = torch.device("cpu")
 
@@ -65,3 +70,23 @@ def test_torchs_random_numbers_stay_as_they_are():
     before = torch.get_rng_state()
     flops_per_second(CPU, precision="bf16")
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_timed_plan_is_told_of_the_machine_and_of_its_own_network(
+    make_plan_of, make_units, monkeypatch
+):
+    told = []
+
+    def make(**measured: float) -> TrainPlan:
+        told.append(measured)
+        return make_plan_of(steps=None, minutes=2.0)
+
+    def stream_of(plan: TrainPlan) -> TokenStream:
+        tokens = np.array([1, 2, 3, 4] * 20)
+        return TokenStream(tokens, make_units(80), batch_size=2, sequence_length=8, seed=plan.seed)
+
+    monkeypatch.setattr(speed, "flops_per_second", lambda *_, **__: 5e9)
+    monkeypatch.setattr(speed, "mean_seconds", lambda *_: 0.5)
+    measured_plan(make, stream_of=stream_of, device=CPU, processes=Processes(), precision="float32")
+    assert told[0] == {"flops_per_second": 5e9}
+    assert told[1] == {"flops_per_second": 5e9, "expected_steps": pytest.approx(120 * 0.9 / 0.5)}

@@ -188,6 +188,18 @@ def test_the_same_minutes_are_worth_more_on_a_faster_machine():
     )
 
 
+def test_what_depends_on_the_length_follows_the_steps_that_were_expected():
+    config = TrainConfig(minutes=1, network="lstm")
+    facts = replace(FACTS, held_out_tokens=10**9)
+    few, many = (
+        make_plan(config, facts, cores=1, expected_steps=steps) for steps in (50.0, 500_000.0)
+    )
+    assert (few.network.dropout, many.network.dropout) == (0.0, 0.4)
+    assert few.warm_up_steps < many.warm_up_steps
+    assert few.validated_tokens < many.validated_tokens
+    assert few.network.hidden_width == many.network.hidden_width
+
+
 def test_minutes_leave_the_steps_open():
     plan = make_plan(TrainConfig(minutes=2), FACTS, cores=2)
     assert (plan.steps, plan.checkpoint_every, plan.validate_every) == (None, None, None)

@@ -80,21 +80,38 @@ def train_steps(
         weight = 1 / min(training.step, _SMOOTHING_STEPS)
         training.recent_loss += weight * (loss - training.recent_loss)
         clock.step_done()
-        if clock.is_planning and processes.agree(processes.is_first and clock.is_due()):
-            extra = 0.0
-            if training.plan.steps is None:  # what else costs time is part of what is measured
-                _validate(training, held_out, clock)
-                extra = extra_seconds(training, stream, now=now)
-            steps = clock.steps_that_fit(closing_validations, extra_seconds=extra)
-            steps, clock.is_planning = processes.broadcast([steps, clock.is_planning])
-            if steps != training.plan.steps:
-                training.plan = training.plan.with_steps(steps, taken=training.step)
-        found = None
+        found = _plan_if_due(training, stream, held_out, clock, closing_validations)
         every = training.plan.validate_every
-        if every and (training.step % every == 0 or training.step == training.plan.steps):
+        is_due = every and (training.step % every == 0 or training.step == training.plan.steps)
+        if is_due and found is None:
             found = _validate(training, held_out, clock)
         training.seconds = clock.elapsed()
         yield Step(training.step, training.recent_loss, rate, training.seconds, found)
+
+
+def _plan_if_due(
+    training: Training,
+    stream: TokenStream,
+    held_out: HeldOutText | None,
+    clock: Clock,
+    closing_validations: float,
+) -> float | None:
+    """Fix the number of steps once the speed is measured, or put it right.
+
+    Returns the held-out loss where a validation was made, whose cost is part of what is measured.
+    """
+    processes = training.processes
+    if not clock.is_planning or not processes.agree(processes.is_first and clock.is_due()):
+        return None
+    found, extra = None, 0.0
+    if training.plan.steps is None:
+        found = _validate(training, held_out, clock)
+        extra = extra_seconds(training, stream, now=clock.now)
+    steps = clock.steps_that_fit(closing_validations, extra_seconds=extra)
+    steps, clock.is_planning = processes.broadcast([steps, clock.is_planning])
+    if steps != training.plan.steps:
+        training.plan = training.plan.with_steps(steps, taken=training.step)
+    return found
 
 
 def _validate(training: Training, held_out: HeldOutText | None, clock: Clock) -> float | None:

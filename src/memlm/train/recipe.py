@@ -6,6 +6,7 @@ The tables are measured, see benchmarks/LOG.md.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from memlm.errors import ConfigError
@@ -14,19 +15,19 @@ from memlm.train.batches import steps_per_epoch
 from memlm.train.config import DEFAULT_MINUTES, OptimizerKind, Precision, TrainConfig
 from memlm.train.measured import LARGE_VOCABULARY, Choice, choose_network
 from memlm.train.plan import MUON_LEARNING_RATE, WARM_UP_SHARE, DataFacts, TrainPlan
-from memlm.train.schedule import Phase, Schedule, mean_tokens, parse_phases
+from memlm.train.schedule import Phase, Schedule, parse_phases
 
 DEFAULT_WINDOW = 256
 _FLOPS_PER_SECOND_PER_CORE = 60e9  # of the core that the tables' core-minutes are of
 # (at least so many core-minutes, hidden width), see benchmarks/LOG.md
-_WIDTH_BY_TIME = ((40.0, 768), (8.0, 512), (0.8, 384), (0.0, 192))
+_WIDTH_BY_TIME = ((40.0, 768), (6.0, 512), (0.8, 384), (0.0, 192))
 _WIDTH_BY_TIME_LARGE_VOCABULARY = ((40.0, 512), (8.0, 384), (0.8, 256), (0.0, 128))
 _LANES = 16
 _SEQUENCE_LENGTHS = (16, 24, 32, 48, 64)
 # (at least so many tokens to learn, most hidden units)
 _WIDTH_BY_TOKENS = ((300_000, 1024), (60_000, 256), (10_000, 192), (0, 128))
 # (read at least so many times, dropout)
-_DROPOUT_BY_EPOCHS = ((20.0, 0.4), (6.0, 0.2), (0.0, 0.0))
+_DROPOUT_BY_EPOCHS = ((25.0, 0.4), (12.0, 0.2), (5.5, 0.1), (0.0, 0.0))
 # A transformer of letters learns best deep and narrow, and with Muon, see benchmarks/LOG.md.
 _TRANSFORMER_LAYERS = 4
 _TRANSFORMER_WIDTH_BY_TIME = ((40.0, 256), (8.0, 192), (1.5, 128), (0.0, 96))
@@ -46,12 +47,14 @@ def make_plan(
     is_on_gpu: bool = False,
     has_bf16: bool = False,
     flops_per_second: float | None = None,
+    expected_steps: float | None = None,
 ) -> TrainPlan:
     """Settle what `config` leaves open, from the size of the data and the time that there is.
 
     `cores` are those that each of the processes has; `has_bf16` says whether its processor computes
-    with 16-bit numbers itself. `flops_per_second` is the speed of each process where it was
-    measured; else, as where nothing is to depend on the clock, it is taken to be the usual one.
+    with 16-bit numbers itself. `flops_per_second` is the speed of each process and `expected_steps`
+    what the minutes have room for, where they were measured (`speed.py`); else, as where nothing is
+    to depend on the clock, the machine is taken to be the usual one.
     """
     threads = config.threads or cores
     if config.network == "auto":
@@ -61,9 +64,9 @@ def make_plan(
     if minutes is None and config.steps is None and config.epochs is None:
         minutes = DEFAULT_MINUTES
     speed = processes * (flops_per_second or threads * _FLOPS_PER_SECOND_PER_CORE)
-    shape = _shape(config, facts, minutes, speed)
+    shape = _shape(config, facts, core_minutes=_core_minutes(minutes, speed))
     phases = _phases(config, facts)
-    batch_size, sequence_length = _batch(config, facts)
+    batch_size, sequence_length = _batch(config, facts, phases)
     plan = TrainPlan(
         network=shape,
         batch_size=batch_size,
@@ -91,14 +94,25 @@ def make_plan(
     steps = config.steps
     if config.epochs is not None:
         steps = config.epochs * _steps_per_epoch(plan, facts)
-    expected = steps or max(1, round((minutes or 0) * 60 * speed / _flops_per_step(plan)))
-    tokens = max(
-        _FEWEST_VALIDATED_TOKENS, round(expected * plan.tokens_per_step * _VALIDATION_SHARE)
-    )
+    expected = steps or expected_steps or (minutes or 0) * 60 * speed / _flops_per_step(plan)
+    return _for_so_many_steps(plan, config, facts, steps=steps, expected=max(1.0, expected))
+
+
+def _for_so_many_steps(
+    plan: TrainPlan, config: TrainConfig, facts: DataFacts, *, steps: int | None, expected: float
+) -> TrainPlan:
+    """Return the plan with what depends on its length, which is `expected` if not known."""
+    tokens = expected * plan.tokens_per_step
+    dropout = config.dropout
+    if dropout is None:
+        epochs = tokens / facts.train_tokens
+        dropout = next(share for least, share in _DROPOUT_BY_EPOCHS if epochs >= least)
+    validated = max(_FEWEST_VALIDATED_TOKENS, round(tokens * _VALIDATION_SHARE))
     plan = replace(
         plan,
+        network=replace(plan.network, dropout=dropout),
         warm_up_steps=max(1, round(WARM_UP_SHARE * expected)),
-        validated_tokens=min(tokens, facts.held_out_tokens),
+        validated_tokens=min(validated, facts.held_out_tokens),
     )
     return plan if steps is None else plan.with_steps(steps)
 
@@ -179,15 +193,13 @@ def _optimizer(config: TrainConfig, shape: NetworkConfig) -> OptimizerKind:
     return "muon" if _is_transformer(shape.kind) else "adamw"
 
 
-def _shape(
-    config: TrainConfig, facts: DataFacts, minutes: float | None, speed: float
-) -> NetworkConfig:
-    width = config.hidden_width or _width(config, facts, minutes, speed)
+def _shape(config: TrainConfig, facts: DataFacts, *, core_minutes: float) -> NetworkConfig:
+    width = config.hidden_width or _width(config, facts, core_minutes)
     is_large = facts.vocabulary_size > LARGE_VOCABULARY
     cutoffs = _cutoffs(facts, width) if config.adaptive_softmax else ()
     # Letters need few dimensions. Many symbols share one table at both ends, if it may be as wide.
     embedding = config.embedding_width or (width if is_large else min(64, width))
-    shape = describe_network(
+    return describe_network(
         config.network,
         vocabulary_size=facts.vocabulary_size,
         embedding_width=embedding,
@@ -201,11 +213,6 @@ def _shape(
         cutoffs=cutoffs,
         label_tokens=facts.label_tokens,
     )
-    if config.dropout is not None:
-        return shape
-    epochs = _expected_tokens(config, facts, shape, minutes, speed) / facts.train_tokens
-    dropout = next(share for least, share in _DROPOUT_BY_EPOCHS if epochs >= least)
-    return replace(shape, dropout=dropout)
 
 
 def _is_transformer(kind: str) -> bool:
@@ -221,42 +228,30 @@ def _cutoffs(facts: DataFacts, width: int) -> tuple[int, ...]:
     return tuple(cuts[: int(math.log(width, 4))])  # each cluster is a quarter as wide
 
 
-def _width(config: TrainConfig, facts: DataFacts, minutes: float | None, speed: float) -> int:
+def _core_minutes(minutes: float | None, speed: float) -> float:
+    """Return the minutes that one of the tables' cores takes for as much arithmetic.
+
+    Steps and epochs are as long as they take: they count as the default time.
+    """
+    return (minutes or DEFAULT_MINUTES) * speed / _FLOPS_PER_SECOND_PER_CORE
+
+
+def _width(config: TrainConfig, facts: DataFacts, core_minutes: float) -> int:
     """Return the hidden width: what won in about as much time, and no more than the text can fill.
 
-    `speed` is in floating-point operations a second. The table is measured, see benchmarks/LOG.md.
+    The table is measured, see benchmarks/LOG.md.
     """
     most = next(width for least, width in _WIDTH_BY_TOKENS if facts.train_tokens >= least)
-    if minutes is None:  # as long as it takes: as if for the default time
-        minutes = DEFAULT_MINUTES
     table = _WIDTH_BY_TIME
     if _is_transformer(config.network):
         table = _TRANSFORMER_WIDTH_BY_TIME
     elif facts.vocabulary_size > LARGE_VOCABULARY:
         table = _WIDTH_BY_TIME_LARGE_VOCABULARY
-    core_minutes = minutes * speed / _FLOPS_PER_SECOND_PER_CORE
     return min(most, next(width for least, width in table if core_minutes >= least))
 
 
-def _expected_tokens(
-    config: TrainConfig,
-    facts: DataFacts,
-    shape: NetworkConfig,
-    minutes: float | None,
-    speed: float,
-) -> float:
-    if config.epochs is not None:
-        return float(config.epochs * facts.train_tokens)
-    if config.steps is not None:
-        phases = _phases(config, facts)
-        batch_size, sequence_length = _batch(config, facts)
-        per_step = mean_tokens(phases) if phases else batch_size * sequence_length
-        return float(config.steps * per_step)
-    return (minutes or DEFAULT_MINUTES) * 60 * speed / _flops_per_token(shape)
-
-
-def _batch(config: TrainConfig, facts: DataFacts) -> tuple[int, int]:
-    phases = _phases(config, facts)
+def _batch(config: TrainConfig, facts: DataFacts, phases: Sequence[Phase]) -> tuple[int, int]:
+    """Return the size and length of the batches that end the training."""
     if phases:
         return phases[-1].batch_size, phases[-1].sequence_length
     return _fitting(
@@ -280,10 +275,10 @@ def _fitting(batch_size: int, length: int, facts: DataFacts) -> tuple[int, int]:
 def _learning_rate(network: NetworkConfig) -> float:
     """Return a peak learning rate that falls with width and depth, see benchmarks/LOG.md.
 
-    One layer of 384 learns letters best at 6e-3; two layers of 256 learn words at 2e-3 and nothing
-    but word frequencies at 7e-3.
+    One layer learns letters best at 1e-2 and more with 192 units, 4e-3 to 6e-3 with 384, 3e-3 with
+    512; two layers of 256 learn words at 2e-3 and nothing but word frequencies at 7e-3.
     """
-    rate = 6e-3 * math.sqrt(384 / max(network.hidden_width, 144))
+    rate = min(8.5e-3, 5e-3 * (384 / network.hidden_width) ** 1.3)
     return rate if len(network.blocks) == 1 else 0.3 * rate
 
 

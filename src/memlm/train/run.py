@@ -37,13 +37,16 @@ from memlm.train.plan import TrainPlan
 from memlm.train.recipe import make_plan
 from memlm.train.result import closing_tokens, keep_the_good, write_result
 from memlm.train.resume import check_options, machine_changes
-from memlm.train.speed import flops_per_second
+from memlm.train.speed import expected_steps, measured_plan
 from memlm.train.training import Training
-from memlm.train.trials import extra_seconds, seconds_per_step
 from memlm.train.validation import HeldOutText
 from memlm.workspace import read_run
 
-_SHARE_OF_STEPS = 0.9  # of the time; validations and updates take the rest
+# Options that the forecast knows nothing of.
+_UNFORECAST = frozenset({
+    "average_weights", "clip_norm", "dropout", "layers", "learning_rate", "muon_learning_rate",
+    "optimizer", "schedule", "weight_decay", "weight_dropout",
+})  # fmt: skip
 _CHECKPOINT_FACTOR = 5  # weights, two moments, best weights, and some room
 
 
@@ -131,17 +134,17 @@ class TrainingRun:
     def forecast(self) -> Forecast | None:
         """Return what to expect of this training; None for what was not measured.
 
+        Measured were the recipes that memlm chooses: with another rate or depth it is a guess.
         Where the time is given, a few steps that teach nothing tell how many there will be.
         """
         plan = self.plan
+        if not _UNFORECAST.isdisjoint(read_run(self.folder)["config"]):
+            return None
 
         def tokens_read() -> float:
             if plan.steps is not None:
                 return plan.tokens_read(plan.steps)
-            stream = self._stream()
-            first = seconds_per_step(self.training, stream, plan)
-            cost = first + extra_seconds(self.training, stream)  # of a mean step
-            return _SHARE_OF_STEPS * 60 * (plan.minutes or 0) / cost * plan.tokens_per_step
+            return expected_steps(self.training, self._stream()) * plan.tokens_per_step
 
         return forecast_loss(self.store, self.facts, plan.network, tokens_read=tokens_read)
 
@@ -209,13 +212,7 @@ class TrainingRun:
             self._saved_step = self.training.step
 
     def _stream(self) -> TokenStream:
-        return TokenStream(
-            self.store.tokens,
-            self.store.units_of("train"),
-            batch_size=self.plan.batch_size,
-            sequence_length=self.plan.sequence_length,
-            seed=self.plan.seed,
-        )
+        return token_stream(self.store, self.plan)
 
     def held_out(self, most_tokens: int) -> HeldOutText | None:
         """Return held-out text to measure on, of about so many tokens; None where there is none."""
@@ -237,6 +234,17 @@ class TrainingRun:
         return every is not None and (step % every == 0) and step != self.plan.steps
 
 
+def token_stream(store: TokenStore, plan: TrainPlan) -> TokenStream:
+    """Return the text as `plan` reads it."""
+    return TokenStream(
+        store.tokens,
+        store.units_of("train"),
+        batch_size=plan.batch_size,
+        sequence_length=plan.sequence_length,
+        seed=plan.seed,
+    )
+
+
 def start_run(
     folder: Path,
     store: TokenStore,
@@ -254,31 +262,9 @@ def start_run(
         raise ConfigError("model_exists", model=folder.name)
     processes = processes or Processes()
     device = processes.choose_device(config.device)  # a wrong one is said before there is a folder
-    facts = data_facts(store)
-    if config.patience is not None and not facts.held_out_tokens:
-        raise ConfigError("needs_held_out", option="--patience")
-    cores = cores_of_each(processes)
-    has_bf16 = device.type == "cpu" and processor_has_bf16()
-    torch.set_num_threads(config.threads or cores)
-    plan = make_plan(
-        config,
-        facts,
-        cores=cores,
-        processes=processes.size,
-        is_on_gpu=device.type == "cuda",
-        has_bf16=has_bf16,
-        flops_per_second=(
-            flops_per_second(device, precision="bf16" if has_bf16 else "float32")
-            if config.steps is None and config.epochs is None
-            else None
-        ),
-    )
+    plan = _plan(folder, store, config, device=device, processes=processes)
     processes.check_lanes(min(phase.batch_size for phase in plan.all_phases))
     torch.set_num_threads(plan.threads)
-    size = plan.network.num_parameters * 4 * _CHECKPOINT_FACTOR
-    with machine_errors(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        require_free_disk(folder.parent, size_bytes=size)
     # Built before there is a folder: the memory may have no room for it.
     run = TrainingRun(folder, store, plan, config, processes=processes)
     with growing_folder(folder) as temporary:
@@ -296,6 +282,53 @@ def start_run(
             },
         )
     return run
+
+
+def _plan(
+    folder: Path,
+    store: TokenStore,
+    config: TrainConfig,
+    *,
+    device: torch.device,
+    processes: Processes,
+) -> TrainPlan:
+    """Return the plan of a training that is to have this folder, whose disk has room for it."""
+    facts = data_facts(store)
+    if config.patience is not None and not facts.held_out_tokens:
+        raise ConfigError("needs_held_out", option="--patience")
+    cores = cores_of_each(processes)
+    has_bf16 = device.type == "cpu" and processor_has_bf16()
+    torch.set_num_threads(config.threads or cores)
+
+    def make(**measured: float) -> TrainPlan:
+        plan = make_plan(
+            config,
+            facts,
+            cores=cores,
+            processes=processes.size,
+            is_on_gpu=device.type == "cuda",
+            has_bf16=has_bf16,
+            **measured,
+        )
+        _require_room(folder, plan)  # before a network is built to be measured
+        return plan
+
+    if config.steps is not None or config.epochs is not None:
+        return make()
+    return measured_plan(
+        make,
+        stream_of=lambda plan: token_stream(store, plan),
+        device=device,
+        processes=processes,
+        precision="bf16" if has_bf16 else "float32",
+    )
+
+
+def _require_room(folder: Path, plan: TrainPlan) -> None:
+    size = plan.network.num_parameters * 4 * _CHECKPOINT_FACTOR
+    with machine_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        require_free_disk(folder.parent, size_bytes=size)
 
 
 def join_run(

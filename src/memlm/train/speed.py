@@ -1,7 +1,9 @@
-"""How fast this machine trains, measured by an LSTM that learns nothing.
+"""How fast this machine trains, and the plan of a training that has minutes.
 
-The same minutes are worth several times as many updates on one laptop as on another, so the size of
-a network that has minutes to learn is chosen by the arithmetic that they have room for.
+The same minutes are worth several times as many updates on one laptop as on another. So the size of
+a network is chosen by the arithmetic that they have room for, which an LSTM tells that learns
+nothing; and dropout, warm-up and validations by the steps of that very network, which may be
+several times slower for as much arithmetic.
 """
 
 from __future__ import annotations
@@ -13,11 +15,42 @@ from statistics import median
 import torch
 from torch import nn
 
+from memlm.train.batches import TokenStream
 from memlm.train.config import Precision
+from memlm.train.distributed import Processes
+from memlm.train.plan import TrainPlan
+from memlm.train.training import Training
+from memlm.train.trials import mean_seconds
 
 _WIDTH, _LANES, _LENGTH = 384, 16, 32
 _REPEATS = 5
 _MOST_SECONDS = 0.5
+_SHARE_OF_STEPS = 0.9  # of the time; validations and updates take the rest
+
+
+def measured_plan(
+    make: Callable[..., TrainPlan],
+    *,
+    stream_of: Callable[[TrainPlan], TokenStream],
+    device: torch.device,
+    processes: Processes,
+    precision: Precision,
+) -> TrainPlan:
+    """Return the plan that `make` makes once it is told how fast the machine and the network are.
+
+    `precision` is that in which an LSTM would be trained here.
+    """
+    flops = flops_per_second(device, precision=precision)
+    plan = make(flops_per_second=flops)
+    training = Training(plan, device=device, processes=processes)
+    steps = expected_steps(training, stream_of(plan))
+    return make(flops_per_second=flops, expected_steps=steps)
+
+
+def expected_steps(training: Training, stream: TokenStream) -> float:
+    """Return about how many steps the minutes of a training's plan have room for."""
+    seconds = _SHARE_OF_STEPS * 60 * (training.plan.minutes or 0)
+    return seconds / mean_seconds(training, stream)
 
 
 def flops_per_second(

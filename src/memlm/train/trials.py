@@ -66,12 +66,29 @@ def extra_seconds(
 
     A difference, not a ratio: what the optimizer does costs the same in all of them.
     """
-    phases = training.plan.all_phases
-    if len(phases) == 1:
+    if len(training.plan.all_phases) == 1:
         return 0.0
-    costs = [seconds_per_step(training, stream, training.plan, phase, now=now) for phase in phases]
-    mean = sum(phase.share * cost for phase, cost in zip(phases, costs, strict=True))
-    return mean / sum(phase.share for phase in phases) - costs[0]
+    costs = _seconds_by_phase(training, stream, now=now)
+    return _mean_over_phases(training.plan, costs) - costs[0]
+
+
+def mean_seconds(
+    training: Training, stream: TokenStream, *, now: Callable[[], float] = time.monotonic
+) -> float:
+    """Return the time of a step in the mean of all phases, its update left out."""
+    return _mean_over_phases(training.plan, _seconds_by_phase(training, stream, now=now))
+
+
+def _seconds_by_phase(
+    training: Training, stream: TokenStream, *, now: Callable[[], float]
+) -> list[float]:
+    plan = training.plan
+    return [seconds_per_step(training, stream, plan, phase, now=now) for phase in plan.all_phases]
+
+
+def _mean_over_phases(plan: TrainPlan, costs: list[float]) -> float:
+    shares = [phase.share for phase in plan.all_phases]
+    return sum(map(math.prod, zip(shares, costs, strict=True))) / sum(shares)
 
 
 def seconds_per_step(
