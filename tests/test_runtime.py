@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import sys
 import threading
@@ -16,9 +17,11 @@ from memlm.runtime import (
     SignalWatch,
     Terminated,
     available_cores,
+    describe_machine,
     is_installed,
     peak_gpu_bytes,
     peak_memory_bytes,
+    processor_model,
     require_free_disk,
     require_package,
     stream_seed,
@@ -44,6 +47,33 @@ def test_peak_of_memory_grows_with_what_is_held() -> None:
 
 def test_a_processor_has_no_memory_of_a_gpu() -> None:
     assert peak_gpu_bytes(torch.device("cpu")) is None
+
+
+CPUINFO = (
+    "processor\t: 0\ncpu family\t: 26\nmodel\t\t: 2\nmodel name\t: AMD EPYC\n\nprocessor\t: 1\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (CPUINFO, "AMD EPYC, cpu family 26, model 2"),
+        ("model name : Some Core i7\n", "Some Core i7"),
+        ("CPU part\t: 0xd0c\n", platform.processor()),
+        (None, platform.processor()),
+    ],
+    ids=["vague", "exact", "no name", "no such file"],
+)
+def test_make_of_the_processor_is_what_the_system_knows(
+    tmp_path: Path, text: str | None, name: str
+) -> None:
+    if text is not None:
+        (tmp_path / "cpuinfo").write_text(text)
+    assert processor_model(tmp_path / "cpuinfo") == name
+
+
+def test_machine_is_described_with_the_make_of_its_processor() -> None:
+    assert describe_machine()["processor_model"] == processor_model()
 
 
 def test_package_that_is_absent_comes_with_its_command() -> None:

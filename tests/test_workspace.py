@@ -175,6 +175,24 @@ def test_writer_removes_what_a_crash_left(workspace: Workspace, place: str) -> N
         assert not leftover.exists()
 
 
+@pytest.mark.parametrize(
+    ("files", "is_taken"),
+    [
+        ([], False), (["tokenizer.json"], False), ([f"run.json.tmp-{HEX}"], False),
+        (["run.json"], True), (["model.safetensors", "tokenizer.json"], True), (["mine"], True),
+    ],
+    ids=["empty", "a tokenizer", "half a record", "a record", "weights", "somebody's own"],
+)  # fmt: skip
+def test_name_is_taken_where_there_is_more_than_a_start_that_failed(
+    workspace: Workspace, files: list[str], is_taken: bool
+) -> None:
+    assert not workspace.has_model("big")
+    workspace.model("big").mkdir(parents=True)
+    for name in files:
+        (workspace.model("big") / name).write_text("{}")
+    assert workspace.has_model("big") == is_taken
+
+
 def test_models_are_named_oldest_first(workspace: Workspace) -> None:
     for name, started in [("b", "2024-01-01"), ("a", "2025-01-01"), ("a.tmp-b", "2023-01-01")]:
         write_json(workspace.model(name) / "run.json", {"started": started})

@@ -79,7 +79,7 @@ class MissingExtraError(ResourceError):
 
 
 class DivergedError(MemlmError):
-    """Training produced a loss that is not a finite number."""
+    """Training produced a loss that is not a finite number, or one that is absurd for long."""
 
     exit_code = 5
 

@@ -153,6 +153,23 @@ def require_free_disk(folder: Path, *, size_bytes: float) -> None:
         )
 
 
+def processor_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the make of the processor, as exactly as the system knows it.
+
+    A virtual machine may give a name that many makes share; family and model tell those apart.
+    """
+    try:
+        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
+    except OSError:  # only Linux has it
+        return platform.processor()
+    lines = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
+    found = {name.strip(): value.strip() for name, _, value in lines}
+    if not found.get("model name"):
+        return platform.processor()
+    finer = [f"{name} {found[name]}" for name in ("cpu family", "model") if name in found]
+    return ", ".join([found["model name"], *finer])
+
+
 def describe_machine(
     num_threads: int | None = None, *, device: torch.device | None = None, processes: int = 1
 ) -> dict[str, object]:
@@ -161,6 +178,7 @@ def describe_machine(
         "python": platform.python_version(),
         "system": platform.system(),
         "processor": platform.machine(),
+        "processor_model": processor_model(),
         "cores": available_cores(),
     }
     if num_threads is not None:

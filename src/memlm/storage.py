@@ -73,13 +73,20 @@ def read_json(path: Path) -> Any:  # Any: the caller knows the shape of its own 
 @contextmanager
 def new_folder(path: Path, *, made_from: Mapping[str, object]) -> Iterator[Path]:
     """Hand out a temporary folder; at the end it gets a manifest and becomes `path`."""
+    with growing_folder(path) as temporary:
+        yield temporary
+        names = [file.name for file in temporary.iterdir() if file.is_file()]
+        _seal(temporary, names, made_from)
+
+
+@contextmanager
+def growing_folder(path: Path) -> Iterator[Path]:
+    """Hand out a temporary folder that becomes `path`, and is sealed later, when it has grown."""
     temporary = _beside(path, _TEMPORARY)
     with machine_errors(path):
         temporary.mkdir(parents=True)
         try:
             yield temporary
-            names = [file.name for file in temporary.iterdir() if file.is_file()]
-            _seal(temporary, names, made_from)
             _replace_folder(temporary, path)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)

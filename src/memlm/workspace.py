@@ -98,6 +98,20 @@ class Workspace:
             raise InputError("model_name", name=name)
         return self.path / "models" / name
 
+    def has_model(self, name: str) -> bool:
+        """Say whether the name is taken.
+
+        A folder is nobody's where a start that failed has left it: empty, or with no more than the
+        tokenizer.
+        """
+        folder = self.model(name)
+        if not folder.is_dir():
+            return folder.exists()
+        return any(
+            entry.name != "tokenizer.json" and not is_leftover(entry.name)
+            for entry in folder.iterdir()
+        )
+
     def model_names(self) -> list[str]:
         """Return the names of all models, finished or not, oldest first.
 

@@ -82,6 +82,52 @@ def test_every_changed_option_is_shown_in_one_line(memlm, stopped):
     assert "--hidden-width 8 -> 9, --seed 0 -> 3" in found.error["message"]
 
 
+@pytest.fixture
+def begun(memlm, trained, fast, monkeypatch):
+    """Return a workspace with a stopped training that was told what is no default."""
+    with monkeypatch.context() as patch:
+        patch.setattr("memlm.runtime.SignalWatch.name", "SIGTERM")
+        words = ("--schedule", "cosine", "--accumulate", "2", "--weight-decay", "0.1")
+        assert memlm("train", trained, *fast, *words, "--name", "mine").code == 143
+    return trained
+
+
+def test_an_option_that_says_its_default_is_refused_where_it_was_another(memlm, begun):
+    words = ("--schedule", "auto", "--accumulate", "1", "--weight-decay", "0.01")
+    found = memlm("train", begun, "--resume", *words, "--json")
+    assert (found.code, found.error["code"]) == (2, "resume_changed")
+    changes = "--accumulate 2 -> 1, --schedule cosine -> auto, --weight-decay 0.1 -> 0.01"
+    assert changes in found.error["message"]
+
+
+def test_a_default_from_a_file_is_refused_where_it_was_another(memlm, begun, tmp_path):
+    (tmp_path / "run.toml").write_text("weight_decay = 0.01\n[train]\naccumulate = 1\n", "utf-8")
+    found = memlm("train", begun, "--resume", "--config", tmp_path / "run.toml", "--json")
+    changes = "--accumulate 2 -> 1, --weight-decay 0.1 -> 0.01"
+    assert changes in found.error["message"]
+
+
+def test_options_of_preparing_that_differ_are_refused_with_the_others(memlm, begun):
+    words = ("--tokenizer", "word", "--vocabulary-size", "50", "--held-out-share", "0.5")
+    found = memlm("train", begun, "--resume", *words, "--accumulate", "1", "--json")
+    assert (found.code, found.error["code"]) == (2, "resume_changed")
+    for change in ("--accumulate 2 -> 1", "--tokenizer char -> word",
+                   "--vocabulary-size auto -> 50", "--held-out-share"):  # fmt: skip
+        assert change in found.error["message"]
+
+
+def test_files_to_hold_out_are_refused_with_resume(memlm, begun, sample):
+    found = memlm("train", begun, "--resume", "--held-out", sample, "--json")
+    assert (found.code, found.error["code"]) == (2, "options_exclude")
+
+
+def test_options_that_say_what_it_began_with_are_welcome(memlm, begun):
+    words = ("--schedule", "cosine", "--accumulate", "2", "--weight-decay", "0.1", "--seed", "0")
+    preparing = ("--tokenizer", "char", "--threads", "1")
+    found = memlm("train", begun, "--resume", *words, *preparing, "--json")
+    assert (found.code, found.json["steps"]) == (0, 8)
+
+
 def test_a_checkpoint_that_finds_no_room_ends_with_four(memlm, trained, fast, monkeypatch):
     def full(folder: object, *, size_bytes: float) -> None:
         raise ResourceError("disk_full", path=folder, needed_mb=9.0, free_mb=1.0)

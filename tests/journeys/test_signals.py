@@ -102,8 +102,8 @@ def test_a_reader_that_leaves_early_is_no_error_of_ours(start):
 _KILLED_WHILE_SEALING = """
 import os, signal, sys
 from memlm.cli.app import run
-from memlm.train import run as training
-training.seal_files = lambda *given, **named: os.kill(os.getpid(), signal.SIGKILL)
+from memlm.train import result
+result.seal_files = lambda *given, **named: os.kill(os.getpid(), signal.SIGKILL)
 run(sys.argv[1:])
 """
 

@@ -18,6 +18,7 @@ from memlm.errors import ConfigError, ResourceError
 from memlm.runtime import describe_machine
 from memlm.storage import clean_leftovers, verify_folder
 from memlm.train.learned import data_facts
+from memlm.train.resume import machine_changes
 from memlm.train.run import resume_run, start_run
 
 MADE_FROM = {"documents": "0" * 32, "tokenizer": "char"}
@@ -346,6 +347,23 @@ def test_every_other_version_and_processor_is_named(stopped, store, config, monk
     with pytest.raises(ConfigError) as caught:
         resume_run(stopped, store, config, strict=True)
     assert caught.value.code == "resume_inexact"
+
+
+def test_a_processor_of_another_make_is_named_and_refused_where_it_must_be_exact(
+    stopped, store, config, monkeypatch
+):
+    monkeypatch.setattr("memlm.runtime.processor_model", lambda: "Abacus 9")
+    found = resume_run(stopped, store, config).machine_changes
+    assert found.startswith("processor_model ")
+    assert found.endswith(" -> Abacus 9")
+    with pytest.raises(ConfigError, match="Abacus 9"):
+        resume_run(stopped, store, config, strict=True)
+
+
+def test_a_checkpoint_that_names_no_make_is_taken_up_as_before():
+    now = describe_machine(1)
+    before = {name: value for name, value in now.items() if name != "processor_model"}
+    assert machine_changes(before, now) == ""
 
 
 def test_the_same_machine_changes_nothing(stopped, store, config):

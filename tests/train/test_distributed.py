@@ -342,7 +342,7 @@ def test_more_processes_than_lanes_are_refused_before_there_is_a_folder(store, s
 
 
 def test_processes_on_one_machine_share_its_cores(store, small, tmp_path, monkeypatch):
-    monkeypatch.setattr("memlm.train.run.available_cores", lambda: 8)
+    monkeypatch.setattr("memlm.train.distributed.available_cores", lambda: 8)
     processes = Processes(ProcessPlace(0, 4, local_size=4))
     run = start_run(
         tmp_path / "model", store, small(threads=None), made_from={}, processes=processes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from memlm.train.events import event_files
+from memlm.train.loop import Step
 from memlm.train.run import resume_run, start_run
 
 pytest.importorskip("tensorboard", reason="needs memlm[tensorboard]")
@@ -46,6 +47,18 @@ def test_losses_are_those_of_the_steps(store, small, tmp_path):
         if step.held_out_loss is not None
     ]
     assert {"learning_rate", "tokens_per_second"} <= found.keys()
+
+
+def test_what_was_done_before_the_first_checkpoint_is_shown_once(store, small, tmp_path):
+    config = small(checkpoint_every=20)
+    with event_files(start_run(tmp_path / "model", store, config, made_from=MADE_FROM)) as record:
+        for number in range(1, 9):  # another curve than that which follows
+            record(Step(number, 9.0, 0.1, float(number), None))
+    run = resume_run(tmp_path / "model", store, config)
+    assert run.training.step == 0
+    steps = follow(run)
+    expected = [(step.step, pytest.approx(run.per_character(step.loss))) for step in steps]
+    assert read(tmp_path / "model")["nats_per_character/train"] == expected
 
 
 def test_what_a_crashed_training_does_again_is_shown_once(store, small, tmp_path):

@@ -29,6 +29,13 @@ def stream(make_units) -> TokenStream:
 
 
 @pytest.fixture
+def shuffled(make_units) -> TokenStream:
+    """A text without an order, which no exploded weights happen to predict."""
+    text = np.random.default_rng(0).permutation(TEXT)
+    return TokenStream(text, make_units(len(text)), batch_size=2, sequence_length=8, seed=0)
+
+
+@pytest.fixture
 def held_out(make_units) -> HeldOutText:
     units = make_units(30)
     return HeldOutText(TEXT, units, most_tokens=30, first_text_token=1, unknown=None, end=0)
@@ -229,11 +236,51 @@ def test_divergence_leaves_everything_as_it_was_before_the_step(
     assert training.random.equal(expected.random)
 
 
-def test_an_absurd_learning_rate_diverges_and_leaves_finite_weights(make_plan_of, stream):
-    training = Training(make_plan_of(steps=30, learning_rate=1e37), device=CPU)
-    with pytest.raises(DivergedError):
-        list(train_steps(training, stream, None))
-    assert all(value.isfinite().all() for value in training.network.weights().values())
+def _largest(weights: dict[str, torch.Tensor]) -> float:
+    return max(value.abs().max().item() for value in weights.values())
+
+
+@pytest.mark.parametrize("factor", [1e3, 1e9, 1e30])
+def test_weights_that_explode_diverge_and_leave_good_ones(make_plan_of, shuffled, held_out, factor):
+    training = Training(make_plan_of(steps=200, learning_rate=0.03), device=CPU)
+
+    def explode(step: Step) -> None:
+        if step.step == 45:
+            exploded = {name: w * factor for name, w in training.network.weights().items()}
+            training.network.load_weights(exploded)
+
+    with pytest.raises(DivergedError) as caught:
+        list(map(explode, train_steps(training, shuffled, held_out)))
+    assert _largest(training.network.weights()) > 100
+    assert training.best_step <= 45
+    assert _largest(training.best_weights) < 10
+    assert training.proven_step == 44
+    assert caught.value.values["step"] <= 45 + 50
+
+
+@pytest.mark.parametrize("rate", [1e3, 1e9, 1e37])
+def test_an_absurd_learning_rate_ends_the_training_within_a_few_dozen_steps(
+    make_plan_of, shuffled, rate
+):
+    training = Training(make_plan_of(steps=200, learning_rate=rate), device=CPU)
+    with pytest.raises(DivergedError) as caught:
+        list(train_steps(training, shuffled, None))
+    assert caught.value.values["step"] <= 52
+    assert training.proven_step <= 1
+
+
+def test_a_loss_that_is_absurd_for_a_while_ends_nothing(make_plan_of, stream, monkeypatch):
+    plain, calls = training_module.mean_loss, [0]
+
+    def mean_loss(*given: object) -> tuple[torch.Tensor, object]:
+        calls[0] += 1
+        loss, state = plain(*given)
+        return loss * (1.0 if calls[0] % 50 == 0 else 1000.0), state
+
+    monkeypatch.setattr(training_module, "mean_loss", mean_loss)
+    training, steps = _run(make_plan_of(steps=120), stream)
+    assert len(steps) == 120
+    assert training.steps_astray == 20
 
 
 # -- validation ---------------------------------------------------------------------------------
@@ -246,10 +293,18 @@ def test_every_twentieth_of_the_training_and_its_end_are_validated(make_plan_of,
 
 
 def test_the_best_weights_are_those_of_the_lowest_held_out_loss(make_plan_of, stream, held_out):
-    training, steps = _run(make_plan_of(steps=40), stream, held_out=held_out)
-    losses = {step.step: step.held_out_loss for step in steps if step.held_out_loss is not None}
-    assert training.best_step == min(losses, key=losses.__getitem__)
-    assert training.best_loss == losses[training.best_step]
+    training = Training(make_plan_of(steps=40, learning_rate=0.3), device=CPU)
+    losses, weights = {}, {}
+    for step in train_steps(training, stream, held_out):
+        if step.held_out_loss is not None:
+            losses[step.step] = step.held_out_loss
+            weights[step.step] = training.network.weights()
+    best = min(losses, key=losses.__getitem__)
+    assert best < 40  # else the last weights would do as well
+    assert (training.best_step, training.best_loss) == (best, losses[best])
+    assert all(value.equal(weights[best][name]) for name, value in training.best_weights.items())
+    training.network.load_weights(training.best_weights)
+    assert held_out.loss(training.network).nats_per_character == losses[best]
 
 
 def test_validating_does_not_change_what_is_learned(make_plan_of, stream, held_out):

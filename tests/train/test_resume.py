@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 import pickletools
 import shutil
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import memlm.train.training as training_module
 from memlm.errors import ConfigError, CorruptArtefactError, DivergedError, InputError, NotFoundError
+from memlm.messages import in_language
 from memlm.storage import seal_files, verify_folder, write_json
 from memlm.train.run import resume_run, start_run
+from memlm.train.validation import HeldOutLoss, HeldOutText
+from memlm.workspace import read_run
 
 MADE_FROM = {"documents": "0" * 32, "tokenizer": "char"}
 OUTCOME = ("model.safetensors", "config.json", "steps.jsonl", "tokenizer.json")
@@ -276,30 +282,126 @@ def _diverge_after(training, step: int, patch) -> None:
     patch.setattr(training_module, "mean_loss", mean_loss)
 
 
-def test_divergence_keeps_the_weights_before_it(store, small, tmp_path, monkeypatch):
-    config = small(checkpoint_every=100)
+def _explode_after(run, step: int, factor: float) -> DivergedError:
+    def explode(taken) -> None:
+        if taken.step == step:
+            weights = run.training.network.weights()
+            run.training.network.load_weights({n: w * factor for n, w in weights.items()})
+
+    with pytest.raises(DivergedError) as caught:
+        list(map(explode, run.steps()))
+    return caught.value
+
+
+def _largest(path: Path) -> float:
+    return max(value.abs().max().item() for value in load_file(path).values())
+
+
+@pytest.mark.parametrize("every", [1, 3, 100])
+@pytest.mark.parametrize("factor", [1e4, 1e30], ids=["a loss that is absurd", "a loss beyond all"])
+def test_divergence_keeps_no_exploded_weights_and_makes_a_model_of_the_best(
+    store, small, tmp_path, every, factor
+):
+    config = small(steps=120, learning_rate=0.03, checkpoint_every=every)
     run = start_run(tmp_path / "model", store, config, made_from=MADE_FROM)
-    _diverge_after(run.training, 6, monkeypatch)
-    with pytest.raises(DivergedError):
+    error = _explode_after(run, 60, factor)
+    folder = tmp_path / "model"
+    for checkpoint in _checkpoints(folder):
+        assert int(checkpoint[5:]) < 60
+        assert _largest(folder / "checkpoints" / checkpoint / "model.safetensors") < 10
+    assert len(_checkpoints(folder)) == (0 if every == 100 else 1)
+    verify_folder(folder)
+    assert _largest(folder / "model.safetensors") < 10
+    found = read_run(folder)
+    assert found["status"] == "diverged"
+    assert found["results"]["best_step"] == run.training.best_step <= 60
+    assert found["results"]["held_out_nats_per_character"] < 3
+    assert "model" in error.hint
+    assert f"step {run.training.best_step}" in error.hint
+
+
+def test_a_checkpoint_that_is_left_is_the_one_that_latest_names(store, small, tmp_path):
+    config = small(steps=120, checkpoint_every=5)
+    run = start_run(tmp_path / "model", store, config, made_from=MADE_FROM)
+    _explode_after(run, 60, 1e30)
+    assert _checkpoints(tmp_path / "model") == ["step-000055"]
+    latest = (tmp_path / "model" / "checkpoints" / "latest").read_text("ascii")
+    assert latest == "step-000055\n"
+
+
+def test_a_training_that_is_stopped_while_its_loss_is_absurd_keeps_what_was_good(
+    store, small, tmp_path
+):
+    config = small(steps=120, checkpoint_every=5)
+    run = start_run(tmp_path / "model", store, config, made_from=MADE_FROM)
+    for step in run.steps(should_stop=lambda: run.training.step == 80):
+        if step.step == 58:
+            weights = run.training.network.weights()
+            run.training.network.load_weights({name: w * 1e4 for name, w in weights.items()})
+    run.finish(stopped_by="SIGINT")
+    assert _checkpoints(tmp_path / "model") == ["step-000050", "step-000055", "step-000080"]
+    assert resume_run(tmp_path / "model", store, config).training.steps_astray == 22
+
+
+def test_divergence_at_once_says_that_nothing_is_kept(store, small, tmp_path):
+    config = small(steps=120, learning_rate=1e9, checkpoint_every=1)
+    run = start_run(tmp_path / "model", store, config, made_from=MADE_FROM)
+    with in_language("en"), pytest.raises(DivergedError, match="Nothing of it is worth"):
         _finish(run)
-    assert _checkpoints(tmp_path / "model") == ["step-000006"]
-    assert json.loads((tmp_path / "model" / "run.json").read_text())["status"] == "diverged"
+    assert _checkpoints(tmp_path / "model") == []
+    assert not (tmp_path / "model" / "manifest.json").exists()
+    assert read_run(tmp_path / "model")["status"] == "diverged"
+
+
+def test_a_best_that_is_worse_than_guessing_evenly_is_no_model(store, small, tmp_path):
+    config = small(steps=120, learning_rate=100.0, checkpoint_every=100)
+    run = start_run(tmp_path / "model", store, config, made_from=MADE_FROM)
+    with pytest.raises(DivergedError) as caught:
+        _finish(run)
+    assert run.training.best_weights is not None
+    assert caught.value.code == "loss_absurd"
+    assert not (tmp_path / "model" / "manifest.json").exists()
+
+
+def test_a_checkpoint_alone_is_named_where_nothing_was_validated(
+    store, small, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("memlm.train.run.TrainingRun.held_out", lambda run, tokens: None)
+    run = start_run(tmp_path / "model", store, small(checkpoint_every=5), made_from=MADE_FROM)
+    assert "step-000010" in _explode_after(run, 12, math.inf).hint
+    assert not (tmp_path / "model" / "manifest.json").exists()
+
+
+def test_a_model_of_an_earlier_stop_is_kept_where_the_training_diverges_later(
+    store, small, stop_at, monkeypatch
+):
+    monkeypatch.setattr("memlm.train.run.TrainingRun.held_out", lambda run, tokens: None)
+    folder = stop_at(small(), 5)
+    before = _outcome(folder)["model.safetensors"]
+    error = _explode_after(resume_run(folder, store, small()), 12, math.inf)
+    assert "model" in error.hint
+    assert _outcome(folder)["model.safetensors"] == before
+    verify_folder(folder)
 
 
 def test_weights_whose_validation_diverged_are_not_kept(store, small, whole, tmp_path, monkeypatch):
     config = small(checkpoint_every=5)
     run = start_run(tmp_path / "model", store, config, made_from=MADE_FROM)
-    plain = torch.nn.functional.cross_entropy
+    plain, spoilt = HeldOutText.loss, iter([math.inf])
 
-    def diverge_when_validating(*given: object, **named: object) -> torch.Tensor:
-        is_validating = run.training.step == 12 and not run.training.network.training
-        return plain(*given, **named) * (float("inf") if is_validating else 1.0)
+    def diverge_when_validating(text: HeldOutText, network: object) -> HeldOutLoss:
+        found = plain(text, network)
+        if run.training.step == 12:
+            return replace(found, nats=next(spoilt, found.nats))
+        return found
 
     with monkeypatch.context() as patch:
-        patch.setattr("torch.nn.functional.cross_entropy", diverge_when_validating)
+        patch.setattr(HeldOutText, "loss", diverge_when_validating)
         with pytest.raises(DivergedError):
             _finish(run)
     assert _checkpoints(tmp_path / "model") == ["step-000005", "step-000010"]
+    verify_folder(tmp_path / "model")
+    assert read_run(tmp_path / "model")["results"]["best_step"] < 12
     _finish(resume_run(tmp_path / "model", store, config))
     assert _outcome(tmp_path / "model") == whole()
 
@@ -384,7 +486,7 @@ class _Killed(BaseException):
 
 @pytest.fixture
 def dies_at(monkeypatch):
-    """Return what finishes a training that dies where a function of `train/run.py` is called."""
+    """Return what finishes a training that dies where a function of `train/result.py` is called."""
 
     def finish(run, name: str) -> None:
         def die(*given: object, **named: object) -> None:
@@ -393,7 +495,7 @@ def dies_at(monkeypatch):
         for _ in run.steps():
             pass
         with monkeypatch.context() as patch:
-            patch.setattr(f"memlm.train.run.{name}", die)
+            patch.setattr(f"memlm.train.result.{name}", die)
             with pytest.raises(_Killed):
                 run.finish()
 

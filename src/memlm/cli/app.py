@@ -28,6 +28,7 @@ from cyclopts.exceptions import (
 from memlm import __version__
 from memlm.cli.console import print_error
 from memlm.cli.help import HelpFormatter, root_help
+from memlm.cli.options import note_given
 from memlm.errors import ConfigError, MemlmError, NotFoundError
 from memlm.messages import LANGUAGES, Language, current_language, in_language, render
 from memlm.runtime import Terminated, process_place
@@ -147,7 +148,7 @@ def _app(command: str, words: list[str]) -> App:
         version_flags=(),
         suppress_keyboard_interrupt=False,  # `run` answers it, as JSON where that is wished
         default_parameter=Parameter(negative=()),
-        config=_config_file(words, command),
+        config=[*_config_file(words, command), note_given],
         result_action="return_value",
     )
     app.default(function)

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
+from cyclopts.argument import ArgumentCollection
 
 from memlm.collect import CollectConfig, WebConfig
 from memlm.generate.config import GenerateConfig
 from memlm.messages import Language
 from memlm.prepare import CleanConfig, PrepareConfig
 from memlm.train import TrainConfig
+
+_given: ContextVar[frozenset[str]] = ContextVar("memlm_given", default=frozenset())
+
+
+def note_given(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Note which options the command line or a file says, even where it says their defaults.
+
+    The parser calls this, as a last source of values, when it has read the others.
+    """
+    names = (argument.name for argument in arguments if argument.tokens)
+    _given.set(frozenset(name.lstrip("-").replace("-", "_") for name in names))
+
+
+def given_options() -> frozenset[str]:
+    """Return the options that were said for the command under way: `weight_decay`."""
+    return _given.get()
 
 
 @dataclass(frozen=True, kw_only=True)

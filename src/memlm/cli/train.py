@@ -16,6 +16,7 @@ from memlm.cli.options import (
     HoldOutOptions,
     Prepare,
     Train,
+    given_options,
 )
 from memlm.collect import CollectConfig
 from memlm.messages import render
@@ -53,6 +54,7 @@ def train(
             held_out=holding.held_out,
             resume=resume,
             strict_resume=strict_resume,
+            given=given_options(),
             tensorboard=tensorboard,
             listener=listener,
         )

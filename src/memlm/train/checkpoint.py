@@ -54,6 +54,7 @@ class Found:
 def save_checkpoint(folder: Path, training: Training) -> Path:
     """Write a checkpoint of `training` below `folder`, and delete all but the newest two.
 
+    One that is written while the loss is absurd deletes none: the others may be all that is good.
     All processes of a training call it, and the first writes what all of them carry. Raises
     ResourceError where the disk has no room or does not take it; the checkpoints that were there
     are then as they were.
@@ -75,8 +76,24 @@ def _save(path: Path, training: Training, tensors: dict[str, dict[str, Tensor]])
     found = find_checkpoints(folder)
     # A training that went on from an older one has passed over those that seem newer: damaged.
     ahead = [other for other in found if _step(other) > training.step]
-    for old in [*ahead, *found[len(ahead) + _KEPT :]]:
+    kept = len(found) if training.steps_astray else len(ahead) + _KEPT
+    for old in [*ahead, *found[kept:]]:
         delete_folder(old)
+
+
+def delete_unproven(folder: Path, training: Training) -> list[Path]:
+    """Delete the checkpoints of a training that diverged whose weights led to that.
+
+    Returns those that are left, newest first.
+    """
+    found = find_checkpoints(folder)
+    kept = [path for path in found if _step(path) <= training.proven_step]
+    if kept:
+        name_latest(kept[0])
+    for path in found:
+        if path not in kept:
+            delete_folder(path)
+    return kept
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
@@ -145,6 +162,7 @@ def _write(path: Path, training: Training, tensors: dict[str, dict[str, Tensor]]
         "best_loss": training.best_loss if training.best_weights is not None else None,
         "best_step": training.best_step,
         "validations_in_vain": training.validations_in_vain,
+        "steps_astray": training.steps_astray,
         "machine": describe_machine(
             training.plan.threads, device=training.device, processes=training.processes.size
         ),
@@ -175,6 +193,8 @@ def _restore(path: Path, training: Training) -> dict[str, Any]:  # Any: JSON val
     training.best_loss = math.inf if numbers["best_loss"] is None else numbers["best_loss"]
     training.best_step = numbers["best_step"]
     training.validations_in_vain = numbers["validations_in_vain"]
+    training.steps_astray = numbers.get("steps_astray", 0)  # an older memlm did not count them
+    training.proven_step = training.step - training.steps_astray - 1
     _restore_generator(training, state)
     machine: dict[str, Any] = numbers["machine"]  # Any: as above
     return machine

@@ -21,7 +21,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from memlm.errors import ConfigError, MemlmError, ResourceError, error_from_json
-from memlm.runtime import ProcessPlace, choose_device, process_place
+from memlm.runtime import ProcessPlace, available_cores, choose_device, process_place
 
 _MOST_SECONDS_TO_JOIN = 600
 _MOST_HOURS_TO_WAIT = 24  # for the first process, which may have a library to prepare
@@ -214,3 +214,8 @@ def _connected() -> Iterator[None]:
 def lanes_of(part: Sequence[Tensor], lanes: slice) -> tuple[Tensor, ...]:
     """Return the state of some lanes."""
     return tuple(tensor[:, lanes].contiguous() for tensor in part)
+
+
+def cores_of_each(processes: Processes) -> int:
+    """Return how many cores each of the processes on this machine has."""
+    return max(1, available_cores() // processes.on_this_machine)

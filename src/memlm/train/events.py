@@ -26,10 +26,11 @@ def event_files(run: TrainingRun) -> Iterator[Callable[[Step], None]]:
     from torch.utils.tensorboard import SummaryWriter
 
     folder, done = run.folder / EVENTS, run.training.step
+    has_curves = folder.exists()  # of steps that may be done again, the first among them
     with machine_errors(folder):
         writer = SummaryWriter(
             str(folder),
-            purge_step=done + 1 if done else None,
+            purge_step=done + 1 if has_curves else None,
             flush_secs=_SECONDS_BETWEEN_FLUSHES,
         )
 

@@ -50,8 +50,8 @@ def train_steps(
 
     `closing_validations` says what the caller will spend after the last step, in validations, so
     that `minutes` has room for it. Raises DivergedError if a loss or its gradient is not a finite
-    number, and leaves `training` as it was before that step; where it is the loss on held-out text,
-    the step is done and named, and its weights are of no use.
+    number, or losses have been absurd for long, and leaves `training` as it was before that step;
+    where it is the loss on held-out text, the step is done and named. Its weights are of no use.
 
     Where several processes train, all of them are here at once: the first has the clock and the
     held-out text, and all end at the same step.
@@ -66,9 +66,12 @@ def train_steps(
         before = training.place()
         loss = training.gradients(batch)
         norm = clip_grad_norm_(network.parameters(), training.plan.clip_norm).item()
-        if not (math.isfinite(loss) and math.isfinite(norm)):
+        is_number = math.isfinite(loss) and math.isfinite(norm)
+        training.count_astray(loss if is_number else math.nan)
+        if not is_number or training.is_lost:
             training.return_to(before)
-            error = DivergedError("diverged", step=training.step + 1, learning_rate=rate)
+            code = "loss_absurd" if is_number else "diverged"
+            error = DivergedError(code, step=training.step + 1, learning_rate=rate, kept="")
             raise processes.told_by_first(error)
         training.optimizer.step(training.plan.rate_share_at(training.step))
 
@@ -121,7 +124,7 @@ def _validate(training: Training, held_out: HeldOutText | None, clock: Clock) ->
         return None
     if not math.isfinite(loss):
         rate = training.plan.learning_rate_at(max(0, training.step - 1))
-        error = DivergedError("diverged", step=training.step, learning_rate=rate)
+        error = DivergedError("diverged", step=training.step, learning_rate=rate, kept="")
         raise training.processes.told_by_first(error)
     clock.validation_done(started)
     training.keep_if_best(loss)

@@ -11,66 +11,42 @@ models/<name>/  config.json  model.safetensors  tokenizer.json   the model
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 import torch
 
 from memlm.errors import ConfigError, DivergedError, InputError, NotFoundError
-from memlm.prepare import TokenStore
+from memlm.prepare import PrepareConfig, TokenStore
 from memlm.records import TrainReport
-from memlm.runtime import (
-    available_cores,
-    describe_machine,
-    processor_has_bf16,
-    require_free_disk,
-)
-from memlm.storage import (
-    delete_folder,
-    is_sealed,
-    machine_errors,
-    new_file,
-    seal_files,
-    unseal_files,
-    write_json,
-)
+from memlm.runtime import describe_machine, processor_has_bf16, require_free_disk
+from memlm.storage import delete_folder, growing_folder, is_sealed, machine_errors, write_json
 from memlm.train.batches import TokenStream
-from memlm.train.checkpoint import load_checkpoint, save_checkpoint, save_tensors
+from memlm.train.checkpoint import load_checkpoint, save_checkpoint
 from memlm.train.config import TrainConfig
-from memlm.train.distributed import Processes
+from memlm.train.distributed import Processes, cores_of_each
 from memlm.train.forecast import Forecast, forecast_loss
-from memlm.train.learned import (
-    count_labels,
-    data_facts,
-    label_bias,
-    learned_documents,
-    tokens_hash,
-)
-from memlm.train.log import LOG, cut_log, draw_curves, is_logged, log_line
+from memlm.train.learned import count_labels, data_facts, label_bias, tokens_hash
+from memlm.train.log import LOG, cut_log, is_logged, log_line
 from memlm.train.loop import Step, train_steps
 from memlm.train.plan import TrainPlan
 from memlm.train.recipe import make_plan
+from memlm.train.result import closing_tokens, keep_the_good, write_result
 from memlm.train.resume import check_options, machine_changes
 from memlm.train.speed import expected_steps, measured_plan
 from memlm.train.training import Training
-from memlm.train.validation import HeldOutLoss, HeldOutText
+from memlm.train.validation import HeldOutText
 from memlm.workspace import read_run
 
-MODEL_FILES = ("config.json", "documents.bin", "model.safetensors", "tokenizer.json")
-_MOST_CLOSING_TOKENS, _ENOUGH_CLOSING_TOKENS = 1_000_000, 20_000
-_CLOSING_SHARE = 30  # validations: a few per cent of the time, however slow the network
-_CLEARLY_BETTER = 0.995
 # Options that the forecast knows nothing of.
 _UNFORECAST = frozenset({
     "average_weights", "clip_norm", "dropout", "layers", "learning_rate", "muon_learning_rate",
     "optimizer", "schedule", "weight_decay", "weight_dropout",
 })  # fmt: skip
-_NOT_KEPT = ("model", "curves")  # in `run.json`: they change with the name of the folder
 _CHECKPOINT_FACTOR = 5  # weights, two moments, best weights, and some room
 
 
@@ -114,8 +90,8 @@ class TrainingRun:
         run = train_steps(
             training,
             stream,
-            self._held_out(self.plan.validated_tokens) if self.processes.is_first else None,
-            closing_validations=self._closing_tokens / max(1, self.plan.validated_tokens),
+            self.held_out(self.plan.validated_tokens) if self.processes.is_first else None,
+            closing_validations=closing_tokens(self) / max(1, self.plan.validated_tokens),
             should_stop=should_stop,
         )
         noted = self.plan
@@ -132,18 +108,28 @@ class TrainingRun:
                         noted = self.plan  # nobody goes on from before it
                         self._save(lines)
                         self.note(plan=self.plan.to_json())
-                    if self._is_checkpoint(step.step):
+                    if self._is_checkpoint(step.step) and not training.steps_astray:
                         self._save(lines)
                     yield step
             except DivergedError as error:
-                # Before the step that failed the weights were good; those that a validation found
-                # wanting are the step's own work, and the last checkpoint goes before them.
                 lines.flush()
-                if error.values["step"] > training.step:
-                    self._save(lines)
-                self._draw_curves()
-                self.note(status="diverged")
+                self._tell_what_is_kept(error)
                 raise
+
+    @contextmanager
+    def undone_unless_begun(self) -> Iterator[None]:
+        """Inside the block a failure before the first step leaves no folder: nothing was learned.
+
+        A training that diverged keeps its folder, which tells that it did.
+        """
+        try:
+            yield
+        except DivergedError:
+            raise
+        except BaseException:
+            if self.training.step == 0:
+                delete_folder(self.folder)
+            raise
 
     def forecast(self) -> Forecast | None:
         """Return what to expect of this training; None for what was not measured.
@@ -167,42 +153,12 @@ class TrainingRun:
         if stopped_by is not None:
             self._save()
         report = self.processes.together(
-            lambda: asdict(self._write_result(stopped_by)) if self.processes.is_first else None
+            lambda: asdict(write_result(self, stopped_by)) if self.processes.is_first else None
         )
         return TrainReport(**self.processes.broadcast(report))
 
-    def _write_result(self, stopped_by: str | None) -> TrainReport:
-        training, started = self.training, time.monotonic()
-        training.network.load_weights(training.result())
-        best_step = self._take_best()
-        closing = self._closing_loss()
-        # A model that was sealed when this training was stopped is no model while half replaced.
-        unseal_files(self.folder)
-        self._write_model()
-        report = TrainReport(
-            model=self.folder.name,
-            network=self.plan.network.kind,
-            parameters=self.plan.network.num_parameters,
-            steps=training.step,
-            seconds=round(training.seconds + time.monotonic() - started, 2),
-            held_out_nats_per_character=closing.nats_per_character if closing else None,
-            held_out_bits_per_byte=closing.bits_per_byte if closing else None,
-            held_out_characters=round(closing.characters) if closing else 0,
-            train_nats_per_character=(
-                self.per_character(training.recent_loss) if training.step else None
-            ),
-            best_step=best_step,
-            stopped_by=stopped_by,
-        )
-        made_from = read_run(self.folder)["made_from"]
-        seal_files(self.folder, MODEL_FILES, made_from=made_from)
-        self._draw_curves()
-        # Said last: whoever is killed before this line has a training that can be resumed.
-        results = {name: value for name, value in asdict(report).items() if name not in _NOT_KEPT}
-        self.note(status="stopped" if stopped_by else "finished", results=results)
-        if stopped_by is None:
-            delete_folder(self.folder / "checkpoints")
-        return report
+    def _tell_what_is_kept(self, error: DivergedError) -> None:
+        self.processes.first_does(lambda: error.values.update(kept=keep_the_good(self)))
 
     def per_character(self, nats_per_token: float) -> float:
         """Turn a loss per training token into one per character."""
@@ -258,7 +214,8 @@ class TrainingRun:
     def _stream(self) -> TokenStream:
         return token_stream(self.store, self.plan)
 
-    def _held_out(self, most_tokens: int) -> HeldOutText | None:
+    def held_out(self, most_tokens: int) -> HeldOutText | None:
+        """Return held-out text to measure on, of about so many tokens; None where there is none."""
         if not self.facts.held_out_tokens:
             return None
         tokenizer = self.store.tokenizer
@@ -275,42 +232,6 @@ class TrainingRun:
     def _is_checkpoint(self, step: int) -> bool:
         every = self.plan.checkpoint_every
         return every is not None and (step % every == 0) and step != self.plan.steps
-
-    def _draw_curves(self) -> None:
-        if self.processes.is_first:
-            draw_curves(self.folder, per_character=self.per_character)
-
-    def _take_best(self) -> int:
-        """Put the best weights in place where they are clearly better than the last."""
-        training = self.training
-        if training.best_weights is None or training.best_step == training.step:
-            return training.step
-        sample = self._held_out(self.plan.validated_tokens)
-        assert sample is not None
-        last = sample.loss(training.network).nats_per_character
-        # Whoever ends for want of gain asked for the best; else a tie goes to the last.
-        if training.best_loss >= last * (1.0 if self.plan.patience else _CLEARLY_BETTER):
-            return training.step
-        training.network.load_weights(training.best_weights)
-        return training.best_step
-
-    def _closing_loss(self) -> HeldOutLoss | None:
-        text = self._held_out(self._closing_tokens)
-        return text.loss(self.training.network) if text else None
-
-    @property
-    def _closing_tokens(self) -> int:
-        """Held-out tokens that the last loss is of: all, where that takes little of the time."""
-        enough = max(_ENOUGH_CLOSING_TOKENS, _CLOSING_SHARE * self.plan.validated_tokens)
-        return min(self.facts.held_out_tokens, _MOST_CLOSING_TOKENS, enough)
-
-    def _write_model(self) -> None:
-        weights = self.training.network.weights()
-        with new_file(self.folder / "model.safetensors") as temporary:
-            save_tensors(weights, temporary)
-        write_json(self.folder / "config.json", self.plan.network.to_json())
-        with new_file(self.folder / "documents.bin") as temporary:
-            learned_documents(self.store).tofile(temporary)
 
 
 def token_stream(store: TokenStore, plan: TrainPlan) -> TokenStream:
@@ -337,53 +258,77 @@ def start_run(
     Where several processes train, the first one does so, and the others follow by `join_run`.
     """
     config.check()
+    if (folder / "run.json").exists():
+        raise ConfigError("model_exists", model=folder.name)
     processes = processes or Processes()
     device = processes.choose_device(config.device)  # a wrong one is said before there is a folder
+    plan = _plan(folder, store, config, device=device, processes=processes)
+    processes.check_lanes(min(phase.batch_size for phase in plan.all_phases))
+    torch.set_num_threads(plan.threads)
+    # Built before there is a folder: the memory may have no room for it.
+    run = TrainingRun(folder, store, plan, config, processes=processes)
+    with growing_folder(folder) as temporary:
+        write_json(temporary / "tokenizer.json", store.tokenizer.to_json())
+        write_json(
+            temporary / "run.json",
+            {
+                "started": datetime.now(UTC).isoformat(timespec="microseconds"),
+                "status": "running",
+                "made_from": dict(made_from) | {"tokens": tokens_hash(store)},
+                "labels": count_labels(store),
+                "config": config.changed(),
+                "plan": plan.to_json(),
+                "machine": describe_machine(plan.threads, device=device, processes=processes.size),
+            },
+        )
+    return run
+
+
+def _plan(
+    folder: Path,
+    store: TokenStore,
+    config: TrainConfig,
+    *,
+    device: torch.device,
+    processes: Processes,
+) -> TrainPlan:
+    """Return the plan of a training that is to have this folder, whose disk has room for it."""
     facts = data_facts(store)
     if config.patience is not None and not facts.held_out_tokens:
         raise ConfigError("needs_held_out", option="--patience")
     cores = cores_of_each(processes)
     has_bf16 = device.type == "cpu" and processor_has_bf16()
     torch.set_num_threads(config.threads or cores)
-    make = partial(
-        make_plan,
-        config,
-        facts,
-        cores=cores,
-        processes=processes.size,
-        is_on_gpu=device.type == "cuda",
-        has_bf16=has_bf16,
-    )
-    if config.steps is not None or config.epochs is not None:
-        plan = make()
-    else:
-        plan = measured_plan(
-            make,
-            stream_of=lambda plan: token_stream(store, plan),
-            device=device,
-            processes=processes,
-            precision="bf16" if has_bf16 else "float32",
+
+    def make(**measured: float) -> TrainPlan:
+        plan = make_plan(
+            config,
+            facts,
+            cores=cores,
+            processes=processes.size,
+            is_on_gpu=device.type == "cuda",
+            has_bf16=has_bf16,
+            **measured,
         )
-    processes.check_lanes(min(phase.batch_size for phase in plan.all_phases))
-    torch.set_num_threads(plan.threads)
+        _require_room(folder, plan)  # before a network is built to be measured
+        return plan
+
+    if config.steps is not None or config.epochs is not None:
+        return make()
+    return measured_plan(
+        make,
+        stream_of=lambda plan: token_stream(store, plan),
+        device=device,
+        processes=processes,
+        precision="bf16" if has_bf16 else "float32",
+    )
+
+
+def _require_room(folder: Path, plan: TrainPlan) -> None:
     size = plan.network.num_parameters * 4 * _CHECKPOINT_FACTOR
     with machine_errors(folder):
-        folder.mkdir(parents=True)
-        require_free_disk(folder, size_bytes=size)
-    write_json(folder / "tokenizer.json", store.tokenizer.to_json())
-    write_json(
-        folder / "run.json",
-        {
-            "started": datetime.now(UTC).isoformat(timespec="microseconds"),
-            "status": "running",
-            "made_from": dict(made_from) | {"tokens": tokens_hash(store)},
-            "labels": count_labels(store),
-            "config": config.changed(),
-            "plan": plan.to_json(),
-            "machine": describe_machine(plan.threads, device=device, processes=processes.size),
-        },
-    )
-    return TrainingRun(folder, store, plan, config, processes=processes)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        require_free_disk(folder.parent, size_bytes=size)
 
 
 def join_run(
@@ -413,11 +358,15 @@ def resume_run(
     store: TokenStore,
     config: TrainConfig,
     *,
+    given: Collection[str] | None = None,
+    prepare: PrepareConfig | None = None,
     strict: bool = False,
     processes: Processes | None = None,
 ) -> TrainingRun:
     """Take up the training in `folder` from its newest sound checkpoint.
 
+    Options of `config` that are in `given` were said (None: those that differ from their defaults),
+    and so was what `prepare` does not leave open.
     Raises NotFoundError if there is nothing to take up, ConfigError if options differ from those it
     was started with or, if `strict`, it could not go on to the bit, InputError if the tokens are
     not those that it learns.
@@ -428,7 +377,7 @@ def resume_run(
         raise NotFoundError("resume_finished", model=folder.name)
     if found["made_from"]["tokens"] != tokens_hash(store):
         raise InputError("resume_other_tokens", model=folder.name)
-    check_options(config, found["config"])
+    check_options(config, found["config"], given=given, prepare=prepare, store=store)
     plan = TrainPlan.from_json(found["plan"], path=path)
     run = TrainingRun(folder, store, plan, config, processes=processes)
     run.processes.check_lanes(min(phase.batch_size for phase in plan.all_phases))
@@ -441,13 +390,3 @@ def resume_run(
 def is_finished(folder: Path, run: Mapping[str, object]) -> bool:
     """Say whether the training in `folder`, whose `run.json` says `run`, has come to its end."""
     return run["status"] == "finished" and is_sealed(folder)
-
-
-def cores_of_each(processes: Processes) -> int:
-    """Return how many cores each of the processes on this machine has."""
-    return max(1, available_cores() // processes.on_this_machine)
-
-
-def is_memorising(train_loss: float, held_out_loss: float, best_loss: float) -> bool:
-    """Say whether a network learns its text by heart: held-out loss rises while the other falls."""
-    return held_out_loss > 1.02 * best_loss and train_loss < 0.85 * held_out_loss

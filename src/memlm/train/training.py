@@ -17,6 +17,10 @@ from memlm.train.distributed import Processes
 from memlm.train.optimizer import Optimizer
 from memlm.train.plan import TrainPlan
 
+# Trainings whose loss was worse than even guessing by less than this have recovered as the learning
+# rate fell; with more, and for so long, none did (LSTMs, rates of 1 to 1e9).
+_ABSURD = 10
+_MOST_STEPS_ASTRAY = 50
 LossFunction = Callable[[Network, Tensor, Tensor, NetworkState], tuple[Tensor, NetworkState]]
 
 
@@ -50,6 +54,10 @@ class Training:
         self.best_step = 0
         self.best_weights: dict[str, Tensor] | None = None
         self.validations_in_vain = 0
+        self.steps_astray = 0
+        """Steps in a row, up to the last, whose loss was absurd or no number."""
+        self.proven_step = 0
+        """The last step whose weights the loss of the step after it has shown to be good."""
         self._compiled: LossFunction | None = None
 
     def _start(self) -> NetworkState:
@@ -80,6 +88,11 @@ class Training:
         """Whether the held-out loss has not fallen for as many validations as the plan allows."""
         patience = self.plan.patience
         return patience is not None and self.validations_in_vain >= patience
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the loss has been absurd for so long that it will not recover."""
+        return self.steps_astray >= _MOST_STEPS_ASTRAY
 
     @property
     def is_done(self) -> bool:
@@ -120,6 +133,13 @@ class Training:
         with torch.no_grad():
             for name, value in self.network.named_parameters():
                 self.averages[name].lerp_(value, weight)
+
+    def count_astray(self, loss: float) -> None:
+        """Note what the weights gave: is it far worse than every token equally likely?"""
+        if loss <= _ABSURD * math.log(max(2, self.plan.network.vocabulary_size)):
+            self.steps_astray, self.proven_step = 0, self.step
+        else:
+            self.steps_astray += 1
 
     def keep_if_best(self, loss: float) -> None:
         """Remember the weights if no validation before was as good."""

@@ -97,6 +97,11 @@ class HeldOutText:
         number = int(np.searchsorted(self._ends, position, side="right"))
         return int(self._tokens[self._units[number]["token_end"] - (self._ends[number] - position)])
 
+    def even_loss(self, vocabulary_size: int) -> HeldOutLoss:
+        """Return the loss of whoever holds every token of the vocabulary equally likely."""
+        nats = int((self._targets != -100).sum()) * math.log(vocabulary_size)
+        return HeldOutLoss(nats + self._unknown_nats, self._characters, self._bytes)
+
     @torch.no_grad()
     def loss(self, network: Network) -> HeldOutLoss:
         """Return the loss of a network, which is left in the mode that it was in."""
@@ -113,3 +118,8 @@ class HeldOutText:
             nats += found.sum().item()
         network.train(was_training)
         return HeldOutLoss(nats + self._unknown_nats, self._characters, self._bytes)
+
+
+def is_memorising(train_loss: float, held_out_loss: float, best_loss: float) -> bool:
+    """Say whether a network learns its text by heart: held-out loss rises while the other falls."""
+    return held_out_loss > 1.02 * best_loss and train_loss < 0.85 * held_out_loss

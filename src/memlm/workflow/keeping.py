@@ -31,8 +31,9 @@ def rename_model(workspace: AnyWorkspace, old: str, new: str) -> None:
     opened = as_workspace(workspace)
     with opened.writing():
         folder, target = _folder_of(opened, old), opened.model(new)
-        if target.exists():
+        if opened.has_model(new):
             raise ConfigError("model_name_taken", model=new, path=opened.path)
+        delete_folder(target)  # what a start that failed has left there, if anything
         rename_folder(folder, target)
 
 
@@ -65,7 +66,7 @@ def prune_checkpoints(
     """Delete the checkpoints of one model, or of all, that are no longer needed.
 
     Where the model is written, after a stop too, all of them go, and the training cannot go on. A
-    training that crashed or diverged keeps its newest sound one: it is all that there is of it.
+    training that crashed or diverged keeps its newest sound one, which may be all there is of it.
     `may_prune` is told what will go; where it says no, nothing does.
     """
     opened = as_workspace(workspace)

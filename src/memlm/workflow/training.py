@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,15 @@ _SAMPLE_TOKENS = 80
 _LONGEST_STEM = 100  # of a name: a folder has at most 255 bytes
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Resumption:
+    """How a training is to be taken up: see `resume_run`."""
+
+    strict: bool
+    given: Collection[str] | None
+    prepare: PrepareConfig | None
+
+
 def train_model(
     workspace: AnyWorkspace,
     *sources: Path | str,
@@ -45,19 +54,25 @@ def train_model(
     held_out: Iterable[Path | str] = (),
     resume: bool = False,
     strict_resume: bool = False,
+    given: Collection[str] | None = None,
     tensorboard: bool = False,
     listener: Listener | None = None,
 ) -> TrainReport:
     """Train a network on the documents; collect `sources` and prepare first where that is needed.
 
     Ctrl-C and SIGTERM end it early with everything saved; `resume` goes on to the same result,
-    which is the same to the bit on the same machine, and `strict_resume` insists on that.
+    which is the same to the bit on the same machine, and `strict_resume` insists on that. Options
+    that differ from those it began with are then refused. A config cannot tell a default that was
+    said from one that was not, so that such a one passes; `given` names what was said.
     `tensorboard` writes event files beside the model, which needs that package. Processes that
     torchrun starts train together: the first does all the rest and is the only one that
     `listener` hears, and all return the same report.
     """
     config = config or TrainConfig()
     config.check()
+    held_out, is_resumed = tuple(held_out), resume or strict_resume
+    if is_resumed and held_out:
+        raise ConfigError("options_exclude", one="--resume", other="--held-out")
     ready_torch()
     if tensorboard:
         require_package("tensorboard", extra="tensorboard")
@@ -71,23 +86,23 @@ def train_model(
         def begin() -> TrainingRun | None:
             if not processes.is_first:
                 return None
-            for source in sources:
-                if not is_address(source) and not Path(source).expanduser().exists():
-                    raise NotFoundError("source_missing", path=source)
+            _check_sources(sources)
             opened = held.enter_context(workspace_to_fill(workspace, create=bool(sources)))
-            is_resumed = resume or strict_resume
-            if config.name is not None and not is_resumed and opened.model(config.name).exists():
+            if config.name is not None and not is_resumed and opened.has_model(config.name):
                 raise ConfigError("model_exists", model=config.name)
             held.enter_context(opened.writing())
             if sources:
                 _collect(opened, sources, collect, hears)
             if is_resumed:
-                return _resumed_run(opened, config, strict_resume, hears, processes)
+                wish = _Resumption(strict=strict_resume, given=given, prepare=prepare)
+                return _resumed_run(opened, config, wish, hears, processes)
             prepared = prepare_documents(
                 opened, config=prepare, held_out=held_out, collect=collect, listener=hears
             )
             _say_of_rejected(opened, prepared, hears)
-            return _new_run(opened, config, hears, processes)
+            run = _new_run(opened, config, hears, processes)
+            held.enter_context(run.undone_unless_begun())
+            return run
 
         first_run = processes.together(begin)
         begun = processes.broadcast(first_run and first_run.begun())
@@ -96,6 +111,12 @@ def train_model(
         )
         with _event_files(run, is_wished=tensorboard) as record:
             return _run_training(run, hears, record)
+
+
+def _check_sources(sources: Iterable[Path | str]) -> None:
+    for source in sources:
+        if not is_address(source) and not Path(source).expanduser().exists():
+            raise NotFoundError("source_missing", path=source)
 
 
 def _collect(
@@ -141,15 +162,22 @@ def _new_run(
 def _resumed_run(
     workspace: Workspace,
     config: TrainConfig,
-    strict: bool,
+    wish: _Resumption,
     listener: Listener,
     processes: Processes,
 ) -> TrainingRun:
     from memlm.train.run import resume_run
 
     name = config.name or _unfinished(workspace, listener)
-    tokens = _tokens_of(workspace, name)
-    return resume_run(workspace.model(name), tokens, config, strict=strict, processes=processes)
+    return resume_run(
+        workspace.model(name),
+        _tokens_of(workspace, name),
+        config,
+        given=wish.given,
+        prepare=wish.prepare,
+        strict=wish.strict,
+        processes=processes,
+    )
 
 
 def _joined_run(
@@ -206,7 +234,7 @@ def _run_training(
 ) -> TrainReport:
     from memlm.train.crowding import CrowdWatch
     from memlm.train.log import CURVES
-    from memlm.train.run import is_memorising
+    from memlm.train.validation import is_memorising
 
     _say_how_it_begins(run, listener)
     planned, has_warned = run.plan, False
@@ -302,9 +330,9 @@ def _chosen_network(
     store: TokenStore, config: TrainConfig, listener: Listener, processes: Processes
 ) -> str:
     """Return what `auto` stands for, and say why."""
+    from memlm.train.distributed import cores_of_each
     from memlm.train.learned import data_facts
     from memlm.train.recipe import network_choice
-    from memlm.train.run import cores_of_each
 
     choice = network_choice(
         config, data_facts(store), cores=cores_of_each(processes), processes=processes.size
