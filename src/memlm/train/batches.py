@@ -66,7 +66,7 @@ class TokenStream:
             self._total, batch_size=batch_size, sequence_length=sequence_length
         )
         self._laid_out: tuple[int, _Text] | None = None
-        self._begun: tuple[Sequence[Phase], list[_Place]] = ((), [])
+        self._begun: tuple[Sequence[Phase], list[_Position]] = ((), [])
 
     def batch(self, step: int, phases: Sequence[Phase] = ()) -> Batch:
         """Return what step `step` (from 0) reads, in a training of these phases.
@@ -75,24 +75,24 @@ class TokenStream:
         """
         phases = phases or self._whole
         number, step = phase_at(phases, step)
-        place = self._place(self._beginnings(phases)[number], phases[number], step)
-        return self._read(place, phases[number])
+        position = self._position(self._beginnings(phases)[number], phases[number], step)
+        return self._read(position, phases[number])
 
-    def _beginnings(self, phases: Sequence[Phase]) -> list[_Place]:
+    def _beginnings(self, phases: Sequence[Phase]) -> list[_Position]:
         """Return where each phase begins whose predecessors have an end."""
-        known, places = self._begun
+        known, found = self._begun
         if known == phases:
-            return places
-        places = [_Place(0, self._text(0), phases[0].batch_size, begins_anew=True)]
+            return found
+        found = [_Position(0, self._text(0), phases[0].batch_size, begins_anew=True)]
         for before, phase in pairwise(phases):
             if before.steps is None:
                 break
-            end = self._place(places[-1], before, before.steps)
-            places.append(end if end.lanes == phase.batch_size else end.cut_anew(phase.batch_size))
-        self._begun = phases, places
-        return places
+            end = self._position(found[-1], before, before.steps)
+            found.append(end if end.lanes == phase.batch_size else end.cut_anew(phase.batch_size))
+        self._begun = phases, found
+        return found
 
-    def _place(self, begin: _Place, phase: Phase, step: int) -> _Place:
+    def _position(self, begin: _Position, phase: Phase, step: int) -> _Position:
         """Return where a phase that began at `begin` is before its step `step`."""
         length = phase.sequence_length
         left = max(0, math.ceil((begin.lane - 1 - begin.done) / length))
@@ -105,14 +105,15 @@ class TokenStream:
         epochs, within = divmod(step - left, per_epoch)
         epoch = begin.epoch + 1 + epochs
         text, done = self._text(epoch), within * length
-        return _Place(epoch, text, phase.batch_size, done=done, begins_anew=within == 0)
+        return _Position(epoch, text, phase.batch_size, done=done, begins_anew=within == 0)
 
-    def _read(self, place: _Place, phase: Phase) -> Batch:
-        length = min(phase.sequence_length, place.lane - 1 - place.done)  # an epoch's last is short
-        rows = np.empty((place.lanes, length + 1), dtype=np.int64)
-        for lane in range(place.lanes):
-            place.text.fill(rows[lane], self._tokens, lane * place.lane + place.done)
-        return Batch(rows[:, :-1], rows[:, 1:], begins_anew=place.begins_anew)
+    def _read(self, position: _Position, phase: Phase) -> Batch:
+        # The last step of an epoch may be short.
+        length = min(phase.sequence_length, position.lane - 1 - position.done)
+        rows = np.empty((position.lanes, length + 1), dtype=np.int64)
+        for lane in range(position.lanes):
+            position.text.fill(rows[lane], self._tokens, lane * position.lane + position.done)
+        return Batch(rows[:, :-1], rows[:, 1:], begins_anew=position.begins_anew)
 
     def _text(self, epoch: int) -> _Text:
         """Return the text of an epoch: all units in its order, turned by its random amount."""
@@ -165,7 +166,7 @@ class _Text:
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Position:
     """How far a training is in the text of an epoch."""
 
     epoch: int
@@ -180,12 +181,12 @@ class _Place:
         """Tokens of each lane."""
         return len(self.text) // self.lanes
 
-    def cut_anew(self, lanes: int) -> _Place:
-        """Return the same place with what is unread in other lanes."""
+    def cut_anew(self, lanes: int) -> _Position:
+        """Return the same position with what is unread in other lanes."""
         ends = [(number + 1) * self.lane for number in range(self.lanes)]
         unread = [self.text.part(end - self.lane + self.done, end) for end in ends]
         rest = self.text.part(ends[-1], len(self.text))
-        return _Place(self.epoch, _joined([*unread, rest]), lanes, begins_anew=True)
+        return _Position(self.epoch, _joined([*unread, rest]), lanes, begins_anew=True)
 
 
 def _pieces(starts: _Positions, ends: _Positions) -> tuple[_Positions, _Positions]:
