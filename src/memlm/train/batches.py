@@ -22,8 +22,8 @@ import numpy.typing as npt
 
 from memlm.runtime import stream_seed
 from memlm.train.schedule import Phase, phase_at
+from memlm.train.stretches import Stretches
 
-_Positions = npt.NDArray[np.int64]
 _LONGEST_PIECE = 1024
 """Tokens: long beside what a state remembers, short beside a book."""
 
@@ -57,15 +57,13 @@ class TokenStream:
         seed: int,
     ) -> None:
         self._tokens, self._seed = tokens, seed
-        self._starts, self._lengths = _pieces(
-            units["token_start"].astype(np.int64), units["token_end"].astype(np.int64)
-        )
-        self._total = int(self._lengths.sum())
+        self._pieces = _pieces(Stretches.of_units(units))
+        self._total = len(self._pieces)
         self._whole = (Phase(share=1.0, batch_size=batch_size, sequence_length=sequence_length),)
         self.steps_per_epoch = steps_per_epoch(
             self._total, batch_size=batch_size, sequence_length=sequence_length
         )
-        self._laid_out: tuple[int, _Text] | None = None
+        self._laid_out: tuple[int, Stretches] | None = None
         self._begun: tuple[Sequence[Phase], list[_Position]] = ((), [])
 
     def batch(self, step: int, phases: Sequence[Phase] = ()) -> Batch:
@@ -110,59 +108,21 @@ class TokenStream:
     def _read(self, position: _Position, phase: Phase) -> Batch:
         # The last step of an epoch may be short.
         length = min(phase.sequence_length, position.lane - 1 - position.done)
-        rows = np.empty((position.lanes, length + 1), dtype=np.int64)
-        for lane in range(position.lanes):
-            position.text.fill(rows[lane], self._tokens, lane * position.lane + position.done)
+        firsts = np.arange(position.lanes) * position.lane + position.done
+        where, _ = position.text.find(firsts[:, None] + np.arange(length + 1))
+        rows = self._tokens[where].astype(np.int64)
         return Batch(rows[:, :-1], rows[:, 1:], begins_anew=position.begins_anew)
 
-    def _text(self, epoch: int) -> _Text:
+    def _text(self, epoch: int) -> Stretches:
         """Return the text of an epoch: all units in its order, turned by its random amount."""
         if self._laid_out is not None and self._laid_out[0] == epoch:
             return self._laid_out[1]
         random = np.random.Generator(np.random.Philox(stream_seed(self._seed, "order", epoch)))
-        order = random.permutation(len(self._lengths))
+        whole = self._pieces[random.permutation(len(self._pieces.starts))]
         turn = int(random.integers(self._total))
-        whole = _Text(self._starts[order], self._lengths[order])
-        text = _joined([whole.part(turn, self._total), whole.part(0, turn)])
+        text = Stretches.joined([whole.part(turn, self._total), whole.part(0, turn)])
         self._laid_out = epoch, text
         return text
-
-
-class _Text:
-    """Stretches of the store's tokens, thought of end to end."""
-
-    def __init__(self, starts: _Positions, lengths: _Positions) -> None:
-        self.starts, self.lengths = starts, lengths
-        self._ends = np.cumsum(lengths)
-
-    def __len__(self) -> int:
-        return int(self._ends[-1]) if len(self._ends) else 0
-
-    def part(self, start: int, stop: int) -> _Text:
-        """Return the text from position `start` to `stop`."""
-        if start >= stop:
-            return _Text(self.starts[:0], self.lengths[:0])
-        first = int(np.searchsorted(self._ends, start, side="right"))
-        last = int(np.searchsorted(self._ends, stop, side="left"))
-        starts = self.starts[first : last + 1].copy()
-        lengths = self.lengths[first : last + 1].copy()
-        lengths[-1] -= int(self._ends[last]) - stop
-        cut = start - (int(self._ends[first]) - int(self.lengths[first]))
-        starts[0] += cut
-        lengths[0] -= cut
-        return _Text(starts, lengths)
-
-    def fill(self, row: _Positions, tokens: npt.NDArray[np.generic], start: int) -> None:
-        """Copy the tokens from position `start` on into a row."""
-        filled = 0
-        number = int(np.searchsorted(self._ends, start, side="right"))
-        while filled < len(row):
-            begin = start + filled - (int(self._ends[number]) - int(self.lengths[number]))
-            count = min(len(row) - filled, int(self.lengths[number]) - begin)
-            source = int(self.starts[number]) + begin
-            row[filled : filled + count] = tokens[source : source + count]
-            filled += count
-            number += 1
 
 
 @dataclass(frozen=True)
@@ -170,7 +130,7 @@ class _Position:
     """How far a training is in the text of an epoch."""
 
     epoch: int
-    text: _Text
+    text: Stretches
     lanes: int
     done: int = 0
     """Tokens that every lane has read."""
@@ -186,19 +146,15 @@ class _Position:
         ends = [(number + 1) * self.lane for number in range(self.lanes)]
         unread = [self.text.part(end - self.lane + self.done, end) for end in ends]
         rest = self.text.part(ends[-1], len(self.text))
-        return _Position(self.epoch, _joined([*unread, rest]), lanes, begins_anew=True)
+        return _Position(self.epoch, Stretches.joined([*unread, rest]), lanes, begins_anew=True)
 
 
-def _pieces(starts: _Positions, ends: _Positions) -> tuple[_Positions, _Positions]:
-    """Return the starts and lengths of the pieces that stretches of text are cut into."""
-    counts = -(-(ends - starts) // _LONGEST_PIECE)
+def _pieces(units: Stretches) -> Stretches:
+    """Return the pieces that units are cut into, in their order."""
+    counts = -(-units.lengths // _LONGEST_PIECE)
     number = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    first = np.repeat(starts, counts) + number * _LONGEST_PIECE
-    return first, np.minimum(np.repeat(ends, counts) - first, _LONGEST_PIECE)
-
-
-def _joined(texts: Sequence[_Text]) -> _Text:
-    return _Text(
-        np.concatenate([text.starts for text in texts]),
-        np.concatenate([text.lengths for text in texts]),
+    start = number * _LONGEST_PIECE
+    lengths = np.minimum(np.repeat(units.lengths, counts) - start, _LONGEST_PIECE)
+    return Stretches(
+        np.repeat(units.starts, counts) + start, lengths, np.repeat(units.units, counts)
     )
