@@ -8,6 +8,8 @@ a book well and the rest of it not at all (see benchmarks/LOG.md).
 
 Where a phase has another batch size than the one before it, what the epoch still holds unread is
 laid end to end and cut into lanes anew, so that no token is read twice before all are read once.
+
+A lane or a piece may begin far from its document's label, so each token comes with the label.
 """
 
 from __future__ import annotations
@@ -36,6 +38,8 @@ class Batch:
     targets: npt.NDArray[np.int64]
     begins_anew: bool
     """The lanes begin anew: the state that was carried means nothing here."""
+    labels: npt.NDArray[np.int64] | None = None
+    """Which label the document of each input carries, (B, T), 0 being none; None: ask the text."""
 
 
 def steps_per_epoch(tokens: int, *, batch_size: int, sequence_length: int) -> int:
@@ -45,7 +49,10 @@ def steps_per_epoch(tokens: int, *, batch_size: int, sequence_length: int) -> in
 
 
 class TokenStream:
-    """Batches of the training split of a token store."""
+    """Batches of the training split of a token store.
+
+    `labels` says which label the document of each unit carries (see `learned.labels_of_units`).
+    """
 
     def __init__(
         self,
@@ -55,8 +62,9 @@ class TokenStream:
         batch_size: int,
         sequence_length: int,
         seed: int,
+        labels: npt.NDArray[np.int64] | None = None,
     ) -> None:
-        self._tokens, self._seed = tokens, seed
+        self._tokens, self._seed, self._labels = tokens, seed, labels
         self._pieces = _pieces(Stretches.of_units(units))
         self._total = len(self._pieces)
         self._whole = (Phase(share=1.0, batch_size=batch_size, sequence_length=sequence_length),)
@@ -109,9 +117,14 @@ class TokenStream:
         # The last step of an epoch may be short.
         length = min(phase.sequence_length, position.lane - 1 - position.done)
         firsts = np.arange(position.lanes) * position.lane + position.done
-        where, _ = position.text.find(firsts[:, None] + np.arange(length + 1))
+        where, units = position.text.find(firsts[:, None] + np.arange(length + 1))
         rows = self._tokens[where].astype(np.int64)
-        return Batch(rows[:, :-1], rows[:, 1:], begins_anew=position.begins_anew)
+        return Batch(
+            rows[:, :-1],
+            rows[:, 1:],
+            begins_anew=position.begins_anew,
+            labels=None if self._labels is None else self._labels[units[:, :-1]],
+        )
 
     def _text(self, epoch: int) -> Stretches:
         """Return the text of an epoch: all units in its order, turned by its random amount."""

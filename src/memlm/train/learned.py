@@ -31,6 +31,25 @@ def count_labels(store: TokenStore) -> dict[str, int]:
     return {label: int((first == token).sum()) for label, token in store.tokenizer.labels.items()}
 
 
+def labels_of_units(store: TokenStore) -> npt.NDArray[np.int64]:
+    """Return which label the document of each learned unit carries, counted from 1; 0 is none.
+
+    A unit that begins inside its document has no label's token; the document's first unit has it,
+    on whatever side of the split.
+    """
+    first = np.searchsorted(store.units["document"], store.units_of("train")["document"])
+    tokens = store.tokens[store.units["token_start"][first]]
+    return _label_numbers(store)[tokens]
+
+
+def _label_numbers(store: TokenStore) -> npt.NDArray[np.int64]:
+    """Return for every token which label it is, counted from 1; 0 is none."""
+    labels = list(store.tokenizer.labels.values())
+    numbers = np.zeros(store.tokenizer.vocabulary_size, dtype=np.int64)
+    numbers[labels] = np.arange(1, len(labels) + 1)
+    return numbers
+
+
 def label_bias(store: TokenStore) -> npt.NDArray[np.float32]:
     """Return log p(token | label) / p(token), (V, labels + 1): where the labels' bias begins.
 

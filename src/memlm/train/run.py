@@ -47,6 +47,7 @@ from memlm.train.learned import (
     count_labels,
     data_facts,
     label_bias,
+    labels_of_units,
     learned_documents,
     tokens_hash,
 )
@@ -258,6 +259,7 @@ class TrainingRun:
             batch_size=self.plan.batch_size,
             sequence_length=self.plan.sequence_length,
             seed=self.plan.seed,
+            labels=labels_of_units(self.store) if self.plan.network.label_tokens else None,
         )
 
     def _held_out(self, most_tokens: int) -> HeldOutText | None:
