@@ -89,9 +89,6 @@ class TrainingRun:
         self.training = Training(
             plan, device=self.processes.choose_device(config.device), processes=self.processes
         )
-        if plan.network.label_tokens:
-            bias = torch.from_numpy(label_bias(store))
-            self.training.network.label_bias.data.copy_(bias)
         self.damaged_checkpoints: tuple[str, ...] = ()
         self.machine_changes = ""
         """Why a resumed training is not bit-exact; empty if it is."""
@@ -108,6 +105,9 @@ class TrainingRun:
         Where several processes train, all of them take these steps, and the first writes.
         """
         training, stream = self.training, self._stream()
+        if self.plan.network.label_tokens and training.step == 0:  # else the checkpoint has it
+            bias = torch.from_numpy(label_bias(self.store))
+            training.network.label_bias.data.copy_(bias)
         run = train_steps(
             training,
             stream,
