@@ -135,6 +135,16 @@ def test_a_label_is_in_force_until_the_document_ends(make_config):
     assert found.tolist() == [[0, 1, 1, 1, 2, 2, 0, 0]]
 
 
+def test_a_label_that_is_told_is_in_force_until_the_document_ends(make_config):
+    network = build_network(make_config(label_tokens=LABELS))
+    tokens = torch.tensor([[5, 5, 3, 5, 0, 5, 5]])
+    told = torch.tensor([[1, 1, 2, 2, 2, 0, 1]])
+    found = network._labels_in_force(tokens, torch.full((1, 1), 2), told)
+    assert found.tolist() == [[1, 1, 2, 2, 0, 0, 1]]
+    _, state = network.losses(tokens, tokens, network.start(1), labels=told)
+    assert state[-1].tolist() == [[1]]
+
+
 def test_a_label_reaches_into_the_next_piece(make_config):
     network = build_network(make_config(label_tokens=LABELS))
     _, state = network(torch.tensor([[0, 3]]), network.start(1))

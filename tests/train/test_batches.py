@@ -116,6 +116,21 @@ def test_only_the_tokens_of_the_units_given_are_read(make_units):
     assert seen == {*range(10), *range(100, 110)}
 
 
+def test_every_token_comes_with_the_label_of_its_document(make_units):
+    lengths, labels = [3000, 40, 1500, 7], np.array([2, 0, 1, 3])
+    stream = TokenStream(
+        np.arange(sum(lengths)), make_units(*lengths), batch_size=5, sequence_length=16, seed=0,
+        labels=labels,
+    )  # fmt: skip
+    of_token = np.repeat(labels, lengths)
+    for batch in _epoch(stream):
+        assert np.array_equal(batch.labels, of_token[batch.inputs])
+
+
+def test_without_labels_no_label_is_told(make_stream):
+    assert make_stream([200]).batch(0).labels is None
+
+
 # -- phases -------------------------------------------------------------------------------------
 
 

@@ -22,6 +22,7 @@ class Net(nn.Module):
         self.gru = nn.GRU(6, 6)
         self.enter = nn.Linear(6, 9)
         self.norm = nn.LayerNorm(9)
+        self.label_bias = nn.Parameter(torch.randn(7, 3))
         self.output = nn.Linear(9, 7)
 
 
@@ -119,19 +120,25 @@ def plain_adamw(weight: np.ndarray, gradients: list[np.ndarray], decay: float) -
     return weight
 
 
-OTHERS = ["embed.weight", "output.weight", "output.bias", "lstm.bias_hh_l0", "norm.weight"]
+OTHERS = [
+    pytest.param("embed.weight", 0.1, id="embedding"),
+    pytest.param("output.weight", 0.1, id="output"),
+    pytest.param("output.bias", 0.0, id="bias of the output"),
+    pytest.param("lstm.bias_hh_l0", 0.0, id="bias of an LSTM"),
+    pytest.param("norm.weight", 0.0, id="norm"),
+    pytest.param("label_bias", 0.0, id="biases of labels, a matrix"),
+]
 
 
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
-@pytest.mark.parametrize("name", OTHERS)
-def test_ends_biases_and_norms_are_stepped_by_adamw_whatever_the_kind(make, kind, name):
+@pytest.mark.parametrize(("name", "decay"), OTHERS)
+def test_ends_biases_and_norms_are_stepped_by_adamw_whatever_the_kind(make, kind, name, decay):
     network, optimizer = make(kind)
     before, gradients = values(network)[name], []
     for seed in range(3):
         draw(network, seed)
         gradients.append(dict(network.named_parameters())[name].grad.numpy().astype(np.float64))
         optimizer.step(1.0)
-    decay = 0.1 if before.ndim > 1 else 0.0
     np.testing.assert_allclose(
         values(network)[name], plain_adamw(before, gradients, decay), atol=1e-6
     )

@@ -5,7 +5,8 @@
 A document's label is a token at its beginning. A recurrent state forgets it within some dozen
 steps, so the label last seen is remembered exactly, in the state, and shown at every step: to the
 first block as a vector, and to the output as a bias of each token (Yogatama et al. 2017 show it
-there). With the bias alone the network is naive Bayes; training begins there, see `train/run.py`.
+there). Where reading begins inside documents, their labels are told. With the bias alone the
+network is naive Bayes; training begins there, see `train/run.py`.
 """
 
 from __future__ import annotations
@@ -106,13 +107,21 @@ class Network(nn.Module):
         return self._logits(hidden, labels), after
 
     def losses(
-        self, tokens: Tensor, targets: Tensor, state: NetworkState
+        self,
+        tokens: Tensor,
+        targets: Tensor,
+        state: NetworkState,
+        *,
+        labels: Tensor | None = None,
     ) -> tuple[Tensor, NetworkState]:
-        """Return what each target costs in nats, (B, T), and the state; -100 costs nothing."""
-        hidden, labels, after = self._read(tokens, state)
-        if labels is None:
+        """Return what each target costs in nats, (B, T), and the state; -100 costs nothing.
+
+        `labels` (B, T) tells those of the tokens' documents, where the tokens alone would not.
+        """
+        hidden, in_force, after = self._read(tokens, state, labels)
+        if in_force is None:
             return self.output.losses(hidden, targets), after
-        return token_losses(self._logits(hidden, labels), targets), after
+        return token_losses(self._logits(hidden, in_force), targets), after
 
     @torch.no_grad()
     def attention_weights(self, tokens: Tensor, state: NetworkState) -> list[Tensor | None]:
@@ -141,10 +150,10 @@ class Network(nn.Module):
         self.load_state_dict({**now, **tied})
 
     def _read(
-        self, tokens: Tensor, state: NetworkState
+        self, tokens: Tensor, state: NetworkState, told: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None, NetworkState]:
         """Return what the output layer is given (B, T, H), the labels (B, T), and the state."""
-        stream, labels, label = self._enter(tokens, state[-1])
+        stream, labels, label = self._enter(tokens, state[-1], told)
         after: list[Tensor] = []
         for block, part in zip(self.stack, self._split(state), strict=False):
             stream, left = block(stream, part)
@@ -153,11 +162,13 @@ class Network(nn.Module):
             stream = self.last_norm(stream)
         return stream, labels, (*after, label)
 
-    def _enter(self, tokens: Tensor, label: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+    def _enter(
+        self, tokens: Tensor, label: Tensor, told: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
         """Return what the first block is given (B, T, I), the labels, and the one in force."""
         stream, labels = self.dropout(self.embed(tokens)), None  # (B, T, E)
         if self.config.label_tokens:
-            labels = self._labels_in_force(tokens, label)  # (B, T)
+            labels = self._labels_in_force(tokens, label, told)  # (B, T)
             stream = torch.cat([stream, self.embed_label(labels)], dim=-1)
             label = labels[None, :, -1]
         return (self.enter(stream) if self.config.has_entrance else stream), labels, label
@@ -178,10 +189,15 @@ class Network(nn.Module):
             first = last
         yield state[first:]
 
-    def _labels_in_force(self, tokens: Tensor, label: Tensor) -> Tensor:
-        """Return for each position the label (0: none) that the tokens up to it have set."""
+    def _labels_in_force(self, tokens: Tensor, label: Tensor, told: Tensor | None = None) -> Tensor:
+        """Return for each position the label (0: none) that the tokens up to it have set.
+
+        Where those of the documents are told, only their ends are left to find.
+        """
         switch: Tensor = self.get_buffer("label_switch")
         switches = switch[tokens]  # (B, T), 0 where nothing changes
+        if told is not None:
+            return told.masked_fill(switches == 1, 0)
         positions = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
         last = torch.where(switches > 0, positions, -1).cummax(dim=1).values
         found = switches.gather(1, last.clamp(min=0)) - 1

@@ -25,6 +25,7 @@ from memlm.models.network import Network, NetworkModel
 from memlm.prepare import TokenStore
 from memlm.train.adapt import AdaptConfig, AdaptingModel, differentiable
 from memlm.train.adaptation import Adaptation, Trial
+from memlm.train.stretches import Stretches
 
 FEWEST_TOKENS = 2_000  # of held-out text, for a choice that is more than chance
 _LEARNED_SEGMENTS = 640
@@ -54,12 +55,12 @@ def fit_adaptation(
     A few trials are made, one after the other from the best so far; after five minutes no new one.
     """
     squares = mean_squares(network, store)
-    held_out = store.units_of("held_out")
-    total = int((held_out["token_end"] - held_out["token_start"]).sum())
+    held_out = Stretches.of_units(store.units_of("held_out"))
+    total = len(held_out)
     if total < FEWEST_TOKENS:
         return Adaptation(config=AdaptConfig(), squares=squares)
     tokens = min(total, _tokens_of_a_trial(network))
-    text = _end_to_end(store.tokens, held_out, start=0, length=tokens)
+    text = held_out.read(store.tokens, 0, tokens)
     stream = np.concatenate([[store.tokenizer.end], text])
     search = _Search(network, squares, stream, progress, now)
     search.run()
@@ -165,15 +166,15 @@ def _is_as_good(costs: Costs, best: Costs) -> bool:
 
 def mean_squares(network: Network, store: TokenStore) -> dict[str, Tensor]:
     """Return the mean squared gradient of each weight, over segments from all over the text."""
-    units, segment = store.units_of("train"), AdaptConfig().segment
-    total = int((units["token_end"] - units["token_start"]).sum())
+    text, segment = Stretches.of_units(store.units_of("train")), AdaptConfig().segment
+    total = len(text)
     length = min(_LEARNED_SEGMENTS // _PLACES * segment + 1, total)
     reader = copy.deepcopy(network).eval().requires_grad_()
     sums = {name: torch.zeros_like(value) for name, value in reader.named_parameters()}
     count = 0
     for place in range(_PLACES):
         start = (total - length) * place // max(1, _PLACES - 1)
-        stretch = _end_to_end(store.tokens, units, start=start, length=length)
+        stretch = text.read(store.tokens, start, start + length)
         for gradients in _gradients(reader, stretch, segment):
             count += 1
             for name, gradient in gradients.items():
@@ -205,19 +206,3 @@ def _gradients(network: Network, stretch: Stream, segment: int) -> Iterator[dict
             )
         state = tuple(part.detach() for part in after)
         yield dict(zip(named, found, strict=True))
-
-
-def _end_to_end(
-    tokens: npt.NDArray[np.generic], units: npt.NDArray[np.void], *, start: int, length: int
-) -> Stream:
-    """Return `length` tokens from position `start` of these units laid end to end."""
-    ends = np.cumsum(units["token_end"] - units["token_start"])
-    number = int(np.searchsorted(ends, start, side="right"))
-    parts: list[npt.NDArray[np.int64]] = []
-    while length > 0 and number < len(units):
-        stop = int(units["token_end"][number])
-        first = stop - (int(ends[number]) - start)
-        part = np.asarray(tokens[first : min(stop, first + length)], dtype=np.int64)
-        parts.append(part)
-        start, length, number = start + len(part), length - len(part), number + 1
-    return np.concatenate(parts)

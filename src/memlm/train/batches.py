@@ -8,6 +8,8 @@ a book well and the rest of it not at all (see benchmarks/LOG.md).
 
 Where a phase has another batch size than the one before it, what the epoch still holds unread is
 laid end to end and cut into lanes anew, so that no token is read twice before all are read once.
+
+A lane or a piece may begin far from its document's label, so each token comes with the label.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ import numpy.typing as npt
 
 from memlm.runtime import stream_seed
 from memlm.train.schedule import Phase, phase_at
+from memlm.train.stretches import Stretches
 
-_Positions = npt.NDArray[np.int64]
 _LONGEST_PIECE = 1024
 """Tokens: long beside what a state remembers, short beside a book."""
 
@@ -36,6 +38,8 @@ class Batch:
     targets: npt.NDArray[np.int64]
     begins_anew: bool
     """The lanes begin anew: the state that was carried means nothing here."""
+    labels: npt.NDArray[np.int64] | None = None
+    """Which label the document of each input carries, (B, T), 0 being none; None: ask the text."""
 
 
 def steps_per_epoch(tokens: int, *, batch_size: int, sequence_length: int) -> int:
@@ -45,7 +49,10 @@ def steps_per_epoch(tokens: int, *, batch_size: int, sequence_length: int) -> in
 
 
 class TokenStream:
-    """Batches of the training split of a token store."""
+    """Batches of the training split of a token store.
+
+    `labels` says which label the document of each unit carries (see `learned.labels_of_units`).
+    """
 
     def __init__(
         self,
@@ -55,18 +62,17 @@ class TokenStream:
         batch_size: int,
         sequence_length: int,
         seed: int,
+        labels: npt.NDArray[np.int64] | None = None,
     ) -> None:
-        self._tokens, self._seed = tokens, seed
-        self._starts, self._lengths = _pieces(
-            units["token_start"].astype(np.int64), units["token_end"].astype(np.int64)
-        )
-        self._total = int(self._lengths.sum())
+        self._tokens, self._seed, self._labels = tokens, seed, labels
+        self._pieces = _pieces(Stretches.of_units(units))
+        self._total = len(self._pieces)
         self._whole = (Phase(share=1.0, batch_size=batch_size, sequence_length=sequence_length),)
         self.steps_per_epoch = steps_per_epoch(
             self._total, batch_size=batch_size, sequence_length=sequence_length
         )
-        self._laid_out: tuple[int, _Text] | None = None
-        self._begun: tuple[Sequence[Phase], list[_Place]] = ((), [])
+        self._laid_out: tuple[int, Stretches] | None = None
+        self._begun: tuple[Sequence[Phase], list[_Position]] = ((), [])
 
     def batch(self, step: int, phases: Sequence[Phase] = ()) -> Batch:
         """Return what step `step` (from 0) reads, in a training of these phases.
@@ -75,24 +81,24 @@ class TokenStream:
         """
         phases = phases or self._whole
         number, step = phase_at(phases, step)
-        place = self._place(self._beginnings(phases)[number], phases[number], step)
-        return self._read(place, phases[number])
+        position = self._position(self._beginnings(phases)[number], phases[number], step)
+        return self._read(position, phases[number])
 
-    def _beginnings(self, phases: Sequence[Phase]) -> list[_Place]:
+    def _beginnings(self, phases: Sequence[Phase]) -> list[_Position]:
         """Return where each phase begins whose predecessors have an end."""
-        known, places = self._begun
+        known, found = self._begun
         if known == phases:
-            return places
-        places = [_Place(0, self._text(0), phases[0].batch_size, begins_anew=True)]
+            return found
+        found = [_Position(0, self._text(0), phases[0].batch_size, begins_anew=True)]
         for before, phase in pairwise(phases):
             if before.steps is None:
                 break
-            end = self._place(places[-1], before, before.steps)
-            places.append(end if end.lanes == phase.batch_size else end.cut_anew(phase.batch_size))
-        self._begun = phases, places
-        return places
+            end = self._position(found[-1], before, before.steps)
+            found.append(end if end.lanes == phase.batch_size else end.cut_anew(phase.batch_size))
+        self._begun = phases, found
+        return found
 
-    def _place(self, begin: _Place, phase: Phase, step: int) -> _Place:
+    def _position(self, begin: _Position, phase: Phase, step: int) -> _Position:
         """Return where a phase that began at `begin` is before its step `step`."""
         length = phase.sequence_length
         left = max(0, math.ceil((begin.lane - 1 - begin.done) / length))
@@ -105,71 +111,39 @@ class TokenStream:
         epochs, within = divmod(step - left, per_epoch)
         epoch = begin.epoch + 1 + epochs
         text, done = self._text(epoch), within * length
-        return _Place(epoch, text, phase.batch_size, done=done, begins_anew=within == 0)
+        return _Position(epoch, text, phase.batch_size, done=done, begins_anew=within == 0)
 
-    def _read(self, place: _Place, phase: Phase) -> Batch:
-        length = min(phase.sequence_length, place.lane - 1 - place.done)  # an epoch's last is short
-        rows = np.empty((place.lanes, length + 1), dtype=np.int64)
-        for lane in range(place.lanes):
-            place.text.fill(rows[lane], self._tokens, lane * place.lane + place.done)
-        return Batch(rows[:, :-1], rows[:, 1:], begins_anew=place.begins_anew)
+    def _read(self, position: _Position, phase: Phase) -> Batch:
+        # The last step of an epoch may be short.
+        length = min(phase.sequence_length, position.lane - 1 - position.done)
+        firsts = np.arange(position.lanes) * position.lane + position.done
+        where, units = position.text.find(firsts[:, None] + np.arange(length + 1))
+        rows = self._tokens[where].astype(np.int64)
+        return Batch(
+            rows[:, :-1],
+            rows[:, 1:],
+            begins_anew=position.begins_anew,
+            labels=None if self._labels is None else self._labels[units[:, :-1]],
+        )
 
-    def _text(self, epoch: int) -> _Text:
+    def _text(self, epoch: int) -> Stretches:
         """Return the text of an epoch: all units in its order, turned by its random amount."""
         if self._laid_out is not None and self._laid_out[0] == epoch:
             return self._laid_out[1]
         random = np.random.Generator(np.random.Philox(stream_seed(self._seed, "order", epoch)))
-        order = random.permutation(len(self._lengths))
+        whole = self._pieces[random.permutation(len(self._pieces.starts))]
         turn = int(random.integers(self._total))
-        whole = _Text(self._starts[order], self._lengths[order])
-        text = _joined([whole.part(turn, self._total), whole.part(0, turn)])
+        text = Stretches.joined([whole.part(turn, self._total), whole.part(0, turn)])
         self._laid_out = epoch, text
         return text
 
 
-class _Text:
-    """Stretches of the store's tokens, thought of end to end."""
-
-    def __init__(self, starts: _Positions, lengths: _Positions) -> None:
-        self.starts, self.lengths = starts, lengths
-        self._ends = np.cumsum(lengths)
-
-    def __len__(self) -> int:
-        return int(self._ends[-1]) if len(self._ends) else 0
-
-    def part(self, start: int, stop: int) -> _Text:
-        """Return the text from position `start` to `stop`."""
-        if start >= stop:
-            return _Text(self.starts[:0], self.lengths[:0])
-        first = int(np.searchsorted(self._ends, start, side="right"))
-        last = int(np.searchsorted(self._ends, stop, side="left"))
-        starts = self.starts[first : last + 1].copy()
-        lengths = self.lengths[first : last + 1].copy()
-        lengths[-1] -= int(self._ends[last]) - stop
-        cut = start - (int(self._ends[first]) - int(self.lengths[first]))
-        starts[0] += cut
-        lengths[0] -= cut
-        return _Text(starts, lengths)
-
-    def fill(self, row: _Positions, tokens: npt.NDArray[np.generic], start: int) -> None:
-        """Copy the tokens from position `start` on into a row."""
-        filled = 0
-        number = int(np.searchsorted(self._ends, start, side="right"))
-        while filled < len(row):
-            begin = start + filled - (int(self._ends[number]) - int(self.lengths[number]))
-            count = min(len(row) - filled, int(self.lengths[number]) - begin)
-            source = int(self.starts[number]) + begin
-            row[filled : filled + count] = tokens[source : source + count]
-            filled += count
-            number += 1
-
-
 @dataclass(frozen=True)
-class _Place:
+class _Position:
     """How far a training is in the text of an epoch."""
 
     epoch: int
-    text: _Text
+    text: Stretches
     lanes: int
     done: int = 0
     """Tokens that every lane has read."""
@@ -180,24 +154,20 @@ class _Place:
         """Tokens of each lane."""
         return len(self.text) // self.lanes
 
-    def cut_anew(self, lanes: int) -> _Place:
-        """Return the same place with what is unread in other lanes."""
+    def cut_anew(self, lanes: int) -> _Position:
+        """Return the same position with what is unread in other lanes."""
         ends = [(number + 1) * self.lane for number in range(self.lanes)]
         unread = [self.text.part(end - self.lane + self.done, end) for end in ends]
         rest = self.text.part(ends[-1], len(self.text))
-        return _Place(self.epoch, _joined([*unread, rest]), lanes, begins_anew=True)
+        return _Position(self.epoch, Stretches.joined([*unread, rest]), lanes, begins_anew=True)
 
 
-def _pieces(starts: _Positions, ends: _Positions) -> tuple[_Positions, _Positions]:
-    """Return the starts and lengths of the pieces that stretches of text are cut into."""
-    counts = -(-(ends - starts) // _LONGEST_PIECE)
+def _pieces(units: Stretches) -> Stretches:
+    """Return the pieces that units are cut into, in their order."""
+    counts = -(-units.lengths // _LONGEST_PIECE)
     number = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    first = np.repeat(starts, counts) + number * _LONGEST_PIECE
-    return first, np.minimum(np.repeat(ends, counts) - first, _LONGEST_PIECE)
-
-
-def _joined(texts: Sequence[_Text]) -> _Text:
-    return _Text(
-        np.concatenate([text.starts for text in texts]),
-        np.concatenate([text.lengths for text in texts]),
+    start = number * _LONGEST_PIECE
+    lengths = np.minimum(np.repeat(units.lengths, counts) - start, _LONGEST_PIECE)
+    return Stretches(
+        np.repeat(units.starts, counts) + start, lengths, np.repeat(units.units, counts)
     )

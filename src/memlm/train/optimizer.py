@@ -54,9 +54,8 @@ class Optimizer:
         others = {
             name: value for name, value in self._parameters.items() if name not in self._matrices
         }
-        # Shrinking a bias or the scale of a norm does not make a network simpler.
-        decayed = [value for value in others.values() if value.ndim > 1]
-        free = [value for value in others.values() if value.ndim <= 1]
+        decayed = [value for name, value in others.items() if _is_decayed(name, value)]
+        free = [value for name, value in others.items() if not _is_decayed(name, value)]
         self._rate = learning_rate
         self._adamw = torch.optim.AdamW(
             [
@@ -135,6 +134,14 @@ def orthogonal(matrices: Tensor) -> Tensor:
         square = found @ found.mT
         found = first * found + (third * square + fifth * square @ square) @ found
     return found.mT if is_tall else found
+
+
+def _is_decayed(name: str, parameter: Tensor) -> bool:
+    """Say whether a weight shrinks: less of a bias, or of a norm's scale, is no simpler network.
+
+    The bias that each label gives each token is a matrix, and so is told by its name.
+    """
+    return parameter.ndim > 1 and name != "label_bias"
 
 
 def _gates(network: nn.Module) -> dict[str, int]:

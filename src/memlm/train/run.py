@@ -30,7 +30,13 @@ from memlm.train.checkpoint import load_checkpoint, save_checkpoint
 from memlm.train.config import TrainConfig
 from memlm.train.distributed import Processes, cores_of_each
 from memlm.train.forecast import Forecast, forecast_loss
-from memlm.train.learned import count_labels, data_facts, label_bias, tokens_hash
+from memlm.train.learned import (
+    count_labels,
+    data_facts,
+    label_bias,
+    labels_of_units,
+    tokens_hash,
+)
 from memlm.train.log import LOG, cut_log, is_logged, log_line
 from memlm.train.loop import Step, train_steps
 from memlm.train.plan import TrainPlan
@@ -68,9 +74,6 @@ class TrainingRun:
         self.training = Training(
             plan, device=self.processes.choose_device(config.device), processes=self.processes
         )
-        if plan.network.label_tokens:
-            bias = torch.from_numpy(label_bias(store))
-            self.training.network.label_bias.data.copy_(bias)
         self.damaged_checkpoints: tuple[str, ...] = ()
         self.machine_changes = ""
         """Why a resumed training is not bit-exact; empty if it is."""
@@ -87,6 +90,9 @@ class TrainingRun:
         Where several processes train, all of them take these steps, and the first writes.
         """
         training, stream = self.training, self._stream()
+        if self.plan.network.label_tokens and training.step == 0:  # else the checkpoint has it
+            bias = torch.from_numpy(label_bias(self.store))
+            training.network.label_bias.data.copy_(bias)
         run = train_steps(
             training,
             stream,
@@ -242,6 +248,7 @@ def token_stream(store: TokenStore, plan: TrainPlan) -> TokenStream:
         batch_size=plan.batch_size,
         sequence_length=plan.sequence_length,
         seed=plan.seed,
+        labels=labels_of_units(store) if plan.network.label_tokens else None,
     )
 
 

@@ -21,7 +21,9 @@ from memlm.train.plan import TrainPlan
 # rate fell; with more, and for so long, none did (LSTMs, rates of 1 to 1e9).
 _ABSURD = 10
 _MOST_STEPS_ASTRAY = 50
-LossFunction = Callable[[Network, Tensor, Tensor, NetworkState], tuple[Tensor, NetworkState]]
+LossFunction = Callable[
+    [Network, Tensor, Tensor, NetworkState, Tensor | None], tuple[Tensor, NetworkState]
+]
 
 
 class Training:
@@ -164,6 +166,8 @@ class Training:
         mine = self.processes.lanes(len(batch.inputs))
         inputs = torch.from_numpy(batch.inputs[mine]).to(self.device)
         targets = torch.from_numpy(batch.targets[mine]).to(self.device)
+        labels = batch.labels
+        told = None if labels is None else torch.from_numpy(labels[mine]).to(self.device)
         if batch.begins_anew:
             self.num_lanes = len(batch.inputs)
             self.carried = self._start()
@@ -175,7 +179,8 @@ class Training:
                     continue
                 group = slice(int(lanes[0]), int(lanes[-1]) + 1)
                 state = tuple(part[:, group].contiguous() for part in self.carried)
-                loss, after = self._loss(inputs[group], targets[group], state)
+                shown = None if told is None else told[group]
+                loss, after = self._loss(inputs[group], targets[group], state, shown)
                 loss = loss * (len(lanes) / len(batch.inputs))
                 loss.backward()
                 total += loss.detach()
@@ -187,16 +192,16 @@ class Training:
         return total
 
     def _loss(
-        self, inputs: Tensor, targets: Tensor, state: NetworkState
+        self, inputs: Tensor, targets: Tensor, state: NetworkState, labels: Tensor | None
     ) -> tuple[Tensor, NetworkState]:
         is_bf16 = self.plan.precision == "bf16"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_bf16):
             if not self.plan.is_compiled:
-                return mean_loss(self.network, inputs, targets, state)
+                return mean_loss(self.network, inputs, targets, state, labels)
             if self._compiled is None:
                 self._compiled = torch.compile(mean_loss)
             try:
-                return self._compiled(self.network, inputs, targets, state)
+                return self._compiled(self.network, inputs, targets, state, labels)
             except torch._dynamo.exc.TorchDynamoException as error:
                 raise ResourceError("compile_failed", kind=type(error).__name__) from error
 
@@ -214,8 +219,12 @@ class Training:
 
 
 def mean_loss(
-    network: Network, inputs: Tensor, targets: Tensor, state: NetworkState
+    network: Network,
+    inputs: Tensor,
+    targets: Tensor,
+    state: NetworkState,
+    labels: Tensor | None = None,
 ) -> tuple[Tensor, NetworkState]:
     """Return the mean nats of a target, and the state after the inputs."""
-    nats, after = network.losses(inputs, targets, state)
+    nats, after = network.losses(inputs, targets, state, labels=labels)
     return nats.mean(), after

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 
 from memlm.models.network import Network
+from memlm.train.stretches import Stretches
 
 _LANES = 16
 _BLOCK = 256
@@ -55,10 +56,9 @@ class HeldOutText:
         unknown: int | None,
         end: int,
     ) -> None:
-        self._tokens, self._units = tokens, units
-        self._ends = np.cumsum(units["token_end"] - units["token_start"])
         self._characters = self._bytes = self._unknown_nats = 0.0
-        total = int(self._ends[-1])
+        text = Stretches.of_units(units)
+        total = len(text)
         self.num_tokens = min(total, most_tokens)
         lanes = max(1, min(_LANES, self.num_tokens // _BLOCK))
         length = -(-self.num_tokens // lanes)
@@ -67,35 +67,25 @@ class HeldOutText:
         self._targets = np.full((lanes, length), -100)
         for lane in range(lanes):
             start = lane * distance
-            targets = self._stretch(start, min(start + length, total))
+            stop = min(start + length, total)
+            self._count(text.part(start, stop), units)
+            targets = text.read(tokens, start, stop)
             if start:
-                self._inputs[lane, 0] = self._token_at(start - 1)
+                self._inputs[lane, 0] = text.read(tokens, start - 1, start)[0]
             self._inputs[lane, 1 : len(targets)] = targets[:-1]
             is_text = (targets >= first_text_token) | (
                 targets == (-1 if unknown is None else unknown)
             )
             self._targets[lane, : len(targets)] = np.where(is_text, targets, -100)
 
-    def _stretch(self, start: int, stop: int) -> npt.NDArray[np.int64]:
-        """Return tokens [start, stop) of all held-out ones end to end, and count their text."""
-        parts = [np.empty(0, dtype=np.int64)]
-        number = int(np.searchsorted(self._ends, start, side="right"))
-        while start < stop:
-            unit = self._units[number]
-            size = int(unit["token_end"] - unit["token_start"])
-            first = int(unit["token_start"]) + start - (int(self._ends[number]) - size)
-            taken = min(stop, int(self._ends[number])) - start
-            parts.append(np.asarray(self._tokens[first : first + taken], dtype=np.int64))
-            share = taken / size
+    def _count(self, text: Stretches, units: npt.NDArray[np.void]) -> None:
+        """Count the text of stretches of these units."""
+        for number, taken in zip(text.units.tolist(), text.lengths.tolist(), strict=True):
+            unit = units[number]
+            share = taken / int(unit["token_end"] - unit["token_start"])
             self._characters += share * int(unit["characters"])
             self._bytes += share * int(unit["bytes"])
             self._unknown_nats += share * int(unit["unknown_bytes"]) * 8 * math.log(2)
-            start, number = start + taken, number + 1
-        return np.concatenate(parts)
-
-    def _token_at(self, position: int) -> int:
-        number = int(np.searchsorted(self._ends, position, side="right"))
-        return int(self._tokens[self._units[number]["token_end"] - (self._ends[number] - position)])
 
     def even_loss(self, vocabulary_size: int) -> HeldOutLoss:
         """Return the loss of whoever holds every token of the vocabulary equally likely."""
