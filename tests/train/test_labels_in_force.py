@@ -75,7 +75,7 @@ def test_every_token_is_learned_under_the_label_of_its_document(
     store = make_store(documents, characters)
     config = small(steps=None, epochs=2, hidden_width=4, embedding_width=4, **size)
     run = start_run(tmp_path / "model", store, config, made_from=MADE_FROM)
-    run._held_out = lambda most_tokens: None  # what is only measured is not learned
+    run.held_out = lambda most_tokens: None  # what is only measured is not learned
     seen: dict[str, list[torch.Tensor]] = {"embed": [], "embed_label": []}
     for name, found in seen.items():
         getattr(run.training.network, name).register_forward_hook(

@@ -230,8 +230,9 @@ def _window(config: TrainConfig, facts: DataFacts) -> int:
     """
     if config.attention_window != 0:
         return config.attention_window or DEFAULT_WINDOW
-    lanes, length = _batch(config, facts)
-    longest = max([length, *(phase.sequence_length for phase in _phases(config, facts))])
+    phases = _phases(config, facts)
+    lanes, length = _batch(config, facts, phases)
+    longest = max([length, *(phase.sequence_length for phase in phases)])
     return min(max(LONGEST_PAST, longest), max(longest, facts.train_tokens // lanes))
 
 
