@@ -26,7 +26,7 @@ from memlm.train.schedule import Phase, Schedule, parse_phases
 DEFAULT_WINDOW = 256
 _FLOPS_PER_SECOND_PER_CORE = 60e9  # of the core that the tables' core-minutes are of
 # (at least so many core-minutes, hidden width), see benchmarks/LOG.md
-_WIDTH_BY_TIME = ((40.0, 768), (6.0, 512), (0.8, 384), (0.0, 192))
+_WIDTH_BY_TIME = ((200.0, 768), (6.0, 640), (3.0, 512), (0.8, 384), (0.0, 192))
 _WIDTH_BY_TIME_LARGE_VOCABULARY = ((40.0, 512), (8.0, 384), (0.8, 256), (0.0, 128))
 _LANES = 16
 _SEQUENCE_LENGTHS = (16, 24, 32, 48, 64)
@@ -41,7 +41,7 @@ _RESIDUAL_FROM_LAYERS = 3  # 1.57 nats instead of 1.90 after 700 steps, see benc
 # (share of the steps, of the usual length): short stretches first, see benchmarks/LOG.md
 _GROWTH = ((0.4, 0.5), (0.3, 1.0), (0.3, 1.5))
 _USUAL_SCHEDULE: Schedule = "constant"  # 0.012 nats better than linear, see benchmarks/LOG.md
-_VALIDATION_SHARE = 0.0075  # of the tokens trained, for each validation: 5 % of the time in all
+_VALIDATION_SHARE = 0.0075  # of the tokens trained: all twenty take 5 % of the time, the last as much
 _FEWEST_VALIDATED_TOKENS = 2_000
 
 
@@ -304,8 +304,8 @@ def _fitting(batch_size: int, length: int, facts: DataFacts) -> tuple[int, int]:
 def _learning_rate(network: NetworkConfig) -> float:
     """Return a peak learning rate that falls with width and depth, see benchmarks/LOG.md.
 
-    One layer learns letters best at 1e-2 and more with 192 units, 4e-3 to 6e-3 with 384, 3e-3 with
-    512; two layers of 256 learn words at 2e-3 and nothing but word frequencies at 7e-3.
+    One layer learns letters best at 1e-2 and more with 192 units, 4e-3 to 6e-3 with 384, 2e-3
+    to 3e-3 with 512 and more; two layers of 256 learn words at 2e-3 and nothing but word frequencies at 7e-3.
     """
     rate = min(8.5e-3, 5e-3 * (384 / network.hidden_width) ** 1.3)
     return rate if len(network.blocks) == 1 else 0.3 * rate
