@@ -304,8 +304,9 @@ def _fitting(batch_size: int, length: int, facts: DataFacts) -> tuple[int, int]:
 def _learning_rate(network: NetworkConfig) -> float:
     """Return a peak learning rate that falls with width and depth, see benchmarks/LOG.md.
 
-    One layer learns letters best at 1e-2 and more with 192 units, 4e-3 to 6e-3 with 384, 2e-3
-    to 3e-3 with 512 and more; two layers of 256 learn words at 2e-3 and nothing but word frequencies at 7e-3.
+    One layer learns letters best at 1e-2 and more with 192 units, 4e-3 to 6e-3 with 384, 2e-3 to
+    3e-3 with 512 and more; two layers of 256 learn words at 2e-3 and nothing but word frequencies
+    at 7e-3.
     """
     rate = min(8.5e-3, 5e-3 * (384 / network.hidden_width) ** 1.3)
     return rate if len(network.blocks) == 1 else 0.3 * rate
