@@ -41,7 +41,7 @@ _RESIDUAL_FROM_LAYERS = 3  # 1.57 nats instead of 1.90 after 700 steps, see benc
 # (share of the steps, of the usual length): short stretches first, see benchmarks/LOG.md
 _GROWTH = ((0.4, 0.5), (0.3, 1.0), (0.3, 1.5))
 _USUAL_SCHEDULE: Schedule = "constant"  # 0.012 nats better than linear, see benchmarks/LOG.md
-_VALIDATION_SHARE = 0.0075  # of the tokens trained: all twenty take 5 % of the time, the last as much
+_VALIDATION_SHARE = 0.0075  # of the tokens trained: twenty take 5 % of the time, the last as much
 _FEWEST_VALIDATED_TOKENS = 2_000
 
 
