@@ -26,8 +26,9 @@ from memlm.train.schedule import Phase, Schedule, parse_phases
 DEFAULT_WINDOW = 256
 _FLOPS_PER_SECOND_PER_CORE = 60e9  # of the core that the tables' core-minutes are of
 # (at least so many core-minutes, hidden width), see benchmarks/LOG.md
-_WIDTH_BY_TIME = ((200.0, 768), (6.0, 640), (3.0, 512), (0.8, 384), (0.0, 192))
-_WIDTH_BY_TIME_LARGE_VOCABULARY = ((40.0, 512), (8.0, 384), (0.8, 256), (0.0, 128))
+_Table = tuple[tuple[float, int], ...]
+_WIDTH_BY_TIME: _Table = ((200.0, 768), (6.0, 640), (3.0, 512), (0.8, 384), (0.0, 192))
+_WIDTH_BY_TIME_LARGE_VOCABULARY: _Table = ((40.0, 512), (8.0, 384), (0.8, 256), (0.0, 128))
 _LANES = 16
 _SEQUENCE_LENGTHS = (16, 24, 32, 48, 64)
 # (at least so many tokens to learn, most hidden units)
@@ -36,7 +37,7 @@ _WIDTH_BY_TOKENS = ((300_000, 1024), (60_000, 256), (10_000, 192), (0, 128))
 _DROPOUT_BY_EPOCHS = ((25.0, 0.4), (12.0, 0.2), (5.5, 0.1), (0.0, 0.0))
 # A transformer of letters learns best deep and narrow, and with Muon, see benchmarks/LOG.md.
 _TRANSFORMER_LAYERS = 4
-_TRANSFORMER_WIDTH_BY_TIME = ((40.0, 256), (8.0, 192), (1.5, 128), (0.0, 96))
+_TRANSFORMER_WIDTH_BY_TIME: _Table = ((40.0, 256), (8.0, 192), (1.5, 128), (0.0, 96))
 _RESIDUAL_FROM_LAYERS = 3  # 1.57 nats instead of 1.90 after 700 steps, see benchmarks/LOG.md
 # (share of the steps, of the usual length): short stretches first, see benchmarks/LOG.md
 _GROWTH = ((0.4, 0.5), (0.3, 1.0), (0.3, 1.5))
