@@ -43,8 +43,10 @@ def _plain_bias(store: TokenStore) -> np.ndarray:
     counts = np.zeros((size, len(labels) + 1))
     for unit in store.units_of("train"):
         tokens = store.tokens[int(unit["token_start"]) : int(unit["token_end"])].tolist()
-        label = labels.index(tokens[0]) + 1 if tokens[0] in labels else 0
-        for token in tokens[int(label > 0) :]:
+        begin = min(u["token_start"] for u in store.units if u["document"] == unit["document"])
+        first = int(store.tokens[int(begin)])
+        label = labels.index(first) + 1 if first in labels else 0
+        for token in tokens[int(tokens[0] in labels) :]:
             counts[token, label] += 1
     overall = counts.sum(axis=1, keepdims=True) / counts.sum()
     smoothed = (counts + 10_000 * overall) / (counts.sum(axis=0) + 10_000)

@@ -278,9 +278,20 @@ def test_a_loss_that_is_absurd_for_a_while_ends_nothing(make_plan_of, stream, mo
         return loss * (1.0 if calls[0] % 50 == 0 else 1000.0), state
 
     monkeypatch.setattr(training_module, "mean_loss", mean_loss)
-    training, steps = _run(make_plan_of(steps=120), stream)
-    assert len(steps) == 120
-    assert training.steps_astray == 20
+    _, steps = _run(make_plan_of(steps=100), stream)
+    assert len(steps) == 100
+
+
+def test_a_training_that_ends_astray_has_diverged(make_plan_of, stream, monkeypatch):
+    plain = training_module.mean_loss
+
+    def mean_loss(*given: object) -> tuple[torch.Tensor, object]:
+        loss, state = plain(*given)
+        return loss * 1000.0, state
+
+    monkeypatch.setattr(training_module, "mean_loss", mean_loss)
+    with pytest.raises(DivergedError, match="ten times"):
+        _run(make_plan_of(steps=20), stream)
 
 
 # -- validation ---------------------------------------------------------------------------------
@@ -365,6 +376,18 @@ def test_the_validation_that_measures_costs_no_patience(
     _, steps = _run(plan, stream, held_out=held_out, now=clock)
     validated = [step.step for step in steps if step.held_out_loss is not None]
     assert len(validated) == len(set(validated)) > 2
+
+
+def test_checkpoints_follow_the_number_of_steps_that_was_put_right(
+    make_plan_of, stream, monkeypatch
+):
+    clock = FakeClock(monkeypatch, step=0.1, validation=0.0)
+    training = Training(make_plan_of(steps=None, minutes=0.5, warm_up_steps=20), device=CPU)
+    for _ in train_steps(training, stream, None, now=clock):
+        if training.plan.steps is not None:
+            clock.step = 0.02
+    assert training.plan.steps > 1000
+    assert training.plan.save_every == training.plan.steps // 10
 
 
 def test_a_plan_that_was_nearly_right_stays(make_plan_of, stream, monkeypatch):

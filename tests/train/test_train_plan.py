@@ -202,7 +202,7 @@ def test_what_depends_on_the_length_follows_the_steps_that_were_expected():
 
 def test_minutes_leave_the_steps_open():
     plan = make_plan(TrainConfig(minutes=2), FACTS, cores=2)
-    assert (plan.steps, plan.checkpoint_every, plan.validate_every) == (None, None, None)
+    assert (plan.steps, plan.save_every, plan.validate_every) == (None, None, None)
 
 
 def test_without_any_length_three_minutes_are_planned():

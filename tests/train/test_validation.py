@@ -124,9 +124,9 @@ def test_held_out_text_far_longer_than_a_stretch_is_read_with_the_past_that_is_l
         pass
     sizes, losses = [], training.network.losses
 
-    def watched(inputs, targets, state):
+    def watched(inputs, targets, state, **told):
         sizes.append(state[0].shape[3])
-        return losses(inputs, targets, state)
+        return losses(inputs, targets, state, **told)
 
     monkeypatch.setattr(training.network, "losses", watched)
     how = {"first_text_token": 1, "unknown": None, "end": 0}

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memlm.prepare import TokenStore
+from memlm.records import Split
 from memlm.storage import hash_json, read_manifest
 from memlm.train.plan import DataFacts
 from memlm.train.stretches import Stretches
@@ -33,13 +34,13 @@ def count_labels(store: TokenStore) -> dict[str, int]:
     return {label: int((first == token).sum()) for label, token in store.tokenizer.labels.items()}
 
 
-def labels_of_units(store: TokenStore) -> npt.NDArray[np.int64]:
-    """Return which label the document of each learned unit carries, counted from 1; 0 is none.
+def labels_of_units(store: TokenStore, split: Split = "train") -> npt.NDArray[np.int64]:
+    """Return which label the document of each unit carries, counted from 1; 0 is none.
 
     A unit that begins inside its document has no label's token; the document's first unit has it,
     on whatever side of the split.
     """
-    first = np.searchsorted(store.units["document"], store.units_of("train")["document"])
+    first = np.searchsorted(store.units["document"], store.units_of(split)["document"])
     tokens = store.tokens[store.units["token_start"][first]]
     return _label_numbers(store)[tokens]
 
@@ -67,18 +68,20 @@ def label_bias(store: TokenStore) -> npt.NDArray[np.float32]:
 
 
 def _counts_by_label(store: TokenStore) -> npt.NDArray[np.int64]:
-    """Return how often each token follows a label in its unit, (V, labels + 1); 0 is none."""
+    """Return how often each token occurs under each label, (V, labels + 1); 0 is none."""
     size, num_labels = store.tokenizer.vocabulary_size, len(store.tokenizer.labels) + 1
     units = Stretches.of_units(store.units_of("train"))
-    labels = _label_numbers(store)[store.tokens[units.starts]]
-    has_label = (labels > 0).astype(np.int64)  # whose token is none of the text
+    labels = labels_of_units(store)
+    opens = _label_numbers(store)[store.tokens[units.starts]] > 0
+    has_label = opens.astype(np.int64)  # whose token is none of the text
     text = Stretches(units.starts + has_label, units.lengths - has_label, units.units)
     counts = np.zeros(num_labels * size, dtype=np.int64)
     # The text may be larger than memory; small blocks would add up large counts too often.
     block = max(_COUNTED_AT_ONCE, len(counts) // 4)
     for start in range(0, len(text), block):
         where, of_unit = text.find(np.arange(start, min(start + block, len(text))))
-        counts += np.bincount(labels[of_unit] * size + store.tokens[where], minlength=len(counts))
+        found = store.tokens[where].astype(np.int64)
+        counts += np.bincount(labels[of_unit] * size + found, minlength=len(counts))
     return counts.reshape(num_labels, size).T
 
 

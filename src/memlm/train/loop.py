@@ -87,6 +87,10 @@ def train_steps(
             found = _validate(training, held_out, clock)
         training.seconds = clock.elapsed()
         yield Step(training.step, training.recent_loss, rate, training.seconds, found)
+    if training.is_done and training.steps_astray:
+        rate = training.plan.learning_rate_at(max(0, training.step - 1))
+        error = DivergedError("loss_absurd", step=training.step, learning_rate=rate, kept="")
+        raise processes.told_by_first(error)
 
 
 def _plan_if_due(

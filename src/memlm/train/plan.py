@@ -61,7 +61,7 @@ class TrainPlan:
     validated_tokens: int
     """Held-out tokens that each validation reads; the last one reads all."""
     checkpoint_every: int | None
-    """Steps between checkpoints; None until `steps` is known."""
+    """Steps between checkpoints, where they were said."""
     optimizer: OptimizerKind = "adamw"
     muon_learning_rate: float = MUON_LEARNING_RATE
     schedule: Schedule = "linear"
@@ -95,6 +95,13 @@ class TrainPlan:
         """Steps between validations; None until `steps` is known."""
         return None if self.steps is None else max(1, self.steps // VALIDATIONS)
 
+    @property
+    def save_every(self) -> int | None:
+        """Steps between checkpoints; None until it is said or `steps` is known."""
+        if self.checkpoint_every is not None or self.steps is None:
+            return self.checkpoint_every
+        return max(1, self.steps // CHECKPOINTS)
+
     def learning_rate_at(self, step: int) -> float:
         """Return the learning rate of step `step` (from 0)."""
         return self.learning_rate * self.rate_share_at(step)
@@ -105,13 +112,10 @@ class TrainPlan:
 
     def with_steps(self, steps: int, *, taken: int = 0) -> TrainPlan:
         """Return the plan with its number of steps fixed for good, when `taken` are done."""
-        every = self.checkpoint_every or max(1, steps // CHECKPOINTS)
         # The warm-up was sized by a guess of the speed; on a slow machine that was too much.
         warm_up = min(self.warm_up_steps, max(1, round(2 * WARM_UP_SHARE * steps)))
         phases = settle(self.phases, steps, taken=taken) if self.phases else ()
-        return replace(
-            self, steps=steps, checkpoint_every=every, warm_up_steps=warm_up, phases=phases
-        )
+        return replace(self, steps=steps, warm_up_steps=warm_up, phases=phases)
 
     def to_json(self) -> dict[str, object]:
         """Return the plan as JSON, for `run.json`."""

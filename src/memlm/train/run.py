@@ -50,6 +50,8 @@ from memlm.workspace import read_run
 
 # Options that the forecast knows nothing of.
 _UNFORECAST = frozenset({
+    "adaptive_softmax", "attention_window", "batch_size", "embedding_width", "phases", "residual",
+    "sequence_length",
     "average_weights", "clip_norm", "dropout", "layers", "learning_rate", "muon_learning_rate",
     "optimizer", "schedule", "weight_decay", "weight_dropout",
 })  # fmt: skip
@@ -233,10 +235,13 @@ class TrainingRun:
             first_text_token=special + 1,
             unknown=tokenizer.unknown,
             end=tokenizer.end,
+            labels=(
+                labels_of_units(self.store, "held_out") if self.plan.network.label_tokens else None
+            ),
         )
 
     def _is_checkpoint(self, step: int) -> bool:
-        every = self.plan.checkpoint_every
+        every = self.plan.save_every
         return every is not None and (step % every == 0) and step != self.plan.steps
 
 
@@ -270,7 +275,6 @@ def start_run(
     processes = processes or Processes()
     device = processes.choose_device(config.device)  # a wrong one is said before there is a folder
     plan = _plan(folder, store, config, device=device, processes=processes)
-    processes.check_lanes(min(phase.batch_size for phase in plan.all_phases))
     torch.set_num_threads(plan.threads)
     # Built before there is a folder: the memory may have no room for it.
     run = TrainingRun(folder, store, plan, config, processes=processes)
@@ -317,7 +321,9 @@ def _plan(
             has_bf16=has_bf16,
             **measured,
         )
-        _require_room(folder, plan)  # before a network is built to be measured
+        # Before a network is built to be measured.
+        processes.check_lanes(min(phase.batch_size for phase in plan.all_phases))
+        _require_room(folder, plan)
         return plan
 
     if config.steps is not None or config.epochs is not None:
@@ -327,7 +333,6 @@ def _plan(
         stream_of=lambda plan: token_stream(store, plan),
         device=device,
         processes=processes,
-        precision="bf16" if has_bf16 else "float32",
     )
 
 

@@ -34,13 +34,12 @@ def measured_plan(
     stream_of: Callable[[TrainPlan], TokenStream],
     device: torch.device,
     processes: Processes,
-    precision: Precision,
 ) -> TrainPlan:
     """Return the plan that `make` makes once it is told how fast the machine and the network are.
 
-    `precision` is that in which an LSTM would be trained here.
+    This process is measured while others wait: what they cost each other shows in the warm-up only.
     """
-    flops = flops_per_second(device, precision=precision)
+    flops = flops_per_second(device, precision=make().precision)
     plan = make(flops_per_second=flops)
     training = Training(plan, device=device, processes=processes)
     steps = expected_steps(training, stream_of(plan))
@@ -75,7 +74,8 @@ def flops_per_second(
         started = now()
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
             layer(inputs)[0].float().square().mean().backward()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        for weight in layer.parameters():
+            assert weight.grad is not None
+            weight.grad.sum().item()  # waits for what a GPU still does
         times.append(max(now() - started, 1e-9))
     return flops / median(times[1:])  # the first also allocates

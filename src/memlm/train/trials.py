@@ -69,7 +69,8 @@ def extra_seconds(
     if len(training.plan.all_phases) == 1:
         return 0.0
     costs = _seconds_by_phase(training, stream, now=now)
-    return _mean_over_phases(training.plan, costs) - costs[0]
+    extra = _mean_over_phases(training.plan, costs) - costs[0]
+    return extra if math.isfinite(extra) else 0.0  # what cannot be done says so in its phase
 
 
 def mean_seconds(

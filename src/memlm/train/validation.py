@@ -43,7 +43,7 @@ class HeldOutText:
     """Up to `most_tokens` held-out tokens of a store, ready to be read again and again.
 
     Where they are fewer than all, the lanes begin at even distances, so that the sample is as mixed
-    as the text.
+    as the text. `labels` says which label the document of each unit carries, 0 being none.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class HeldOutText:
         first_text_token: int,
         unknown: int | None,
         end: int,
+        labels: npt.NDArray[np.int64] | None = None,
     ) -> None:
         self._characters = self._bytes = self._unknown_nats = 0.0
         text = Stretches.of_units(units)
@@ -65,14 +66,18 @@ class HeldOutText:
         distance = length if self.num_tokens == total else total // lanes
         self._inputs = np.full((lanes, length), end)
         self._targets = np.full((lanes, length), -100)
+        self._labels = None if labels is None else np.zeros((lanes, length), dtype=np.int64)
         for lane in range(lanes):
             start = lane * distance
             stop = min(start + length, total)
             self._count(text.part(start, stop), units)
             targets = text.read(tokens, start, stop)
-            if start:
-                self._inputs[lane, 0] = text.read(tokens, start - 1, start)[0]
-            self._inputs[lane, 1 : len(targets)] = targets[:-1]
+            # The first lane begins at an end of document, which has no label.
+            begin = int(start == 0)
+            where, of_unit = text.find(np.arange(start - 1 + begin, stop - 1))
+            self._inputs[lane, begin : len(targets)] = tokens[where]
+            if self._labels is not None and labels is not None:
+                self._labels[lane, begin : len(targets)] = labels[of_unit]
             is_text = (targets >= first_text_token) | (
                 targets == (-1 if unknown is None else unknown)
             )
@@ -104,7 +109,10 @@ class HeldOutText:
         for start in range(0, length, block):
             inputs = torch.from_numpy(self._inputs[:, start : start + block]).to(device)
             targets = torch.from_numpy(self._targets[:, start : start + block]).to(device)
-            found, state = network.losses(inputs, targets, state)
+            labels = None
+            if self._labels is not None:
+                labels = torch.from_numpy(self._labels[:, start : start + block]).to(device)
+            found, state = network.losses(inputs, targets, state, labels=labels)
             nats += found.sum().item()
         network.train(was_training)
         return HeldOutLoss(nats + self._unknown_nats, self._characters, self._bytes)

@@ -288,6 +288,8 @@ def _say_what_was_measured(before: TrainPlan, now: TrainPlan, listener: Listener
         listener.note(code, precision=now.precision)
     if before.steps is None and now.steps is not None:
         listener.note("plan_fixed", steps=now.steps)
+    elif before.steps != now.steps:
+        listener.note("plan_put_right", before=before.steps, steps=now.steps)
 
 
 def _sampler(run: TrainingRun, step: Step) -> Callable[[], str] | None:
