@@ -334,10 +334,19 @@ def test_a_process_that_sees_other_files_does_not_join(found):
     assert codes == ["workspace_not_shared", "workspace_not_shared"]
 
 
-def test_more_processes_than_lanes_are_refused_before_there_is_a_folder(store, small, tmp_path):
+@pytest.mark.parametrize("length", [{"steps": 9}, {"steps": None, "minutes": 0.1}], ids=str)
+def test_more_processes_than_lanes_are_refused_before_there_is_a_folder(
+    store, small, tmp_path, length
+):
     processes = Processes(ProcessPlace(0, 9))
     with pytest.raises(ConfigError, match="--batch-size"):
-        start_run(tmp_path / "model", store, small(batch_size=4), made_from={}, processes=processes)
+        start_run(
+            tmp_path / "model",
+            store,
+            small(batch_size=4, **length),
+            made_from={},
+            processes=processes,
+        )
     assert not (tmp_path / "model").exists()
 
 

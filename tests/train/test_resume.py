@@ -18,6 +18,8 @@ import memlm.train.training as training_module
 from memlm.errors import ConfigError, CorruptArtefactError, DivergedError, InputError, NotFoundError
 from memlm.messages import in_language
 from memlm.storage import seal_files, verify_folder, write_json
+from memlm.train.config import DEFAULT_MINUTES, TrainConfig
+from memlm.train.resume import check_options
 from memlm.train.run import resume_run, start_run
 from memlm.train.validation import HeldOutLoss, HeldOutText
 from memlm.workspace import read_run
@@ -531,3 +533,10 @@ def test_a_run_said_to_be_finished_that_has_no_model_can_be_resumed(
     write_json(folder / "run.json", found | {"status": "finished"})
     _finish(resume_run(folder, store, small()))
     assert _outcome(folder) == whole()
+
+
+def test_the_minutes_that_were_not_said_are_the_usual_ones(store):
+    check_options(TrainConfig(minutes=DEFAULT_MINUTES), {}, store=store)
+    for minutes, before in ((DEFAULT_MINUTES + 1, {}), (DEFAULT_MINUTES, {"steps": 9})):
+        with pytest.raises(ConfigError, match="--minutes"):
+            check_options(TrainConfig(minutes=minutes), before, store=store)

@@ -9,7 +9,7 @@ from typing import Any
 from memlm.errors import ConfigError
 from memlm.prepare import PrepareConfig, TokenStore, tokenizer_name
 from memlm.storage import read_manifest
-from memlm.train.config import TrainConfig
+from memlm.train.config import DEFAULT_MINUTES, TrainConfig
 
 # Neither changes what is learned, but for the last bits: `machine_changes` says so.
 _FREE = ("name", "device", "threads")
@@ -36,6 +36,8 @@ def check_options(
     those that differ from their defaults. How `store` was prepared stands beside it.
     """
     defaults = {field.name: field.default for field in fields(config)}
+    if not any(before.get(name) for name in ("minutes", "steps", "epochs")):
+        defaults["minutes"] = DEFAULT_MINUTES
     said = config.changed().keys() if given is None else defaults.keys() & given
     changes = {
         name: (before.get(name, defaults[name]), getattr(config, name))
