@@ -50,7 +50,7 @@ from memlm.workspace import read_run
 
 # Options that the forecast knows nothing of.
 _UNFORECAST = frozenset({
-    "adaptive_softmax", "attention_window", "batch_size", "embedding_width", "phases", "residual",
+    "adaptive_softmax", "attention_window", "batch_size", "phases", "residual",
     "sequence_length",
     "average_weights", "clip_norm", "dropout", "layers", "learning_rate", "muon_learning_rate",
     "optimizer", "schedule", "weight_decay", "weight_dropout",
