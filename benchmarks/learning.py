@@ -33,12 +33,19 @@ from texts import data_beside_checkout, read_text
 
 import memlm
 
-# Many updates of short stretches first, see LOG.md; one thread is as fast as two there.
+# Many updates of short stretches first, see LOG.md; one thread is as fast as two for few symbols.
 _FEW_SYMBOLS = memlm.TrainConfig(
-    steps=380, hidden_width=192, phases="0.5:16x12,0.25:16x24,0.25:16x48",
-    learning_rate=0.014, threads=1, checkpoint_every=1000,
+    network="lstm", steps=380, hidden_width=192, phases="0.5:16x12,0.25:16x24,0.25:16x48",
+    learning_rate=0.014, threads=1, checkpoint_every=10_000,
 )  # fmt: skip
-QUICK = {"shakespeare": _FEW_SYMBOLS, "en": _FEW_SYMBOLS, "zh": _FEW_SYMBOLS}
+QUICK = {
+    "shakespeare": _FEW_SYMBOLS,
+    "en": replace(_FEW_SYMBOLS, steps=600, learning_rate=0.012),
+    "zh": replace(
+        _FEW_SYMBOLS, steps=1000, hidden_width=256, phases="0.5:16x16,0.25:16x32,0.25:16x64",
+        learning_rate=0.009, threads=None,
+    ),
+}  # fmt: skip
 
 
 JOBS = ("quick", "peer-time", "transformer")
