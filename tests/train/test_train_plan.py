@@ -301,6 +301,21 @@ def test_the_precision_is_what_the_machine_is_fast_with(machine, precision):
     assert asked.precision == "float32"
 
 
+@pytest.mark.parametrize(
+    ("config", "has_bf16", "threads"),
+    [
+        (TrainConfig(steps=10, network="lstm", hidden_width=192), True, 1),
+        (TrainConfig(steps=10, network="lstm", hidden_width=192, threads=3), True, 3),
+        (TrainConfig(steps=10, network="lstm", hidden_width=192), False, 4),
+        (TrainConfig(steps=10, network="lstm", hidden_width=192, layers=2), True, 4),
+        (TrainConfig(steps=10, network="lstm", hidden_width=384), True, 4),
+        (TrainConfig(steps=10, network="gru", hidden_width=192), True, 4),
+    ],
+)
+def test_a_narrow_lstm_has_one_thread_where_it_is_as_fast(config, has_bf16, threads):
+    assert make_plan(config, FACTS, cores=4, has_bf16=has_bf16).threads == threads
+
+
 @pytest.mark.parametrize("network", ["gru", "transformer", "lstm-attention"])
 def test_on_a_processor_only_an_lstm_is_surely_faster_with_bf16(network):
     plan = make_plan(TrainConfig(steps=10, network=network), FACTS, cores=2, has_bf16=True)

@@ -62,8 +62,10 @@ class Clock:
         once, it holds for the next look too.
         """
         plan, elapsed = self._training.plan, self.elapsed()
-        # The first steps allocate memory and wake the threads; the later half is like the rest.
-        ends = self._step_ends[len(self._step_ends) // 2 :] or [elapsed]
+        # The first steps of all allocate memory and wake the threads: their later half is like the
+        # rest.
+        first = len(self._step_ends) // 2 if plan.steps is None else 0
+        ends = self._step_ends[first:] or [elapsed]
         seconds_per_step = (ends[-1] - ends[0]) / (len(ends) - 1) if len(ends) > 1 else elapsed
         seconds_per_step = max(seconds_per_step, 1e-9)
         self._step_ends, self._last_look = [], elapsed

@@ -91,7 +91,7 @@ class TrainConfig:
     checkpoint_every: int | None = None
     """Steps between checkpoints; a tenth of the training if not given."""
     threads: int | None = None
-    """Processor threads; all cores if not given."""
+    """Processor threads; all cores if not given, or one where that is as fast."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1 or mps."""
 

@@ -29,6 +29,7 @@ _FLOPS_PER_SECOND_PER_CORE = 60e9  # of the core that the tables' core-minutes a
 _Table = tuple[tuple[float, int], ...]
 _WIDTH_BY_TIME: _Table = ((200.0, 768), (6.0, 640), (3.0, 512), (0.8, 384), (0.0, 192))
 _WIDTH_BY_TIME_LARGE_VOCABULARY: _Table = ((40.0, 512), (8.0, 384), (0.8, 256), (0.0, 128))
+_WIDTH_OF_ONE_THREAD = 256
 _LANES = 16
 _SEQUENCE_LENGTHS = (16, 24, 32, 48, 64)
 # (at least so many tokens to learn, most hidden units)
@@ -75,6 +76,7 @@ def make_plan(
     shape = _shape(config, facts, core_minutes=_core_minutes(minutes, speed))
     phases = _phases(config, facts)
     batch_size, sequence_length = _batch(config, facts, phases)
+    precision = _precision(config, shape, is_on_gpu=is_on_gpu, has_bf16=has_bf16)
     plan = TrainPlan(
         network=shape,
         batch_size=batch_size,
@@ -83,7 +85,7 @@ def make_plan(
         weight_decay=config.weight_decay,
         clip_norm=config.clip_norm,
         seed=config.seed,
-        threads=threads,
+        threads=config.threads or _threads(shape, precision, cores),
         warm_up_steps=1,
         steps=None,
         minutes=minutes,
@@ -96,7 +98,7 @@ def make_plan(
         accumulate=config.accumulate,
         average_share=config.average_weights,
         patience=config.patience,
-        precision=_precision(config, shape, is_on_gpu=is_on_gpu, has_bf16=has_bf16),
+        precision=precision,
         is_compiled=_is_compiled(config, is_on_gpu),
     )
     steps = config.steps
@@ -187,6 +189,13 @@ def _precision(
         return None
     is_lstm = all(block.kind == "lstm" for block in shape.blocks)
     return "bf16" if has_bf16 and is_lstm else "float32"
+
+
+def _threads(shape: NetworkConfig, precision: Precision | None, cores: int) -> int:
+    """Return one thread where more bring next to nothing, see benchmarks/LOG.md."""
+    is_narrow = shape.hidden_width <= _WIDTH_OF_ONE_THREAD and len(shape.blocks) == 1
+    is_lstm = all(block.kind == "lstm" for block in shape.blocks)
+    return 1 if is_narrow and is_lstm and precision == "bf16" else cores
 
 
 def _is_compiled(config: TrainConfig, is_on_gpu: bool) -> bool | None:

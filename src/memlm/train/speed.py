@@ -41,6 +41,7 @@ def measured_plan(
     """
     flops = flops_per_second(device, precision=make().precision)
     plan = make(flops_per_second=flops)
+    torch.set_num_threads(plan.threads)
     training = Training(plan, device=device, processes=processes)
     steps = expected_steps(training, stream_of(plan))
     return make(flops_per_second=flops, expected_steps=steps)

@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from statistics import median
 
 import torch
 
@@ -21,7 +22,8 @@ from memlm.train.plan import TrainPlan
 from memlm.train.schedule import Phase
 from memlm.train.training import Training
 
-_TIMED_STEPS = 3
+_TIMED_STEPS, _MOST_TIMED_STEPS = 3, 15
+_ENOUGH_SECONDS = 0.15  # of timed steps: a median of three steps of a millisecond is a guess
 _CLEARLY_FASTER = 0.95
 _LEAST_SECONDS_TO_COMPILE = 600.0  # of training: compiling takes up to a minute of them
 
@@ -105,9 +107,11 @@ def seconds_per_step(
     batch = stream.batch(0, (replace(chosen, steps=None),))
     before, place = training.plan, training.place()
     training.plan = plan
-    times = []
+    times: list[float] = []
     try:
-        for _ in range(1 + _TIMED_STEPS):  # the first also allocates, and compiles
+        while len(times) <= _TIMED_STEPS or (
+            len(times) <= _MOST_TIMED_STEPS and sum(times[1:]) < _ENOUGH_SECONDS
+        ):  # the first also allocates, and compiles
             started = now()
             # Without the other processes: one whose memory is too small would leave them waiting.
             if not math.isfinite(training.own_gradients(batch).item()):
@@ -119,7 +123,7 @@ def seconds_per_step(
         training.plan = before
         training.return_to(place)
         training.optimizer.clear()
-    return sorted(times[1:])[_TIMED_STEPS // 2]
+    return median(times[1:])
 
 
 def _faster(
