@@ -90,3 +90,29 @@ def test_a_timed_plan_is_told_of_the_machine_and_of_its_own_network(
     measured_plan(make, stream_of=stream_of, device=CPU, processes=Processes())
     assert told[:2] == [{}, {"flops_per_second": 5e9}]
     assert told[2] == {"flops_per_second": 5e9, "expected_steps": pytest.approx(120 * 0.9 / 0.5)}
+
+
+@pytest.mark.parametrize(
+    ("seconds_of_one", "may_choose", "threads"),
+    [(0.1, True, 1), (0.1, False, 2), (0.45, True, 2), (0.9, True, 2)],
+    ids=["a busy machine", "threads were said", "a tie", "a quiet machine"],
+)
+def test_one_thread_is_taken_where_it_is_clearly_faster(
+    make_plan_of, make_units, monkeypatch, seconds_of_one, may_choose, threads
+):
+    def stream_of(plan: TrainPlan) -> TokenStream:
+        tokens = np.array([1, 2, 3, 4] * 20)
+        return TokenStream(tokens, make_units(80), batch_size=2, sequence_length=8, seed=plan.seed)
+
+    monkeypatch.setattr(speed, "flops_per_second", lambda *_, **__: 5e9)
+    monkeypatch.setattr(
+        speed, "mean_seconds", lambda *_: seconds_of_one if torch.get_num_threads() == 1 else 0.5
+    )
+    plan = measured_plan(
+        lambda **_: make_plan_of(steps=None, minutes=2.0, threads=2),
+        stream_of=stream_of,
+        device=CPU,
+        processes=Processes(),
+        may_choose_threads=may_choose,
+    )
+    assert plan.threads == torch.get_num_threads() == threads

@@ -28,7 +28,9 @@ class HelpFormatter:
         table = _table()
         is_positional = bool(panel.entries and panel.entries[0].positional_label)
         for entry in panel.entries:
-            table.add_row(Text(_name(entry), style="bold"), _description(entry, self._command))
+            table.add_row(
+                Text(_name(entry), style="bold"), Text(_description(entry, self._command))
+            )
         title = render("help_title.arguments" if is_positional else "help_title.options")
         console.print(Text(title, style="bold underline"))
         console.print(table)

@@ -333,6 +333,7 @@ def _plan(
         stream_of=lambda plan: token_stream(store, plan),
         device=device,
         processes=processes,
+        may_choose_threads=config.threads is None and processes.size == 1,
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from statistics import median
 
 import torch
@@ -25,6 +26,7 @@ from memlm.train.trials import mean_seconds
 _WIDTH, _LANES, _LENGTH = 384, 16, 32
 _REPEATS = 5
 _MOST_SECONDS = 0.5
+_CLEARLY_FASTER = 1.2
 _SHARE_OF_STEPS = 0.9  # of the time; validations and updates take the rest
 
 
@@ -34,17 +36,27 @@ def measured_plan(
     stream_of: Callable[[TrainPlan], TokenStream],
     device: torch.device,
     processes: Processes,
+    may_choose_threads: bool = False,
 ) -> TrainPlan:
     """Return the plan that `make` makes once it is told how fast the machine and the network are.
 
     This process is measured while others wait: what they cost each other shows in the warm-up only.
+    If it may, it takes one thread where that is clearly faster: where others have the processors.
     """
     flops = flops_per_second(device, precision=make().precision)
     plan = make(flops_per_second=flops)
     torch.set_num_threads(plan.threads)
     training = Training(plan, device=device, processes=processes)
-    steps = expected_steps(training, stream_of(plan))
-    return make(flops_per_second=flops, expected_steps=steps)
+    stream = stream_of(plan)
+    steps = expected_steps(training, stream)
+    threads = plan.threads
+    if may_choose_threads and threads > 1:
+        torch.set_num_threads(1)
+        steps_of_one = expected_steps(training, stream)
+        if steps_of_one > _CLEARLY_FASTER * steps:
+            steps, threads = steps_of_one, 1
+        torch.set_num_threads(threads)
+    return replace(make(flops_per_second=flops, expected_steps=steps), threads=threads)
 
 
 def expected_steps(training: Training, stream: TokenStream) -> float:

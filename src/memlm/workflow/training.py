@@ -279,7 +279,8 @@ def _say_crowded(run: TrainingRun, waiting: float, listener: Listener) -> None:
     threads, cores = run.plan.threads, available_cores()
     fewer = cores if threads > cores else threads - 1
     code = "crowded_fewer_threads" if fewer else "crowded"
-    listener.note(code, waiting=waiting, fewer=fewer, model=run.folder.name)
+    workspace = run.folder.parents[1]
+    listener.note(code, waiting=waiting, fewer=fewer, model=run.folder.name, workspace=workspace)
 
 
 def _say_what_was_measured(before: TrainPlan, now: TrainPlan, listener: Listener) -> None:
