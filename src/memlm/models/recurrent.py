@@ -7,6 +7,10 @@ PyTorch's own layers: forward and backward run at four fifths of what the proces
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from functools import cache
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -40,11 +44,14 @@ class RecurrentBlock(nn.Module):
     def forward(self, inputs: Tensor, state: BlockState) -> tuple[Tensor, BlockState]:
         """Return the outputs (B, T, H) for inputs (B, T, I), and the state after them."""
         is_lstm = self.block.kind == "lstm"
-        if self.training and self.weight_dropout:
-            outputs, *after = self._forward_with_dropped_weights(inputs, state)
-        else:
-            outputs, last = self.layer(inputs, state if is_lstm else state[0])
-            after = list(last) if is_lstm else [last]
+        with arithmetic_of(self.block.kind, inputs.device) as is_float32:
+            if is_float32:
+                inputs = inputs.float()
+            if self.training and self.weight_dropout:
+                outputs, *after = self._forward_with_dropped_weights(inputs, state)
+            else:
+                outputs, last = self.layer(inputs, state if is_lstm else state[0])
+                after = list(last) if is_lstm else [last]
         outputs = self.dropout(outputs)
         return (inputs + outputs if self.block.is_residual else outputs), tuple(after)
 
@@ -62,3 +69,28 @@ class RecurrentBlock(nn.Module):
         if self.block.kind == "lstm":
             return torch.lstm(inputs, state, weights, *how)
         return torch.gru(inputs, state[0], weights, *how)
+
+
+@contextmanager
+def arithmetic_of(kind: str, device: torch.device) -> Iterator[bool]:
+    """Compute in float32 inside the block, and say so, where bf16 is wished and cannot be had.
+
+    Some processors have no LSTM in bf16: on these too such a network is trained, or goes on.
+    """
+    is_wished = device.type == "cpu" and torch.is_autocast_enabled("cpu")
+    is_float32 = is_wished and kind == "lstm" and not _lstm_has_bf16()
+    with torch.autocast("cpu", enabled=False) if is_float32 else nullcontext():
+        yield is_float32
+
+
+@cache
+def _lstm_has_bf16() -> bool:
+    """Say whether this processor has an LSTM in bf16; some say so only when they are asked."""
+    with torch.random.fork_rng(devices=[]):
+        layer = nn.LSTM(1, 1)
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            layer(torch.zeros(1, 1, 1))
+    except RuntimeError:
+        return False
+    return True

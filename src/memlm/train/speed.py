@@ -16,6 +16,7 @@ from statistics import median
 import torch
 from torch import nn
 
+from memlm.models.recurrent import arithmetic_of
 from memlm.train.batches import TokenStream
 from memlm.train.config import Precision
 from memlm.train.distributed import Processes
@@ -85,7 +86,10 @@ def flops_per_second(
     begun = now()
     while len(times) <= _REPEATS and (len(times) < 2 or now() - begun < _MOST_SECONDS):
         started = now()
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+        with (
+            torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"),
+            arithmetic_of("lstm", device),
+        ):
             layer(inputs)[0].float().square().mean().backward()
         for weight in layer.parameters():
             assert weight.grad is not None
