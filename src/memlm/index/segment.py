@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ Integers = npt.NDArray[np.integer]
 KEY_BYTES = 8
 KEY_EVERY = 16
 """Suffixes for each key: half a byte a position, and a last search within one cache line."""
+
+_MANY = 10_000  # code points from which on a table of all is worth making
 
 
 @dataclass(frozen=True)
@@ -103,10 +106,20 @@ class Segment:
     def encode_codes(self, codes: Integers) -> Integers:
         """Return code points (T,) in the symbols of this segment."""
         assert self.alphabet is not None
+        if len(codes) >= _MANY:
+            return np.asarray(self._ranks.take(codes, mode="clip"))
         shifted = codes.astype(np.uint32) + np.uint32(1)
         ranks = np.searchsorted(self.alphabet, shifted)
         is_known = self.alphabet[np.minimum(ranks, len(self.alphabet) - 1)] == shifted
         return np.where(is_known, ranks, self.unknown).astype(self.symbols.dtype)
+
+    @cached_property
+    def _ranks(self) -> Integers:
+        """The symbol of each code point up to the greatest here, and of one that is unknown."""
+        assert self.alphabet is not None
+        ranks = np.full(int(self.alphabet[-1]) + 1, self.unknown, self.symbols.dtype)
+        ranks[self.alphabet[1:] - 1] = np.arange(1, len(self.alphabet))
+        return ranks
 
     def decode(self, symbols: Integers) -> npt.NDArray[np.int64]:
         """Return the code points, or token ids, of symbols."""

@@ -6,23 +6,26 @@ numpy, so that nobody waits for a compiler over a few lines of text. The answers
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from types import ModuleType
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from memlm.index import search
-from memlm.index.segment import Integers, Segment, code_points
+from memlm.index.segment import Integers, Segment, code_points, pack
 
 Places = npt.NDArray[np.int64]
 Pattern = str | Integers
-WORTH_COMPILING = 20_000
-"""Symbols asked about in one call from which on the compiled loops are taken."""
-_Answer = TypeVar("_Answer")
+WORTH_COMPILING = 1_000_000
+"""Symbols asked about in one call from which on loops are compiled, or fetched from the disk."""
+WORTH_CALLING = 64
+"""And from which on they are taken where that was done before."""
+_WORTH_SORTING = 1000
 
 
 @dataclass(frozen=True)
@@ -125,11 +128,11 @@ class SuffixIndex:
         codes = _codes(text)
         best = np.arange(1, len(codes) + 1)
         for segment in self.segments:
-            symbols, loops = _encoded(segment, codes), _loops(len(codes))
-            if loops is None:
+            symbols, loop = _encoded(segment, codes), _loop("follow", len(codes))
+            if loop is None:
                 starts = search.longest_starts(segment, symbols)
             else:
-                starts = loops.follow(*_arrays(segment), symbols)[0]
+                starts = loop(*_arrays(segment), symbols)[0]
             best = np.minimum(best, starts)
         return best
 
@@ -156,9 +159,16 @@ def _compiled() -> ModuleType | None:
     return kernels
 
 
-def _loops(size: int) -> ModuleType | None:
-    """Return the compiled loops where there are any and the work is worth compiling for."""
-    return _compiled() if size >= WORTH_COMPILING else None
+def _loop(name: str, size: int) -> Callable[..., Any] | None:  # Any: as its twin in `search`
+    """Return a compiled loop, where there is one and the work is worth it."""
+    if size < min(WORTH_CALLING, WORTH_COMPILING):
+        return None
+    is_here = "memlm.index.kernels" in sys.modules
+    if size < WORTH_COMPILING and not is_here:
+        return None
+    loop = getattr(_compiled(), name, None)
+    # Not compiled for these types, perhaps, but numba and what others compiled are there.
+    return loop if size >= WORTH_COMPILING or (loop is not None and loop.signatures) else None
 
 
 def _arrays(segment: Segment) -> tuple[Integers, Integers, Integers]:
@@ -167,19 +177,25 @@ def _arrays(segment: Segment) -> tuple[Integers, Integers, Integers]:
 
 
 def _find_intervals(
-    segment: Segment, symbols: Integers, starts: Places, lengths: Places, *, occurs: bool = False
+    segment: Segment, symbols: Integers, starts: Places, lengths: Places
 ) -> tuple[Places, Places]:
-    loops = _loops(len(symbols) + len(starts))
-    if loops is None:
-        return search.find_intervals(segment, symbols, starts, lengths, occurs=occurs)
-    low, high = loops.find_intervals(*_arrays(segment), symbols, starts, lengths)
+    loop = _loop("find_intervals", len(symbols) + len(starts))
+    if loop is None:
+        return search.find_intervals(segment, symbols, starts, lengths)
+    if len(starts) < _WORTH_SORTING:
+        low, high = loop(*_arrays(segment), symbols, starts, lengths)
+        return low, high
+    # In the order of the suffixes each question finds in the cache what the one before it read.
+    order = np.argsort(pack(np.append(symbols, symbols.dtype.type(0)), starts))
+    low, high = np.empty_like(starts), np.empty_like(starts)
+    low[order], high[order] = loop(*_arrays(segment), symbols, starts[order], lengths[order])
     return low, high
 
 
 def _follow(segment: Segment, symbols: Integers) -> tuple[Places, Places, Places]:
-    loops = _loops(len(symbols))
-    if loops is not None:
-        starts, low, high = loops.follow(*_arrays(segment), symbols)
+    loop = _loop("follow", len(symbols))
+    if loop is not None:
+        starts, low, high = loop(*_arrays(segment), symbols)
         return starts, low, high
     starts = search.longest_starts(segment, symbols)
     lengths = np.arange(1, len(symbols) + 1) - starts
@@ -188,12 +204,11 @@ def _follow(segment: Segment, symbols: Integers) -> tuple[Places, Places, Places
 
 
 def _following(segment: Segment, low: Places, high: Places, depths: Places) -> NextCounts:
-    loops = _loops(len(low))
-    if loops is None:
+    loop = _loop("successors", int(depths.sum()) + len(low))
+    if loop is None:
         offsets, symbols, counts = search.successors(segment, low, high, depths)
     else:
-        arrays = segment.symbols, segment.suffixes
-        offsets, symbols, counts = loops.successors(*arrays, low, high, depths)
+        offsets, symbols, counts = loop(segment.symbols, segment.suffixes, low, high, depths)
     return NextCounts(offsets, segment.decode(symbols), counts)
 
 
