@@ -7,6 +7,8 @@ file, once for each combination of types that was asked.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from numba import njit
@@ -15,6 +17,16 @@ from memlm.index.segment import KEY_EVERY, Integers
 
 Places = npt.NDArray[np.int64]
 _LINEAR = 8  # suffixes that are looked at one by one
+_FEWEST_FOUND = 4096
+
+
+def is_compiled(name: str, symbols: Integers, suffixes: Integers) -> bool:
+    """Say whether a loop was compiled, or fetched, in this process for a segment's types."""
+    loops: dict[str, Any] = {  # Any: numba has no types
+        "find_intervals": find_intervals, "follow": follow, "successors": _successors,
+    }  # fmt: skip
+    wanted = symbols.dtype.name, suffixes.dtype.name
+    return any((str(one[0].dtype), str(one[1].dtype)) == wanted for one in loops[name].signatures)
 
 
 @njit(cache=True, nogil=True)
@@ -241,7 +253,6 @@ def _next_start(
     return good, good_low, good_high
 
 
-@njit(cache=True, nogil=True)
 def successors(
     symbols: Integers, suffixes: Integers, lows: Places, highs: Places, depths: Places
 ) -> tuple[Places, Integers, Places]:
@@ -251,27 +262,49 @@ def successors(
     The separator is none of them.
     """
     offsets = np.zeros(len(lows) + 1, np.int64)
-    found: Integers = np.empty(256, symbols.dtype)
-    counts: Integers = np.empty(256, np.int64)
-    used = 0
-    for number in range(len(lows)):
-        depth, high = depths[number], highs[number]
-        # The separator sorts first.
-        low = _run_end(symbols, suffixes, depth, lows[number], high, 0)
-        while low < high:
-            symbol = symbols[suffixes[low] + depth]
-            end = _run_end(symbols, suffixes, depth, low + 1, high, symbol)
-            if used == len(found):
-                found, counts = _doubled(found), _doubled(counts)
-            found[used], counts[used] = symbol, end - low
-            used += 1
-            low = end
-        offsets[number + 1] = used
-    return offsets, found[:used].copy(), counts[:used].astype(np.int64)
+    size, done, parts = max(_FEWEST_FOUND, 2 * len(lows)), 0, []
+    while done < len(lows):
+        found, counts = np.empty(size, symbols.dtype), np.empty(size, np.int64)
+        used, first = offsets[done], done
+        done = _successors(symbols, suffixes, lows, highs, depths, done, offsets, found, counts)
+        # The last one began, perhaps, but did not fit in.
+        parts.append((found[: offsets[done] - used], counts[: offsets[done] - used]))
+        size *= 2 if done > first else 8
+    if not parts:
+        return offsets, np.empty(0, symbols.dtype), np.empty(0, np.int64)
+    all_found, all_counts = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return offsets, all_found, all_counts
 
 
 @njit(cache=True, nogil=True)
-def _doubled(array: Integers) -> Integers:
-    longer = np.empty(2 * len(array), array.dtype)
-    longer[: len(array)] = array
-    return longer
+def _successors(
+    symbols: Integers,
+    suffixes: Integers,
+    lows: Places,
+    highs: Places,
+    depths: Places,
+    first: int,
+    offsets: Places,
+    found: Integers,
+    counts: Places,
+) -> int:
+    """Fill `found` and `counts` for the ranges from `first` on; return the first that has no room.
+
+    `offsets` count on from where they stand.
+    """
+    used = 0
+    for number in range(first, len(lows)):
+        depth, high, start = depths[number], highs[number], used
+        # The separator sorts first.
+        low = _run_end(symbols, suffixes, depth, lows[number], high, 0)
+        while low < high:
+            if used == len(found):
+                return number
+            symbol = symbols[suffixes[low] + depth]
+            end = _run_end(symbols, suffixes, depth, low + 1, high, symbol)
+            found[used] = symbol
+            counts[used] = end - low
+            used += 1
+            low = end
+        offsets[number + 1] = offsets[number] + used - start
+    return len(lows)

@@ -128,7 +128,7 @@ class SuffixIndex:
         codes = _codes(text)
         best = np.arange(1, len(codes) + 1)
         for segment in self.segments:
-            symbols, loop = _encoded(segment, codes), _loop("follow", len(codes))
+            symbols, loop = _encoded(segment, codes), _loop("follow", segment, len(codes))
             if loop is None:
                 starts = search.longest_starts(segment, symbols)
             else:
@@ -159,16 +159,20 @@ def _compiled() -> ModuleType | None:
     return kernels
 
 
-def _loop(name: str, size: int) -> Callable[..., Any] | None:  # Any: as its twin in `search`
+def _loop(
+    name: str, segment: Segment, size: int
+) -> Callable[..., Any] | None:  # Any: as its twin in `search`
     """Return a compiled loop, where there is one and the work is worth it."""
     if size < min(WORTH_CALLING, WORTH_COMPILING):
         return None
-    is_here = "memlm.index.kernels" in sys.modules
-    if size < WORTH_COMPILING and not is_here:
+    if size < WORTH_COMPILING and "memlm.index.kernels" not in sys.modules:
         return None
-    loop = getattr(_compiled(), name, None)
-    # Not compiled for these types, perhaps, but numba and what others compiled are there.
-    return loop if size >= WORTH_COMPILING or (loop is not None and loop.signatures) else None
+    kernels = _compiled()
+    if kernels is None:
+        return None
+    if size < WORTH_COMPILING and not kernels.is_compiled(name, segment.symbols, segment.suffixes):
+        return None
+    return getattr(kernels, name)  # type: ignore[no-any-return]  # numba has no types
 
 
 def _arrays(segment: Segment) -> tuple[Integers, Integers, Integers]:
@@ -179,7 +183,7 @@ def _arrays(segment: Segment) -> tuple[Integers, Integers, Integers]:
 def _find_intervals(
     segment: Segment, symbols: Integers, starts: Places, lengths: Places
 ) -> tuple[Places, Places]:
-    loop = _loop("find_intervals", len(symbols) + len(starts))
+    loop = _loop("find_intervals", segment, len(symbols) + len(starts))
     if loop is None:
         return search.find_intervals(segment, symbols, starts, lengths)
     if len(starts) < _WORTH_SORTING:
@@ -193,7 +197,7 @@ def _find_intervals(
 
 
 def _follow(segment: Segment, symbols: Integers) -> tuple[Places, Places, Places]:
-    loop = _loop("follow", len(symbols))
+    loop = _loop("follow", segment, len(symbols))
     if loop is not None:
         starts, low, high = loop(*_arrays(segment), symbols)
         return starts, low, high
@@ -204,7 +208,7 @@ def _follow(segment: Segment, symbols: Integers) -> tuple[Places, Places, Places
 
 
 def _following(segment: Segment, low: Places, high: Places, depths: Places) -> NextCounts:
-    loop = _loop("successors", int(depths.sum()) + len(low))
+    loop = _loop("successors", segment, int(depths.sum()) + len(low))
     if loop is None:
         offsets, symbols, counts = search.successors(segment, low, high, depths)
     else:
