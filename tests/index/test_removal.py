@@ -239,12 +239,12 @@ def test_growing_text_by_text_keeps_few_segments_and_sorts_little_again(
     monkeypatch.setattr(store, "LARGEST_SEGMENT", 6400)
     texts: dict[str, str] = {}
     num_read = most = 0
-    for number in range(256):
+    for number in range(128):
         texts[f"d{number}"] = "x" * 99
         num_read += len(refresh(tmp_path, texts, str(number)))
         most = max(most, len(open_index(tmp_path, contents=False).segments))
-    assert most <= 2 * 256 * 100 / 6400 + 7
-    assert num_read <= 256 * 8
+    assert most <= 2 * 128 * 100 / 6400 + 7
+    assert num_read <= 128 * 7
 
 
 def test_index_of_an_earlier_format_is_made_again(tmp_path: Path, refresh: Refresh) -> None:

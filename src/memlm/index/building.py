@@ -11,16 +11,18 @@ order of the others.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from memlm.index.search import find_intervals
 from memlm.index.segment import KEY_EVERY, Integers, Segment, SegmentEntry, code_points, pack
 
 Layout = Literal["compact", "fast"]
+_AT_ONCE = 1 << 16  # positions that stay in the cache
 
 
 def build_segment(
@@ -56,7 +58,7 @@ def build_segment(
     _write(
         folder,
         symbols,
-        sort_suffixes(symbols),
+        [sort_suffixes(symbols)],
         np.asarray([*starts, position], np.int64),
         kept,
         alphabet=alphabet,
@@ -68,29 +70,39 @@ def build_segment(
 
 def write_without(folder: Path, segment: Segment, removed: npt.NDArray[np.bool_]) -> None:
     """Write `segment` without the entries that `removed` (entries,) marks, into an empty folder."""
-    lengths = np.diff(segment.starts)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], removed, [False]]).astype(np.int8)))
     # The stretches of positions that go.
     holes = np.asarray(segment.starts[edges], np.int64).reshape(-1, 2)
-    symbols = _outside(segment.symbols, holes)
-    suffixes = filter_suffixes(segment.suffixes, holes)
-    alphabet = segment.alphabet
+    symbols, alphabet = _outside(segment.symbols, holes), segment.alphabet
     if alphabet is not None:
-        is_left = np.bincount(symbols, minlength=len(alphabet)) > 0
+        is_left = _is_left(segment, holes)
         if not is_left.all():
             alphabet = alphabet[is_left]
             symbols = (np.cumsum(is_left) - 1).astype(_narrowest(len(alphabet)))[symbols]
     _write(
         folder,
         symbols,
-        suffixes,
-        np.concatenate([[0], np.cumsum(lengths[~removed])]),
+        filter_suffixes(segment.suffixes, holes),
+        np.concatenate([[0], np.cumsum(np.diff(segment.starts)[~removed])]),
         [entry for entry, gone in zip(segment.entries, removed.tolist(), strict=True) if not gone],
         alphabet=alphabet,
         vocabulary_size=segment.vocabulary_size,
         group=segment.group,
         layout="compact" if segment.keys is None else "fast",
     )
+
+
+def _is_left(segment: Segment, holes: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Say of each symbol of the alphabet whether it stands anywhere outside the holes."""
+    assert segment.alphabet is not None
+    is_left = np.ones(len(segment.alphabet), bool)
+    going = np.concatenate([segment.symbols[start:end] for start, end in holes.tolist()])
+    found, counts = np.unique(going[going > 0], return_counts=True)
+    # How often each stands anywhere is how many suffixes begin with it.
+    ones = np.ones(len(found), np.int64)
+    low, high = find_intervals(segment, found, np.arange(len(found)), ones)
+    is_left[found] = high - low > counts
+    return is_left
 
 
 def sort_suffixes(symbols: Integers) -> Integers:
@@ -106,29 +118,29 @@ def sort_suffixes(symbols: Integers) -> Integers:
     if width > 1:
         found = found[found & (width - 1) == 0]
         found >>= width.bit_length() - 1
-    is_short = len(symbols) <= np.iinfo(np.int32).max
-    return found.astype(np.int32 if is_short else np.int64, copy=False)
+    return found.astype(_positions_dtype(len(symbols)), copy=False)
 
 
-def filter_suffixes(suffixes: Integers, holes: npt.NDArray[np.int64]) -> Integers:
-    """Return the suffixes outside the holes (H, 2), in order, as if the holes had closed up."""
-    blocks = []
-    for first in range(0, len(suffixes), _AT_ONCE):  # in pieces that stay in the cache
+def filter_suffixes(suffixes: Integers, holes: npt.NDArray[np.int64]) -> Iterator[Integers]:
+    """Yield the suffixes outside the holes (H, 2), in order, as if the holes had closed up."""
+    sizes = holes[:, 1] - holes[:, 0]
+    dtype = _positions_dtype(int(suffixes.shape[0] - sizes.sum()))
+    closed = np.concatenate([[0], np.cumsum(sizes)]).astype(suffixes.dtype)
+    for first in range(0, len(suffixes), _AT_ONCE):
         block = suffixes[first : first + _AT_ONCE]
         if len(holes) == 1:
-            start, end = holes[0].tolist()
-            is_after = block >= end
-            block = block - is_after * np.asarray(end - start, block.dtype)
-            blocks.append(block[is_after | (block < start)])
-            continue
-        number = np.searchsorted(holes[:, 0], block, side="right")
-        closed = np.concatenate([[0], np.cumsum(holes[:, 1] - holes[:, 0])])
-        is_outside = (number == 0) | (block >= holes[number - 1, 1])
-        blocks.append((block - closed[number].astype(block.dtype))[is_outside])
-    return np.concatenate(blocks)
+            is_after = block >= holes[0, 1]
+            is_outside = is_after | (block < holes[0, 0])
+            block = block - is_after * closed[1]
+        else:
+            number = np.searchsorted(holes[:, 0], block, side="right")
+            is_outside = (number == 0) | (block >= holes[number - 1, 1])
+            block = block - closed[number]
+        yield block[is_outside].astype(dtype, copy=False)
 
 
-_AT_ONCE = 1 << 16
+def _positions_dtype(size: int) -> type[np.int32] | type[np.int64]:
+    return np.int32 if size <= np.iinfo(np.int32).max else np.int64
 
 
 def _outside(symbols: Integers, holes: npt.NDArray[np.int64]) -> Integers:
@@ -156,7 +168,7 @@ def _narrowest(size: int) -> npt.DTypeLike:
 def _write(
     folder: Path,
     symbols: Integers,
-    suffixes: Integers,
+    suffixes: Iterable[Integers],
     starts: npt.NDArray[np.int64],
     entries: Sequence[tuple[str, str]],
     *,
@@ -165,19 +177,27 @@ def _write(
     group: str,
     layout: Layout,
 ) -> None:
-    arrays = {"symbols": symbols, "suffixes": suffixes, "starts": starts}
+    arrays: dict[str, Iterable[Integers]] = {
+        "symbols": [symbols], "suffixes": suffixes, "starts": [starts],
+    }  # fmt: skip
     if alphabet is not None:
-        arrays["alphabet"] = alphabet
+        arrays["alphabet"] = [alphabet]
+    for name, pieces in arrays.items():
+        with (folder / f"{name}.bin").open("wb") as file:
+            for piece in pieces:
+                piece.astype(piece.dtype.newbyteorder("<"), copy=False).tofile(file)
+    written = np.memmap(
+        folder / "suffixes.bin", np.dtype(_positions_dtype(len(symbols))).newbyteorder("<"), "r"
+    )
     if layout == "fast":
-        arrays["keys"] = pack(symbols, suffixes[::KEY_EVERY])
-    for name, array in arrays.items():
-        array.astype(array.dtype.newbyteorder("<"), copy=False).tofile(folder / f"{name}.bin")
+        keys = pack(symbols, written[::KEY_EVERY])
+        keys.astype("<u8", copy=False).tofile(folder / "keys.bin")
     with (folder / "entries.jsonl").open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(entry) + "\n" for entry in entries)
     sizes = {
         "positions": len(symbols),
         "symbol_bytes": symbols.dtype.itemsize,
-        "position_bytes": suffixes.dtype.itemsize,
+        "position_bytes": written.dtype.itemsize,
         "symbols": len(alphabet) if alphabet is not None else vocabulary_size,
         "vocabulary_size": vocabulary_size,
         "group": group,

@@ -34,6 +34,7 @@ KEY_BYTES = 8
 KEY_EVERY = 16
 """Suffixes for each key: half a byte a position, and a last search within one cache line."""
 
+_AT_ONCE = 1 << 13
 _MANY = 10_000  # code points from which on a table of all is worth making
 
 
@@ -153,10 +154,12 @@ def pack(symbols: Integers, places: Integers) -> npt.NDArray[np.uint64]:
     """
     width = symbols.dtype.itemsize
     packed = np.zeros(len(places), np.uint64)
-    for number in range(KEY_BYTES // width):
-        # The last symbol of a segment is 0, and so is what clipping repeats.
-        packed <<= np.uint64(8 * width)
-        packed |= symbols.take(places + number, mode="clip")
+    for first in range(0, len(places), _AT_ONCE):  # what one pass reads is there for the next
+        some, own = places[first : first + _AT_ONCE], packed[first : first + _AT_ONCE]
+        for number in range(KEY_BYTES // width):
+            # The last symbol of a segment is 0, and so is what clipping repeats.
+            own <<= np.uint64(8 * width)
+            own |= symbols.take(some + number, mode="clip")
     return packed
 
 
