@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memlm.index import SegmentDocument, SuffixIndex, open_index, refresh_index
+from memlm.index import Entry, SegmentEntry, SuffixIndex, open_index, refresh_index
 from memlm.memory import trace_spans
 from memlm.records import Trace
 
@@ -46,8 +46,8 @@ def index(texts: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Su
     refresh_index(
         folder,
         digest="1",
-        documents={identity: ("c", len(text)) for identity, text in texts.items()},
-        read=lambda ids: (SegmentDocument(identity, "c", texts[identity]) for identity in ids),
+        entries={identity: Entry("c", len(text)) for identity, text in texts.items()},
+        read=lambda ids: (SegmentEntry(identity, "c", texts[identity]) for identity in ids),
     )
     return open_index(folder)
 

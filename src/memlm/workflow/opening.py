@@ -8,7 +8,7 @@ from pathlib import Path
 
 from memlm.documents import DocumentStore
 from memlm.errors import ConfigError, InputError, MissingExtraError, NotFoundError
-from memlm.index import SegmentDocument, is_current, refresh_index
+from memlm.index import Entry, SegmentEntry, is_current, refresh_index
 from memlm.workflow.listener import Listener
 from memlm.workspace import Workspace, open_workspace
 
@@ -61,18 +61,18 @@ def ensure_index(workspace: Workspace, listener: Listener) -> None:
         if store.count() == 0:
             raise NotFoundError("no_documents", path=workspace.path)
         listener.note("indexing", characters=store.characters())
-        known = {identity: (content, size) for identity, content, size in store.sizes()}
+        known = {key: Entry(content, size) for key, content, size in store.sizes()}
 
-        def read(identities: Iterable[str]) -> Iterator[SegmentDocument]:
-            for identity in identities:
-                document = store.get(identity)
+        def read(keys: Iterable[str]) -> Iterator[SegmentEntry]:
+            for key in keys:
+                document = store.get(key)
                 assert document is not None  # nobody else writes while we hold the lock
-                yield SegmentDocument(identity, known[identity][0], document.text)
+                yield SegmentEntry(key, known[key].content, document.text)
 
         refresh_index(
             workspace.character_index,
             digest=digest,
-            documents=known,
+            entries=known,
             read=read,
             progress=lambda done, total: listener.progress("index", done, total),
         )
