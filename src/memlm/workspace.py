@@ -92,6 +92,10 @@ class Workspace:
         """Folder of the tokens that `tokenizer` made."""
         return self.path / "prepared" / tokenizer
 
+    def counts_memory(self, tokenizer: str) -> Path:
+        """Folder of the memory that counts the tokens of `tokenizer`."""
+        return self.path / "memory" / "counts" / tokenizer
+
     def model(self, name: str) -> Path:
         """Folder of the model `name`; InputError if that cannot be the name of a folder."""
         if not _is_name(name):
@@ -177,7 +181,8 @@ class Workspace:
         with machine_errors(self.path):
             for folder in (
                 self.path, self.character_index, self.path / "prepared", models, self.cleaned,
-                *self.unfinished_folders(),
+                *self.unfinished_folders(), *self.path.glob("memory/*"),
+                *self.path.glob("memory/*/*"),
             ):  # fmt: skip
                 clean_leftovers(folder)
             for folder in (*models.glob("*"), *models.glob("*/checkpoints")):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from memlm.errors import CorruptArtefactError, NotFoundError
+from memlm.language_model import LanguageModel
+from memlm.memory.counts import CountsModel
 from memlm.prepare import TokenStore
 from memlm.storage import read_manifest
 from memlm.workflow.listener import Listener
@@ -12,13 +12,11 @@ from memlm.workflow.models import Model
 from memlm.workflow.preparing import open_tokens
 from memlm.workspace import read_run
 
-if TYPE_CHECKING:
-    from memlm.train.adapt import AdaptingModel
 
+def adapting_predictor(model: Model, listener: Listener) -> LanguageModel:
+    """Return a copy of a model that learns from what it reads; the model itself stays as it is.
 
-def adapting_predictor(model: Model, listener: Listener) -> AdaptingModel:
-    """Return a copy of a model's network that learns from what it reads; the model's own stays.
-
+    A memory counts it instead.
     How fast is chosen on the model's held-out text and kept beside it. Where its tokens are gone,
     plain steps of a fixed size do without them.
     """
@@ -27,7 +25,9 @@ def adapting_predictor(model: Model, listener: Listener) -> AdaptingModel:
     from memlm.train.adapt_fit import fit_adaptation
     from memlm.train.adaptation import load_adaptation, save_adaptation
 
-    assert isinstance(model.predictor, NetworkModel)  # there is no other kind yet
+    if isinstance(model.predictor, CountsModel):
+        return model.predictor.adaptive()
+    assert isinstance(model.predictor, NetworkModel)
     network, folder = model.predictor.network, model.workspace.model(model.name)
     weights_hash = read_manifest(folder)["files"]["model.safetensors"]["sha256"]
     found = load_adaptation(folder, weights_hash=weights_hash)

@@ -29,10 +29,11 @@ from memlm.train import TrainConfig
 from memlm.workflow.adapting import adapting_predictor
 from memlm.workflow.learned import count_collected
 from memlm.workflow.listener import Listener
-from memlm.workflow.models import Model, load_model, newest_model
+from memlm.workflow.models import MEMORY, Model, load_model, newest_model
 from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of, ensure_index
 from memlm.workflow.preparing import masked_places
 from memlm.workflow.reading import existing_file
+from memlm.workflow.remembering import memory_model
 from memlm.workflow.training import train_model
 
 if TYPE_CHECKING:
@@ -47,9 +48,14 @@ def ensure_model(
     prepare: PrepareConfig | None = None,
     listener: Listener | None = None,
 ) -> Model:
-    """Load a model, training one first where the workspace has documents but no model."""
+    """Load a model, training one first where the workspace has documents but no model.
+
+    `MEMORY` names the workspace's memory, which is brought in step with the documents instead.
+    """
     opened = as_workspace(workspace)
     hears = listener or Listener()
+    if name == MEMORY:
+        return memory_model(opened, prepare=prepare, listener=hears)
     if name is None:
         name = newest_model(opened, hears)
     if name is None:

@@ -18,9 +18,13 @@ if TYPE_CHECKING:
     from memlm.language_model import LanguageModel, Tokenizer
 
 
+MEMORY = "memory"
+"""Names the memory where a model is named; no model may be called so."""
+
+
 @dataclass(frozen=True)
 class Model:
-    """A trained model with its tokenizer, ready to be asked."""
+    """A trained model, or a memory, with its tokenizer, ready to be asked."""
 
     name: str
     predictor: LanguageModel

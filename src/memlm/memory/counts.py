@@ -1,0 +1,216 @@
+"""A memory that predicts: exact counts of what was read, as a language model without training.
+
+    contexts.py   what followed each context of a text, in the documents
+    session.py    the same of the text itself, where it may learn while it reads
+    smoothing.py  counts of all orders as one distribution over the whole vocabulary
+
+The state is the last few tokens, and the session. Everything that is asked is exact: the same
+documents give the same distribution, in whatever order they came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from memlm.language_model import LogProbabilities, Tokens
+from memlm.memory.contexts import Contexts, Followers, Ints, SuffixArrays
+from memlm.memory.session import Session
+from memlm.memory.smoothing import Evidence, Floats, Mixture, Smoothing, mix
+
+_MOST_VALUES = 1 << 22
+_LONGEST_BLOCK = 512
+
+
+@dataclass(frozen=True)
+class _Row:
+    """What is carried for one text; nothing in it is ever changed."""
+
+    tail: Ints
+    """The tokens that contexts may still reach back to, and one more."""
+    session: Session | None = None
+    read: int = 0
+    """Tokens of the session that are this row's own."""
+
+
+CountsState = tuple[_Row, ...]
+
+
+class CountsModel:
+    """Counts in some segments, as a `LanguageModel`.
+
+    With `is_adaptive` it also counts what it reads, each token after it was predicted.
+    """
+
+    def __init__(
+        self,
+        segments: Sequence[SuffixArrays],
+        smoothing: Smoothing,
+        *,
+        vocabulary_size: int,
+        is_adaptive: bool = False,
+    ) -> None:
+        self.smoothing = smoothing
+        self.is_adaptive = is_adaptive
+        self._vocabulary_size = vocabulary_size
+        self._contexts = Contexts(segments, vocabulary_size=vocabulary_size)
+        self._orders = np.asarray(smoothing.orders)
+        self._longest = max(smoothing.orders)
+
+    @property
+    def vocabulary_size(self) -> int:
+        return self._vocabulary_size
+
+    def adaptive(self) -> CountsModel:
+        """Return the same memory, which counts what it reads; they share what was looked up."""
+        found = CountsModel((), self.smoothing, vocabulary_size=self._vocabulary_size)
+        found.is_adaptive, found._contexts = True, self._contexts
+        return found
+
+    def start(self, batch: int) -> CountsState:
+        session = Session(self.smoothing.orders) if self.is_adaptive else None
+        return (_Row(np.empty(0, dtype=np.int64), session),) * batch
+
+    def read(self, state: CountsState, tokens: Tokens) -> tuple[LogProbabilities, CountsState]:
+        read = [self._read_row(row, line) for row, line in zip(state, tokens, strict=True)]
+        return np.stack([found for found, _ in read]), tuple(row for _, row in read)
+
+    def advance(self, state: CountsState, tokens: Tokens) -> tuple[LogProbabilities, CountsState]:
+        found, after = self.read(state, np.asarray(tokens)[:, None])
+        return found[:, 0], after
+
+    def select(self, state: CountsState, rows: Tokens) -> CountsState:
+        return tuple(state[int(row)] for row in rows)
+
+    def evidence(self, state: CountsState, tokens: Tokens) -> tuple[Evidence, CountsState]:
+        """Return what followed the contexts after each of some tokens (T,) of one text."""
+        (row,) = state
+        evidence, after = self._evidence(row, np.asarray(tokens, dtype=np.int64))
+        return evidence, (after,)
+
+    def _read_row(self, row: _Row, tokens: Tokens) -> tuple[LogProbabilities, _Row]:
+        values = np.asarray(tokens, dtype=np.int64)
+        block = max(1, min(_LONGEST_BLOCK, _MOST_VALUES // self._vocabulary_size))
+        found = []
+        for start in range(0, len(values), block):
+            evidence, row = self._evidence(row, values[start : start + block])
+            found.append(self._log_probabilities(evidence))
+        return np.concatenate(found), row
+
+    def _log_probabilities(self, evidence: Evidence) -> LogProbabilities:
+        found = probabilities(evidence, mix(evidence, self.smoothing), self._vocabulary_size)
+        return np.log(found).astype(np.float32)
+
+    def _evidence(self, row: _Row, tokens: Ints) -> tuple[Evidence, _Row]:
+        """Return what followed the contexts after each of the tokens, and the row behind them."""
+        # The last position before them is asked again: what is new after it is counted now.
+        stream = np.concatenate([row.tail, tokens])
+        known = len(stream) - len(tokens)
+        first = max(0, known - 1) if row.session is not None else known
+        followers, occurrences = self._followers(stream, first)
+        tail = stream[max(0, len(stream) - self._longest - 1) :]
+        if row.session is None:
+            counts = self._counts_of(followers)
+            evidence = Evidence(followers.starts, followers.tokens, counts, occurrences)
+            return evidence, _Row(tail)
+        session = row.session.at(row.read).shortened()
+        evidence = self._with_session(session, followers, occurrences, tokens, known - first)
+        return evidence, _Row(tail, session, len(session))
+
+    def _followers(self, stream: Ints, first: int) -> tuple[Followers, Floats]:
+        """Return what followed each context from position `first` on, and how often they occur."""
+        lows, highs = self._contexts.follow(stream, self._longest)
+        lows, highs = (ends[:, first:, self._orders] for ends in (lows, highs))
+        num = len(stream) - first
+        # A context of an order that is longer than what was read is none.
+        lengths = np.arange(first + 1, len(stream) + 1)
+        is_none = self._orders > lengths[:, None]
+        lows[:, is_none] = highs[:, is_none] = 0
+        size = num * len(self._orders)
+        flat = (lows.reshape(len(lows), size), highs.reshape(len(highs), size))
+        followers = self._contexts.followers(np.tile(self._orders, num), *flat)
+        return followers, (flat[1] - flat[0]).sum(axis=0).astype(np.float64)
+
+    def _counts_of(self, followers: Followers) -> Floats:
+        """Return what each follower counts: its count at the longest order, else its variety."""
+        num_orders = len(self._orders)
+        total = len(followers.starts) - 1
+        is_longest = np.arange(total) % num_orders == num_orders - 1
+        by_count = np.repeat(is_longest, np.diff(followers.starts))
+        return np.where(by_count, followers.counts, followers.varieties).astype(np.float64)
+
+    def _with_session(
+        self,
+        session: Session,
+        followers: Followers,
+        occurrences: Floats,
+        tokens: Ints,
+        skipped: int,
+    ) -> Evidence:
+        """Return the evidence of documents and session together, which counts the tokens.
+
+        `skipped` is 1 where the first position of `followers` is that before the tokens, else 0.
+        """
+        num_orders = len(self._orders)
+        starts = followers.starts
+        counts = self._counts_of(followers)
+        owners: list[int] = []
+        extra: list[int] = []
+        extra_counts: list[int] = []
+        for number, token in enumerate(tokens.tolist()):
+            before = number - 1 + skipped
+            session.add(token, self._is_known(followers, before, token))
+            base = (number + skipped) * num_orders
+            for place, followed in enumerate(session.followers()):
+                if followed is None:
+                    continue
+                found = followed if isinstance(followed, dict) else {followed: 1}
+                owners += [base + place] * len(found)
+                extra += found.keys()
+                extra_counts += found.values()
+        first = skipped * num_orders
+        owned = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+        return _merged(
+            np.concatenate([owned, np.array(owners, dtype=np.int64)]) - first,
+            np.concatenate([followers.tokens, np.array(extra, dtype=np.int64)]),
+            np.concatenate([counts, np.array(extra_counts, dtype=np.float64)]),
+            occurrences[first:],
+            self._vocabulary_size,
+        )
+
+    def _is_known(self, followers: Followers, position: int, token: int) -> npt.NDArray[np.bool_]:
+        """Say for each order whether the documents have the token after the context there."""
+        num_orders = len(self._orders)
+        if position < 0:
+            return np.zeros(num_orders, dtype=np.bool_)
+        edges = followers.starts[position * num_orders : (position + 1) * num_orders + 1]
+        hits = np.flatnonzero(followers.tokens[edges[0] : edges[-1]] == token) + edges[0]
+        known = np.zeros(num_orders, dtype=np.bool_)
+        known[np.searchsorted(edges, hits, side="right") - 1] = True
+        return known
+
+
+def probabilities(evidence: Evidence, mixture: Mixture, vocabulary_size: int) -> Floats:
+    """Return the distribution over the whole vocabulary at each position, (T, V)."""
+    positions, num = mixture.shares.shape
+    contexts = np.repeat(np.arange(len(evidence.starts) - 1), np.diff(evidence.starts))
+    shares = mixture.shares[:, 1:].ravel()[contexts]
+    places = contexts // (num - 1) * vocabulary_size + evidence.tokens
+    said = np.bincount(places, shares * mixture.entries, minlength=positions * vocabulary_size)
+    found = said.reshape(positions, vocabulary_size) + mixture.shares[:, :1] / vocabulary_size
+    # Where rounding leaves a hair, it goes to all alike.
+    return np.asarray(found / found.sum(axis=1, keepdims=True))
+
+
+def _merged(
+    owners: Ints, tokens: Ints, counts: Floats, occurrences: Floats, vocabulary_size: int
+) -> Evidence:
+    """Return evidence with one entry for each context and token; contexts below 0 are left out."""
+    holds = owners >= 0
+    keys, inverse = np.unique(owners[holds] * vocabulary_size + tokens[holds], return_inverse=True)
+    summed = np.bincount(inverse, counts[holds], minlength=len(keys)).astype(np.float64)
+    edges = np.arange(len(occurrences) + 1) * vocabulary_size
+    return Evidence(np.searchsorted(keys, edges), keys % vocabulary_size, summed, occurrences)

@@ -1,0 +1,172 @@
+"""The memory that predicts: what it may hold, kept in step with the tokens, and opened.
+
+It holds every token but the sealed ones. Whatever is fitted or reported on held-out text uses the
+view without that: a choice of segments, since a segment holds one side of the split only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from memlm.errors import CorruptArtefactError
+from memlm.index import Entry, SegmentEntry, is_current, open_index, refresh_index
+from memlm.memory.counts import CountsModel
+from memlm.memory.smoothing import Smoothing, usual_smoothing
+from memlm.prepare import PrepareConfig, TokenStore
+from memlm.records import SPLITS, Split
+from memlm.storage import read_json, write_json
+from memlm.train.learned import count_labels, tokens_hash
+from memlm.workflow.listener import Listener
+from memlm.workflow.models import MEMORY, Model
+from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of
+from memlm.workflow.preparing import open_tokens, prepare_documents
+from memlm.workspace import Workspace
+
+_HELD: tuple[Split, ...] = ("train", "held_out")
+_SMOOTHING = "smoothing.json"
+
+
+@dataclass(frozen=True)
+class CountsMemory:
+    """The memory of a tokenizer's tokens, in step with them."""
+
+    folder: Path
+    store: TokenStore
+    digest: str
+    """Names the tokens."""
+
+    def model(
+        self, *, splits: Collection[Split] = _HELD, smoothing: Smoothing | None = None
+    ) -> CountsModel:
+        """Return the model that has counted these sides of the split."""
+        index = open_index(self.folder, splits, contents=False)
+        size = self.store.tokenizer.vocabulary_size
+        return CountsModel(
+            index.segments,
+            smoothing or self.smoothing or usual_smoothing(size),
+            vocabulary_size=size,
+        )
+
+    @cached_property
+    def smoothing(self) -> Smoothing | None:
+        """What was fitted for these tokens; None where nothing was."""
+        path = self.folder / _SMOOTHING
+        if not path.exists():
+            return None
+        found = read_json(path)
+        try:
+            return Smoothing.from_json(found["smoothing"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise CorruptArtefactError("artefact_unreadable", path=path) from error
+
+    def keep(self, smoothing: Smoothing, **about: object) -> None:
+        """Keep what was fitted, and on how much."""
+        write_json(self.folder / _SMOOTHING, {"smoothing": smoothing.to_json(), **about})
+        self.__dict__.pop("smoothing", None)
+
+
+def open_memory(
+    workspace: AnyWorkspace, tokenizer: str | None = None, *, listener: Listener | None = None
+) -> CountsMemory:
+    """Return the memory of the workspace's documents, brought in step with them first.
+
+    `tokenizer` names whose tokens it counts (by default those prepared last). Raises NotFoundError
+    where there are no documents, or no such tokens.
+    """
+    opened, hears = as_workspace(workspace), listener or Listener()
+    if tokenizer is None:
+        tokenizer = prepare_documents(opened, listener=hears).tokenizer
+    store = open_tokens(opened.prepared(tokenizer))
+    return refresh_memory(opened, store, hears)
+
+
+def refresh_memory(workspace: Workspace, store: TokenStore, listener: Listener) -> CountsMemory:
+    """Bring the memory of some tokens in step with them."""
+    folder = workspace.counts_memory(store.folder.name)
+    digest = tokens_hash(store)
+    if not is_current(folder, digest=digest):
+        units = _Units(store)
+        with workspace.writing():
+            listener.note("remembering", tokens=sum(entry.size for entry in units.entries.values()))
+            refresh_index(
+                folder,
+                digest=digest,
+                entries=units.entries,
+                read=units.read,
+                vocabulary_size=store.tokenizer.vocabulary_size,
+                layout="compact",
+                progress=lambda done, total: listener.progress("remember", done, total),
+            )
+    return CountsMemory(folder, store, digest)
+
+
+def memory_model(
+    workspace: AnyWorkspace,
+    *,
+    prepare: PrepareConfig | None = None,
+    listener: Listener | None = None,
+) -> Model:
+    """Return the memory of a workspace as a model that can be asked: it needs no training."""
+    opened, hears = as_workspace(workspace), listener or Listener()
+    report = prepare_documents(opened, config=prepare, listener=hears)
+    memory = open_memory(opened, report.tokenizer, listener=hears)
+    with documents_of(opened) as store:
+        digest = store.digest()
+    return Model(
+        name=MEMORY,
+        predictor=memory.model(),
+        tokenizer=memory.store.tokenizer,
+        label_counts=count_labels(memory.store),
+        documents_digest=digest,
+        workspace=opened,
+    )
+
+
+class _Units:
+    """The stretches of a token store as entries of an index.
+
+    One that begins a document begins with the end of the one before it, as every text does: so that
+    a memory knows how documents begin.
+    """
+
+    def __init__(self, store: TokenStore) -> None:
+        self._store = store
+        self._numbers: dict[str, int] = {}
+        self.entries: dict[str, Entry] = {}
+        documents = store.units["document"]
+        begins = np.append(True, documents[1:] != documents[:-1])[: len(documents)]
+        self._begins = begins
+        number_in_document = np.arange(len(documents)) - np.maximum.accumulate(
+            np.where(begins, np.arange(len(documents)), 0)
+        )
+        for unit, (document, number) in enumerate(
+            zip(documents.tolist(), number_in_document.tolist(), strict=True)
+        ):
+            split = SPLITS[store.units["split"][unit]]
+            if split not in _HELD:
+                continue
+            key = f"{store.document_ids[document]}:{number}"
+            self._numbers[key] = unit
+            tokens = self._tokens(unit)
+            content = hashlib.blake2b(tokens.tobytes(), digest_size=16).hexdigest()
+            self.entries[key] = Entry(content, len(tokens), split)
+
+    def read(self, keys: Iterable[str]) -> Iterator[SegmentEntry]:
+        """Yield the entries of these keys."""
+        for key in keys:
+            yield SegmentEntry(key, self.entries[key].content, self._tokens(self._numbers[key]))
+
+    def _tokens(self, unit: int) -> npt.NDArray[np.uint32]:
+        record = self._store.units[unit]
+        tokens = self._store.tokens[record["token_start"] : record["token_end"]].astype(np.uint32)
+        if not self._begins[unit]:
+            return tokens
+        end = np.array([self._store.tokenizer.end], dtype=np.uint32)
+        return np.concatenate([end, tokens])
