@@ -23,6 +23,7 @@ from memlm.documents import DocumentStore
 from memlm.errors import ConfigError, NotFoundError
 from memlm.records import CollectReport, Split
 from memlm.storage import new_file, scratch_folder
+from memlm.workflow.left_behind import foresee_erasing, say_what_is_left_behind
 from memlm.workflow.listener import Listener
 from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of, workspace_to_fill
 from memlm.workspace import Workspace
@@ -92,8 +93,13 @@ def collect_documents(
             collection.read_texts(texts)
         report = _finish(collection, opened, store)
         if prune:
+
+            def begin(document_ids: list[str]) -> None:
+                say_what_is_left_behind(foresee_erasing(opened, store, document_ids), hears)
+                opened.remember(erasing=True)
+
             ask = may_remove or _refuse_to_remove
-            removed = collection.remove_vanished(ask, before=lambda: opened.remember(erasing=True))
+            removed = collection.remove_vanished(ask, before=begin)
             removed += report.documents_removed
             report = replace(report, documents_removed=removed, characters=store.characters())
         else:
