@@ -196,6 +196,7 @@ def _tokenizer_of(left: Leftovers, folder: Path) -> Json | None:
     except CorruptArtefactError:
         left.listener.note("model_damaged", model=folder.name)
         path.unlink()
+        _forget_labels(folder, ())
         return None
     return dict(described)
 
