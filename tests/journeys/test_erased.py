@@ -111,6 +111,9 @@ def filled(tmp_path_factory) -> Path:
     (ws / "attention.html").write_text(f"<p>{MARKER}</p>", encoding="utf-8")
     (ws / "memory" / "counts" / "char").mkdir(parents=True)
     (ws / "memory" / "counts" / "char" / "held.txt").write_text(MARKER, encoding="utf-8")
+    work = ws / "prepared" / ".word.work" / "part-1"  # where a crash has left it
+    work.mkdir(parents=True)
+    (work / "waiting.txt").write_text(MARKER, encoding="utf-8")
     return folder
 
 
@@ -180,7 +183,7 @@ def test_erased_document_is_in_no_file_of_the_workspace(ws):
     assert named >= {
         "documents.sqlite", "texts.bin", "tokens.bin", "tokenizer.json", "text.bin",
         "statistics.json", "statistics.html", "attention.html", "steps.jsonl", "run.json",
-        "alphabet.bin", "held.txt",
+        "alphabet.bin", "held.txt", "waiting.txt",
     }  # fmt: skip
     assert held.keys() >= {f"prepared/{name}/tokens.bin" for name in ws.tokenizer_names()}
     assert set().union(*held.values()) >= {*wanted, LETTER} - {"quoxelbridge", "ids of of-char"}
@@ -193,7 +196,7 @@ def test_erased_document_is_in_no_file_of_the_workspace(ws):
     assert {*report.rewritten} >= {
         "attention.html", "statistics.json", "prepared/word", "models/of-word/tokenizer.json",
         "models/unfinished/tokenizer.json", "models/of-char/steps.jsonl", "index/characters",
-        "memory/counts/char",
+        "memory/counts",
     }  # fmt: skip
 
 
@@ -215,7 +218,7 @@ def test_id_of_an_erased_document_is_known_to_its_models_alone(ws):
 
 
 @pytest.fixture
-def never(filled: Path, tmp_path: Path) -> Iterator[Workspace]:
+def never(filled: Path, tmp_path: Path) -> Workspace:
     """Return a workspace of the same table without the secret, which lies where it lay."""
     table = filled / "rows.csv"
     whole = table.read_bytes()
@@ -226,7 +229,7 @@ def never(filled: Path, tmp_path: Path) -> Iterator[Workspace]:
         collect_documents(tmp_path / "never", table)
     finally:
         table.write_bytes(whole)
-    yield open_workspace(tmp_path / "never")
+    return open_workspace(tmp_path / "never")
 
 
 def test_tokens_are_those_of_a_fresh_build_with_the_same_tokenizer(ws, never, tmp_path):
@@ -343,6 +346,15 @@ def test_what_cannot_be_read_goes(ws):
     with pytest.raises(CorruptArtefactError):
         load_model(ws, "of-char")
     assert "word" not in ws.tokenizer_names()
+
+
+def test_erasing_needs_no_torch(ws):
+    words = "import memlm, sys; memlm.erase_documents(*sys.argv[1:]); print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", words, str(ws.path), secret_id(ws)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == ["False"]
 
 
 def test_start_of_a_training_that_failed_leaves_nothing(ws):

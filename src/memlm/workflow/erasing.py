@@ -187,10 +187,12 @@ def _forget_in_index(left: Leftovers) -> Iterator[str]:
 
 def _forget_in_memories(left: Leftovers) -> Iterator[str]:
     """Delete memories: each is made again when it is asked."""
-    for kind in _folders_in(left.workspace.path / "memory"):
-        for folder in _folders_in(kind):
-            delete_folder(folder)
-            yield left.place_of(folder)
+    for entry in sorted((left.workspace.path / "memory").glob("*")):
+        if entry.is_dir():
+            delete_folder(entry)
+        else:
+            entry.unlink()
+        yield left.place_of(entry)
 
 
 def _folders_in(folder: Path) -> list[Path]:
