@@ -144,9 +144,9 @@ def _read_files(collection: Collection, found: _Files) -> None:
 def _finish(collection: Collection, workspace: Workspace, store: DocumentStore) -> CollectReport:
     """End the collection, and list what could not be read."""
     if workspace.rejected_file.exists():  # what follows may end by an error
-        _list_rejected(workspace, store)
+        list_rejected(workspace, store)
     report = collection.finish()
-    _list_rejected(workspace, store)
+    list_rejected(workspace, store)
     return report
 
 
@@ -161,7 +161,8 @@ def _say_what_stays(report: CollectReport, listener: Listener) -> None:
         listener.note("vanished_stay", count=count, files=len(report.vanished))
 
 
-def _list_rejected(workspace: Workspace, store: DocumentStore) -> None:
+def list_rejected(workspace: Workspace, store: DocumentStore) -> None:
+    """Write the file of all that could not be read when it was last collected."""
     with (
         new_file(workspace.rejected_file) as temporary,
         temporary.open("w", encoding="utf-8") as file,

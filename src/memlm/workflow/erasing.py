@@ -7,9 +7,8 @@ deletes it, and yields what it changed. Each must be ready to be called again af
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from memlm.documents import (
@@ -25,6 +24,7 @@ from memlm.prepare import CleanedDocuments
 from memlm.records import EraseReport
 from memlm.storage import delete_folder, new_file, read_json
 from memlm.workflow.blanking import Leftovers, forget_in_models, forget_in_tokens
+from memlm.workflow.collecting import list_rejected
 from memlm.workflow.left_behind import foresee_erasing, say_what_is_left_behind
 from memlm.workflow.listener import Listener
 from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of, ensure_index
@@ -115,7 +115,7 @@ def _forget_everywhere(workspace: Workspace, listener: Listener) -> Iterator[str
     with new_file(workspace.documents_file) as temporary, documents_of(workspace) as store:
         digest, is_empty = store.digest(), store.count() == 0
         store.write_compact(temporary)
-        _list_rejected(workspace, store)
+        list_rejected(workspace, store)  # with nothing of what is gone
     for work in workspace.unfinished_folders():
         delete_folder(work)
     cleaned = None if is_empty else _clean_what_is_left(workspace, digest, listener)
@@ -124,15 +124,6 @@ def _forget_everywhere(workspace: Workspace, listener: Listener) -> Iterator[str
     left = Leftovers(workspace, digest, is_empty, cleaned, listener)
     for forget in FORGETTERS:
         yield from forget(left)
-
-
-def _list_rejected(workspace: Workspace, store: DocumentStore) -> None:
-    """Write anew what could not be read: what is gone was rejected no more."""
-    with (
-        new_file(workspace.rejected_file) as temporary,
-        temporary.open("w", encoding="utf-8") as file,
-    ):
-        file.writelines(json.dumps(asdict(r), ensure_ascii=False) + "\n" for r in store.rejected())
 
 
 def _clean_what_is_left(
