@@ -39,6 +39,7 @@ from memlm.prepare import (
     write_token_store,
 )
 from memlm.prepare.tokenizer import _byte_alphabet
+from memlm.prepare.vocabulary import learn_tokenizer
 from memlm.storage import verify_folder
 from memlm.survey import survey_workspace
 from memlm.workspace import find_checkpoints
@@ -463,6 +464,37 @@ def test_text_that_was_replaced_is_erased_by_the_next_prune(memlm, tmp_path):
     assert places(ws, wanted) == {}
 
 
+@pytest.mark.parametrize("adds", [False, True], ids=["only removed", "others came too"])
+def test_vocabulary_that_came_from_a_file_forgets_what_only_the_removed_used(memlm, tmp_path, adds):
+    """What it knows beside that, no document here had: it is the file's own."""
+    folder, file = tmp_path / "notes", tmp_path / "given.json"
+    folder.mkdir()
+    for number in range(5):
+        (folder / f"{number}.txt").write_text(f"{number}: the cat sees the moon", encoding="utf-8")
+    (folder / "5.txt").write_text(SECRET, encoding="utf-8")
+    learned = learn_tokenizer(
+        "bpe", [SECRET, "the cat sees the moon, perhaps"] * 9, size=500, labels=[]
+    )
+    file.write_text(json.dumps(learned.to_json()), encoding="utf-8")
+    memlm("collect", tmp_path / "ws", folder)
+    memlm("prepare", tmp_path / "ws", "--tokenizer", file, "--held-out-share", "0")
+    ws = open_workspace(tmp_path / "ws")
+    wanted = forms(ws)
+    assert any("tokenizer.json" in name for name in places(ws, wanted))
+    (folder / "5.txt").unlink()
+    if adds:
+        (folder / "6.txt").write_text("6: another cat, a goat and Zürich", encoding="utf-8")
+    memlm("collect", ws.path, folder, "--prune")
+    assert places(ws, wanted) == {}
+    (name,) = ws.tokenizer_names()
+    text = (ws.prepared(name) / "tokenizer.json").read_text("utf-8")
+    assert "Quox" not in text
+    assert "Ġperhaps" in text
+    store = TokenStore(ws.prepared(name))
+    assert len(store.document_ids) == 5 + adds
+    assert store.tokenizer.decode(store.tokens.tolist()).count("the cat sees the moon") == 5
+
+
 # -- killed in the middle -----------------------------------------------------------------------
 
 KILLED = """
@@ -500,7 +532,7 @@ def kill(ws: Workspace) -> Callable[[int], bool]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
-@pytest.mark.parametrize("change", [2, 4, 7, 12, 18, 26, 35, 45, 60])
+@pytest.mark.parametrize("change", [2, 4, 12, 20, 29, 36, 45, 60])
 def test_killed_erasing_is_finished_by_the_next_command(memlm, ws, kill, change):
     wanted, identity = forms(ws), secret_id(ws)
     assert kill(change)
