@@ -18,6 +18,7 @@ import memlm.storage as storage
 from memlm.errors import CorruptArtefactError, InputError, NotFoundError, ResourceError
 from memlm.storage import (
     WriterLock,
+    changed_folder,
     clean_leftovers,
     delete_folder,
     hash_json,
@@ -26,6 +27,7 @@ from memlm.storage import (
     new_folder,
     read_json,
     read_manifest,
+    reseal_files,
     retried,
     scratch_file,
     scratch_folder,
@@ -446,3 +448,54 @@ def test_write_that_goes_on_failing_is_given_up(
     with pytest.raises(ResourceError):
         retried(failing(number, 9))
     assert len(waits) == times
+
+
+# -- a folder that is changed all at once -------------------------------------------------------
+
+
+@pytest.fixture(params=["links", "no links"])
+def links(request, monkeypatch) -> None:
+    """Some disks have links, others not."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    if request.param == "no links":
+        monkeypatch.setattr(os, "link", refuse)
+
+
+@pytest.mark.usefixtures("links")
+def test_changed_folder_has_all_changes_and_all_that_was_not_changed(tmp_path):
+    folder = make_artefact(tmp_path / "it")
+    (folder / "deep").mkdir()
+    (folder / "deep" / "file").write_text("deep")
+    with changed_folder(folder) as changed:
+        write_json(changed / "data.bin", "new")
+        reseal_files(changed, ["data.bin"])
+        assert (folder / "data.bin").read_text() == "old"
+    assert read_json(folder / "data.bin") == "new"
+    assert (folder / "more.txt").read_text() == "more of it"
+    assert (folder / "deep" / "file").read_text() == "deep"
+    assert verify_folder(folder)["made_from"] == {"documents": "abc"}
+    assert names(tmp_path) == ["it"]
+
+
+@pytest.mark.usefixtures("links")
+def test_folder_is_as_it_was_where_its_change_fails(tmp_path):
+    folder = make_artefact(tmp_path / "it")
+    with pytest.raises(Crash), changed_folder(folder) as changed:
+        write_and_crash(changed / "extra.txt")
+    assert verify_folder(folder)
+    assert not (folder / "extra.txt").exists()
+    assert (folder / "data.bin").read_text() == "old"
+    assert names(tmp_path) == ["it"]
+
+
+def test_new_seal_hides_no_damage_to_other_files(tmp_path):
+    folder = make_artefact(tmp_path / "it")
+    (folder / "more.txt").write_text("less of it")
+    write_json(folder / "data.bin", "new")
+    reseal_files(folder, ["data.bin"])
+    with pytest.raises(CorruptArtefactError) as caught:
+        verify_folder(folder)
+    assert caught.value.values["path"] == folder / "more.txt"

@@ -85,6 +85,10 @@ class Tokenizer(Protocol):
     def labels(self) -> Mapping[str, int]:
         """Id of the token that opens a document with each label."""
 
+    @property
+    def blanks(self) -> frozenset[int]:
+        """Ids that stood for what only erased documents had: no text has them, none is written."""
+
     def encode(self, text: str) -> Encoding:
         """Return the tokens of a text; no special token comes out but `unknown`."""
 

@@ -224,6 +224,31 @@ class PruneReport:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TextCopy:
+    """A document that stays and holds the text of one that was erased, or nearly."""
+
+    document_id: str
+    source: str
+    of: str
+    """Id of the document that was erased."""
+    is_exact: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class EraseReport:
+    """What one call of `erase_documents` erased, and what it could not."""
+
+    documents: int
+    characters: int
+    copies: tuple[TextCopy, ...] = ()
+    """Near copies are known where the documents were cleaned since they last changed."""
+    models: tuple[str, ...] = ()
+    """Those that learned from one of the documents, or may have: that stays in their weights."""
+    rewritten: tuple[str, ...] = ()
+    """What was made anew or deleted, by its place in the workspace."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Score:
     """How well a model predicts a text."""
 

@@ -93,6 +93,25 @@ def growing_folder(path: Path) -> Iterator[Path]:
             raise
 
 
+@contextmanager
+def changed_folder(path: Path) -> Iterator[Path]:
+    """Hand out a copy of a folder that replaces it at the end: all of a change comes, or none.
+
+    The copy is made of links where the disk has them, so that it takes no room; its files are
+    replaced (`new_file`), never written into.
+    """
+    with growing_folder(path) as temporary:
+        shutil.copytree(path, temporary, copy_function=_link, dirs_exist_ok=True)
+        yield temporary
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a disk without links, or two disks
+        shutil.copy2(source, target)
+
+
 def retried(write: Callable[[], None]) -> None:
     """Write, and try again up to three times where the disk fails in a way that may pass."""
     for seconds in _SECONDS_BETWEEN_TRIES:
@@ -151,6 +170,13 @@ def seal_files(path: Path, names: Iterable[str], *, made_from: Mapping[str, obje
     """Write the manifest of some files in a folder that grew in place (a training)."""
     with machine_errors(path):
         _seal(path, names, made_from)
+
+
+def reseal_files(path: Path, names: Iterable[str]) -> None:
+    """Note in the manifest that these files were replaced; damage to others stays seen."""
+    manifest = read_manifest(path)
+    with machine_errors(path):
+        _seal(path, names, manifest["made_from"], others=manifest["files"])
 
 
 def unseal_files(path: Path) -> None:
@@ -308,11 +334,20 @@ def machine_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _seal(folder: Path, names: Iterable[str], made_from: Mapping[str, object]) -> None:
+def _seal(
+    folder: Path,
+    names: Iterable[str],
+    made_from: Mapping[str, object],
+    *,
+    others: Mapping[str, object] | None = None,
+) -> None:
     names = sorted(names)
     files = {
-        name: {"size": (folder / name).stat().st_size, "sha256": hash_file(folder / name)}
-        for name in names
+        **(others or {}),
+        **{
+            name: {"size": (folder / name).stat().st_size, "sha256": hash_file(folder / name)}
+            for name in names
+        },
     }
     for name in names:
         _flush(folder / name)

@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from memlm.documents import DocumentStore, MergeCounts, Root
+from memlm.documents import (
+    DocumentStore,
+    MergeCounts,
+    Root,
+    has_only_lost,
+    has_unerased,
+    note_erased,
+    remove_documents,
+)
 from memlm.errors import CorruptArtefactError, InputError, ResourceError
 from memlm.messages import in_language
 from memlm.records import SourceProblem, SourceText, Split
@@ -444,3 +452,70 @@ def test_documents_can_be_read_on_another_thread(store: DocumentStore, root: Roo
     merge(store, root, ["one", "two"])
     with ThreadPoolExecutor(1) as thread:
         assert set(thread.submit(ids_by_text, store).result()) == {"one", "two"}
+
+
+# -- what was removed and is not erased yet -----------------------------------------------------
+
+
+def test_removed_document_is_gone_and_the_others_are_as_they_were(store, root):
+    merge(store, root, ["a", "b", "c"])
+    kept = {text: identity for text, identity in ids_by_text(store).items() if text != "b"}
+    assert remove_documents(store, [ids_by_text(store)["b"], "no such id"]) == 1
+    assert ids_by_text(store) == kept
+    before = store.digest()
+    assert merge(store, root, ["a", "c"]) == MergeCounts(unchanged=2)
+    assert store.digest() == before
+
+
+@pytest.mark.parametrize("rows", [["a"], ["a", "b changed"]], ids=["removed", "changed"])
+def test_text_that_went_is_noted_until_it_is_erased(store, root, rows):
+    merge(store, root, ["a", "b"])
+    assert not has_unerased(store)
+    merge(store, root, rows)
+    assert has_unerased(store)
+    note_erased(store)
+    assert not has_unerased(store)
+
+
+def test_what_was_lost_and_what_was_added_are_told_apart(store, root):
+    merge(store, root, ["a", "b", "c"])
+    before = store.digest()
+    assert has_only_lost(store, before)
+    remove_documents(store, [ids_by_text(store)["b"]])
+    merge(store, root, ["a"])
+    assert has_only_lost(store, before)
+    merge(store, root, ["a", "d"])
+    assert not has_only_lost(store, before)
+    note_erased(store)
+    assert has_only_lost(store, store.digest())
+
+
+def test_nobody_knows_what_a_file_of_an_older_memlm_lost(store, root):
+    merge(store, root, ["a", "b"])
+    store._run("DELETE FROM meta WHERE key='removed'")
+    before = store.digest()
+    assert has_unerased(store)
+    remove_documents(store, [ids_by_text(store)["b"]])
+    assert not has_only_lost(store, before)
+
+
+@pytest.mark.parametrize("build", ["ON", "OFF"])
+def test_removed_text_is_overwritten_whatever_the_build_of_sqlite_does(
+    tmp_path, monkeypatch, build
+):
+    """Some builds delete securely by default, others not; memlm says what it wants."""
+    connect, secret = sqlite3.connect, "zyxwvqk 秘密 " * 4000  # more than a page
+
+    def as_built(*args, **kwargs):
+        connection = connect(*args, **kwargs)
+        connection.execute(f"PRAGMA secure_delete={build}")
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", as_built)
+    path = tmp_path / "documents.sqlite"
+    with DocumentStore(path) as store:
+        merge(store, store.add_root(tmp_path / "x", is_folder=False), ["kept", secret])
+        assert "秘密".encode() in path.read_bytes()
+        remove_documents(store, [ids_by_text(store)[secret]])
+    assert [form for form in ("秘密", "zyxwvqk") if form.encode() in path.read_bytes()] == []
+    assert [file.name for file in tmp_path.iterdir()] == ["documents.sqlite"]

@@ -401,3 +401,22 @@ def test_samples_that_share_a_prompt_are_written_as_if_each_had_read_it(three_la
             assert (
                 one.text == _write(model, three_labels, "abc", label=one.label, **options)[0].text
             )
+
+
+# -- what was erased ----------------------------------------------------------------------------
+
+
+def test_blank_entry_is_never_written(reciter):
+    tokenizer = CharTokenizer(["a", None, "c", None], labels=["yes", None], name="char")
+    script = [tokenizer.num_specials + rank for rank in (1, 3)]
+    model = reciter(script, tokenizer.vocabulary_size)
+    found = _write(model, tokenizer, tokens=40, seed=1, ignore_end=True)[0]
+    assert set(found.text) <= {"a", "c"}
+    assert len(found.text) == found.tokens > 0
+
+
+def test_model_whose_vocabulary_was_erased_has_nothing_to_write(uniform):
+    tokenizer = CharTokenizer([None, None], labels=[], name="char")
+    with pytest.raises(InputError) as caught:
+        _write(uniform(tokenizer.vocabulary_size), tokenizer, ignore_end=True)
+    assert caught.value.code == "nothing_to_write"

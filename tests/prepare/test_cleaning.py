@@ -296,3 +296,14 @@ def test_share_of_chinese_is_that_of_the_documents_that_are_kept(clean: Clean) -
     survey = survey_parts(cleaned.parts())
     assert survey.han == len(han)
     assert survey.characters == len(han) + len(LONG)
+
+
+def test_part_that_a_crash_left_makes_it_stale_and_goes(clean: Clean, tmp_path: Path) -> None:
+    cleaned = clean(["a\x07 bell"])
+    digest = cleaned.header["documents"]
+    assert is_clean(cleaned.folder, digest=digest, config=CleanConfig())
+    (cleaned.folder / "part-of-others").mkdir()
+    assert not is_clean(cleaned.folder, digest=digest, config=CleanConfig())
+    clean(["a\x07 bell"])
+    assert not (cleaned.folder / "part-of-others").exists()
+    assert is_clean(cleaned.folder, digest=digest, config=CleanConfig())

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from memlm.errors import DivergedError
-from memlm.train.log import draw_curves
+from memlm.train.log import draw_curves, forget_words, holds_words
 from memlm.train.run import resume_run, start_run
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -99,3 +99,16 @@ def test_results_that_are_kept_do_not_repeat_the_name_of_the_model(small, train)
     results = json.loads((folder / "run.json").read_text("utf-8"))["results"]
     assert "parameters" in results
     assert not results.keys() & {"model", "curves"}
+
+
+def test_words_leave_the_log_and_every_number_stays(small, train):
+    folder, _ = train(small())
+    assert not holds_words(folder)
+    before = entries(folder)
+    with_words = [entry | {"sample": "once upon a time", "more": ["x"]} for entry in before]
+    lines = [json.dumps(entry) for entry in with_words]
+    (folder / "steps.jsonl").write_text("\n".join([*lines, '{"step": 9, "samp']), "utf-8")
+    assert holds_words(folder)
+    forget_words(folder)
+    assert entries(folder) == before
+    assert not holds_words(folder)

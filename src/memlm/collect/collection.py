@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 
 from memlm.collect.config import CollectConfig, Reading
@@ -177,16 +177,17 @@ class Collection:
         self,
         may_remove: Callable[[str, int, int], bool],
         *,
-        before: Callable[[], None] = lambda: None,
+        before: Callable[[list[str]], None] = lambda document_ids: None,
     ) -> int:
         """Remove what has vanished; return how many documents that were.
 
         Where that is more than half of a source, `may_remove(source, documents, of all)` is asked.
-        `before` is called when all has been asked, if anything is to go.
+        `before` is told which documents will go when all has been asked, if anything is to go.
         """
         agreed = [gone for gone in self._gone if self._may_go(gone, may_remove)]  # asked first
         if agreed:
-            before()
+            ids = (list(self._store.ids_in_files(gone.root, gone.paths)) for gone in agreed)
+            before(list(chain.from_iterable(ids)))
         total = 0
         for gone in agreed:
             removed = self._store.remove_files(gone.root, gone.paths)

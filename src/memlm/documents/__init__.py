@@ -10,6 +10,7 @@ stale.
 from memlm.documents.merge import FileMerge, MergeCounts, free_side
 from memlm.documents.moved import find_moved_root
 from memlm.documents.places import Root, place_name
+from memlm.documents.removed import has_only_lost, has_unerased, note_erased, remove_documents
 from memlm.documents.store import DocumentStore
 
 __all__ = [
@@ -19,5 +20,9 @@ __all__ = [
     "Root",
     "find_moved_root",
     "free_side",
+    "has_only_lost",
+    "has_unerased",
+    "note_erased",
     "place_name",
+    "remove_documents",
 ]

@@ -13,6 +13,7 @@ from memlm.documents.places import (
     hash_long_content,
     hash_parts,
 )
+from memlm.documents.removed import change_digest, delete_document
 from memlm.errors import InputError
 from memlm.records import SourceProblem, SourceText, Split
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 PART_CHARACTERS = 1 << 26
 """SQLite takes at most 10^9 bytes a value; longer texts lie in several parts."""
-_DIGEST_MODULUS = 1 << 128
 
 
 @dataclass
@@ -45,7 +45,7 @@ class FileMerge:
         self.kept = 0
         """Documents that were not found again and stay: something in the file hid its texts."""
         self._hides_all = False
-        self._digest_change = 0
+        self._digest_change = self._lost = 0
         for table in (
             "seen (id TEXT PRIMARY KEY)",
             "row_keys (key TEXT, member TEXT, n INTEGER, PRIMARY KEY (key, member))",
@@ -109,7 +109,7 @@ class FileMerge:
         if not keeps_others:
             self.kept = self._num_hidden()
             self._remove_unseen()
-        _change_digest(self._store, self._digest_change)
+        change_digest(self._store, self._digest_change, lost=self._lost)
 
     def _num_hidden(self) -> int:
         """Count what was not found again but may still be there, and take it for seen."""
@@ -196,9 +196,9 @@ class FileMerge:
         return stored
 
     def _delete(self, number: int, identity: str, content: str) -> None:
-        self._store._run("DELETE FROM text_parts WHERE document=?", number)
-        self._store._run("DELETE FROM documents WHERE number=?", number)
-        self._digest_change -= digest_share(identity, content)
+        lost = delete_document(self._store, number, identity, content)
+        self._digest_change -= lost
+        self._lost += lost
 
 
 def free_side(store: DocumentStore, split: Split) -> int:
@@ -212,14 +212,8 @@ def free_side(store: DocumentStore, split: Split) -> int:
             new = hash_content(document.text, document.label, fields, None)
             store._run("UPDATE documents SET split=NULL, content=? WHERE number=?", new, number)
             change += digest_share(document.id, new) - digest_share(document.id, old)
-        _change_digest(store, change)
+        change_digest(store, change)
     return len(known)
-
-
-def _change_digest(store: DocumentStore, change: int) -> None:
-    old = int(store._value("SELECT value FROM meta WHERE key=?", "digest"), 16)
-    new = (old + change) % _DIGEST_MODULUS
-    store._run("UPDATE meta SET value=? WHERE key=?", f"{new:x}", "digest")
 
 
 def _hash_found(found: SourceText, fields: str, split: Split | None) -> tuple[str, int]:

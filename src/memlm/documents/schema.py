@@ -80,7 +80,10 @@ def _migrate(connection: sqlite3.Connection) -> None:
             connection.execute("DROP INDEX IF EXISTS documents_by_place")
     for statement in _TABLES.split(";"):
         connection.execute(statement)
-    for key, value in (("digest", "0"), ("salt", secrets.token_hex(16))):
+    is_new = connection.execute("SELECT 1 FROM meta").fetchone() is None
+    # What an older memlm removed is not known: see `removed.py`.
+    keys = {"digest": "0", "salt": secrets.token_hex(16), **({"removed": "0"} if is_new else {})}
+    for key, value in keys.items():
         connection.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (key, value))
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 

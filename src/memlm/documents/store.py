@@ -210,6 +210,12 @@ class DocumentStore(Database):
         below = f"{inside}/"
         return int(self._value(sql, root.number, inside, len(below), below) or 0)
 
+    def ids_in_files(self, root: Root, paths: Iterable[str]) -> Iterator[str]:
+        """Yield the ids of all documents that came from these files."""
+        for path in paths:
+            sql = "SELECT id FROM documents WHERE root=? AND path=?"
+            yield from (identity for (identity,) in self._rows(sql, root.number, path))
+
     def ids(self) -> Iterator[str]:
         """Yield the id of every document."""
         yield from (identity for (identity,) in self._rows("SELECT id FROM documents"))

@@ -227,12 +227,14 @@ def _blocks(rows: npt.NDArray[np.int64], vocabulary_size: int) -> Iterator[npt.N
 
 
 def _transforms(tokenizer: Tokenizer, config: GenerateConfig) -> list[Transform]:
-    never = [*tokenizer.labels.values()]
+    never = {*tokenizer.labels.values(), *tokenizer.blanks}
     if tokenizer.unknown is not None:
-        never.append(tokenizer.unknown)
+        never.add(tokenizer.unknown)
     if config.ignore_end:
-        never.append(tokenizer.end)
-    chosen: list[Transform] = [Forbid(never), Temperature(config.temperature)]
+        never.add(tokenizer.end)
+    if len(never) == tokenizer.vocabulary_size:
+        raise InputError("nothing_to_write")
+    chosen: list[Transform] = [Forbid(sorted(never)), Temperature(config.temperature)]
     if config.top_k is not None:
         chosen.append(TopK(config.top_k))
     if config.top_p is not None:

@@ -76,13 +76,17 @@ def clean_documents(
 
 
 def is_clean(folder: Path, *, digest: str, config: CleanConfig) -> bool:
-    """Say whether `folder` holds just the documents with this digest, cleaned as `config` says."""
+    """Say whether `folder` holds just the documents with this digest, cleaned as `config` says.
+
+    A part of others that a crash has left there makes it stale.
+    """
     if not (folder / LIST).exists():
         return False
     header = CleanedDocuments(folder, folder).header
     manner = _manner(digest, config)
     is_same = {name: header.get(name) for name in manner} == manner
-    return is_same and all((folder / part["name"]).is_dir() for part in header["parts"])
+    found = {path.name for path in folder.glob("part-*") if path.is_dir()}
+    return is_same and found == {part["name"] for part in header["parts"]}
 
 
 def _manner(digest: str, config: CleanConfig) -> dict[str, Any]:  # Any: JSON

@@ -118,6 +118,7 @@ def write_token_store(
     *,
     left_out: LeftOut | None = None,
     plan: SplitPlan | None = None,
+    tokenizer: Tokenizer | None = None,
     work: Path | None = None,
     processes: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -126,15 +127,16 @@ def write_token_store(
 
     `config` is settled (see `settle_config`). `left_out` is what cleaning did before. `plan` is the
     split of last time, kept while it leaves text on both sides, so that a document that is added
-    moves no other. `work` is a folder where finished parts wait for the others and survive a crash
-    (by default inside `folder`, where they do not). `progress(done, total)` counts code points. The
-    store does not depend on `processes`. Raises InputError if nothing is left to learn from.
+    moves no other. `tokenizer` is used as it is, where none is to be learned. `work` is a folder
+    where finished parts wait for the others and survive a crash (by default inside `folder`, where
+    they do not). `progress(done, total)` counts code points. The store does not depend on
+    `processes`. Raises InputError if nothing is left to learn from.
     """
     config, survey = config.over(DEFAULTS), survey_parts(parts)
     if not survey.characters:
         raise InputError("nothing_to_prepare")
     splitter = _plan(parts, config, survey, plan)
-    tokenizer = _tokenizer(parts, config, splitter, survey)
+    tokenizer = tokenizer or _tokenizer(parts, config, splitter, survey)
     work = work or folder / "work"
     work.mkdir(parents=True, exist_ok=True)
     write_json(work / "tokenizer.json", tokenizer.to_json())

@@ -4,6 +4,9 @@ Ids begin with the special tokens: the end of a document, the unknown symbol (wh
 can lack one), and one for each label, which opens the documents that carry it (as control codes do
 in CTRL, Keskar et al. 2019). The rest are the symbols. All but `whitespace` give the text back
 exactly, unknown symbols excepted.
+
+An entry that only erased documents had is *blank* (see `blanking.py`): it keeps its id, so that
+nobody else's changes, and no text has it. In the lists of labels and symbols it is None.
 """
 
 from __future__ import annotations
@@ -28,6 +31,8 @@ from memlm.storage import hash_file, read_json
 
 END, UNKNOWN = "<end>", "<unknown>"
 UNKNOWN_TEXT = "\ufffd"
+BLANK_PIECE = "\u00ff\u00ff"
+"""What the blank pieces of a BPE begin with: it stands for two bytes that no UTF-8 has."""
 _PROOFS, _PROOF_CHARACTERS = 20, 200
 _VISIBLE_OR_LINE_END = re.compile(r"\n|[^\s]+")
 
@@ -38,12 +43,17 @@ class SpecialTokens(ABC):
     kind: str
     has_unknown = True
 
-    def __init__(self, *, labels: Sequence[str], name: str) -> None:
+    def __init__(self, *, labels: Sequence[str | None], name: str) -> None:
         self.name = name
         specials = [END, *([UNKNOWN] if self.has_unknown else [])]
         self.end = 0
         self.unknown = 1 if self.has_unknown else None
-        self.labels = {label: len(specials) + number for number, label in enumerate(labels)}
+        self._labels = list(labels)
+        self.labels = {
+            label: len(specials) + number
+            for number, label in enumerate(labels)
+            if label is not None
+        }
         self.num_specials = len(specials) + len(labels)
 
     @property
@@ -67,6 +77,17 @@ class SpecialTokens(ABC):
     def symbols_to_json(self) -> object:
         """Return the symbols as JSON."""
 
+    @property
+    @abstractmethod
+    def blank_symbols(self) -> Iterable[int]:
+        """Ranks of the symbols that are blank."""
+
+    @cached_property
+    def blanks(self) -> frozenset[int]:
+        first = self.num_specials - len(self._labels)
+        labels = {first + place for place, label in enumerate(self._labels) if label is None}
+        return frozenset(labels | {self.num_specials + rank for rank in self.blank_symbols})
+
     def decode(self, ids: Iterable[int]) -> str:
         decoder = self.decoder()
         return "".join([decoder.feed(int(token)) for token in ids]) + decoder.finish()
@@ -75,7 +96,7 @@ class SpecialTokens(ABC):
         return {
             "kind": self.kind,
             "name": self.name,
-            "labels": list(self.labels),
+            "labels": self._labels,
             "symbols": self.symbols_to_json(),
         }
 
@@ -85,13 +106,22 @@ class CharTokenizer(SpecialTokens):
 
     kind = "char"
 
-    def __init__(self, symbols: Iterable[str], *, labels: Sequence[str], name: str) -> None:
+    def __init__(
+        self, symbols: Iterable[str | None], *, labels: Sequence[str | None], name: str
+    ) -> None:
         super().__init__(labels=labels, name=name)
-        self._codes = np.array(sorted(map(ord, symbols)), dtype=np.uint32)
+        self._symbols = list(symbols)
+        # In order, but for those that are blank: they keep their places.
+        places = [place for place, symbol in enumerate(self._symbols) if symbol is not None]
+        known = sorted(symbol for symbol in self._symbols if symbol is not None)
+        for place, symbol in zip(places, known, strict=True):
+            self._symbols[place] = symbol
+        self._codes = np.array([ord(symbol) for symbol in known], dtype=np.uint32)
+        self._ids = np.array(places, dtype=np.uint32) + np.uint32(self.num_specials)
 
     @property
     def num_symbols(self) -> int:
-        return len(self._codes)
+        return len(self._symbols)
 
     def encode(self, text: str) -> Encoding:
         codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
@@ -99,14 +129,18 @@ class CharTokenizer(SpecialTokens):
         ids = np.full(len(codes), self.unknown, dtype=np.uint32)
         if len(self._codes):
             is_known = self._codes[ranks] == codes
-            ids[is_known] = ranks[is_known] + self.num_specials
+            ids[is_known] = self._ids[ranks[is_known]]
         return Encoding(ids, np.arange(len(codes), dtype=np.int64))
 
     def decoder(self) -> TextDecoder:
         return _StringDecoder(self.num_specials, self.unknown, self.symbols_to_json())
 
-    def symbols_to_json(self) -> list[str]:
-        return [chr(code) for code in self._codes]
+    def symbols_to_json(self) -> list[str | None]:
+        return self._symbols
+
+    @property
+    def blank_symbols(self) -> Iterable[int]:
+        return _places_of_none(self._symbols)
 
 
 class ByteTokenizer(SpecialTokens):
@@ -132,21 +166,35 @@ class ByteTokenizer(SpecialTokens):
     def symbols_to_json(self) -> None:
         return None
 
+    @property
+    def blank_symbols(self) -> Iterable[int]:
+        return ()  # a byte is no text
+
 
 class _StringTokenizer(SpecialTokens):
     """Looks pieces of text up in a table. Abstract."""
 
-    def __init__(self, symbols: Iterable[str], *, labels: Sequence[str], name: str) -> None:
+    def __init__(
+        self, symbols: Iterable[str | None], *, labels: Sequence[str | None], name: str
+    ) -> None:
         super().__init__(labels=labels, name=name)
         self._symbols = list(symbols)
-        self._ids = {text: self.num_specials + rank for rank, text in enumerate(self._symbols)}
+        self._ids = {
+            text: self.num_specials + rank
+            for rank, text in enumerate(self._symbols)
+            if text is not None
+        }
 
     @property
     def num_symbols(self) -> int:
         return len(self._symbols)
 
-    def symbols_to_json(self) -> list[str]:
+    def symbols_to_json(self) -> list[str | None]:
         return self._symbols
+
+    @property
+    def blank_symbols(self) -> Iterable[int]:
+        return _places_of_none(self._symbols)
 
     def _look_up(self, pieces: Iterable[str]) -> npt.NDArray[np.uint32]:
         unknown = self.unknown
@@ -197,7 +245,7 @@ class BpeTokenizer(SpecialTokens):
     kind = "bpe"
     has_unknown = False
 
-    def __init__(self, model: str, *, labels: Sequence[str], name: str) -> None:
+    def __init__(self, model: str, *, labels: Sequence[str | None], name: str) -> None:
         super().__init__(labels=labels, name=name)
         require_package("tokenizers", extra="fast")
         from tokenizers import Tokenizer as LibraryTokenizer
@@ -222,6 +270,11 @@ class BpeTokenizer(SpecialTokens):
 
     def symbols_to_json(self) -> Any:  # Any: the library's own JSON
         return json.loads(self._library.to_str())
+
+    @property
+    def blank_symbols(self) -> Iterable[int]:
+        vocabulary: dict[str, int] = self._library.get_vocab()
+        return (rank for piece, rank in vocabulary.items() if piece.startswith(BLANK_PIECE))
 
     def _encode_slowly(self, text: str) -> Encoding:
         found = self._library.encode(text, add_special_tokens=False)
@@ -255,11 +308,20 @@ class BpeTokenizer(SpecialTokens):
     def _pieces(self) -> list[bytes]:
         to_byte = {character: value for value, character in enumerate(_byte_alphabet())}
         tokens = (str(self._library.id_to_token(rank)) for rank in range(self.num_symbols))
-        return [bytes(to_byte[character] for character in token) for token in tokens]
+        return [
+            UNKNOWN_TEXT.encode("utf-8")
+            if token.startswith(BLANK_PIECE)
+            else bytes(to_byte[character] for character in token)
+            for token in tokens
+        ]
 
     @cached_property
     def _lengths(self) -> npt.NDArray[np.int64]:
         return np.fromiter(map(len, self._pieces), dtype=np.int64)
+
+
+def _places_of_none(symbols: Sequence[str | None]) -> Iterator[int]:
+    return (place for place, symbol in enumerate(symbols) if symbol is None)
 
 
 def _fast_encoder(model: str) -> Any:  # Any: gigatoken has no types
@@ -274,12 +336,15 @@ def _fast_encoder(model: str) -> Any:  # Any: gigatoken has no types
 
 
 class _StringDecoder:
-    def __init__(self, num_specials: int, unknown: int | None, symbols: Sequence[str]) -> None:
+    def __init__(
+        self, num_specials: int, unknown: int | None, symbols: Sequence[str | None]
+    ) -> None:
         self._first, self._unknown, self._symbols = num_specials, unknown, symbols
 
     def feed(self, token: int) -> str:
         if token >= self._first:
-            return self._symbols[token - self._first]
+            symbol = self._symbols[token - self._first]
+            return UNKNOWN_TEXT if symbol is None else symbol
         return UNKNOWN_TEXT if token == self._unknown else ""
 
     def finish(self) -> str:
@@ -287,7 +352,9 @@ class _StringDecoder:
 
 
 class _SpacedDecoder:
-    def __init__(self, num_specials: int, unknown: int | None, symbols: Sequence[str]) -> None:
+    def __init__(
+        self, num_specials: int, unknown: int | None, symbols: Sequence[str | None]
+    ) -> None:
         self._words = _StringDecoder(num_specials, unknown, symbols)
         self._at_line_start = True
 

@@ -8,15 +8,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from memlm.pages import training_curves
 from memlm.storage import new_file
-from memlm.train.loop import Step
-from memlm.train.plan import TrainPlan
+
+if TYPE_CHECKING:
+    from memlm.train.loop import Step
+    from memlm.train.plan import TrainPlan
 
 LOG, CURVES = "steps.jsonl", "curves.svg"
 _LOGGED_STEPS = 200
+_NUMERIC = (int, float)
 _NUMBERS = {"step", "nats_per_token", "learning_rate", "held_out_nats_per_character"}
 
 
@@ -58,6 +61,31 @@ def read_log(folder: Path) -> Iterator[dict[str, Any]]:  # Any: numbers, or None
             continue
         if isinstance(entry, dict) and entry.keys() >= _NUMBERS:
             yield entry
+
+
+def holds_words(folder: Path) -> bool:
+    """Say whether anything but numbers stands in the log: samples, as an older memlm may have had.
+
+    What cannot be read may be words, too.
+    """
+    return (folder / LOG).exists() and (folder / LOG).read_text("utf-8") != _numbers_alone(folder)
+
+
+def forget_words(folder: Path) -> None:
+    """Take everything but numbers out of the log."""
+    text = _numbers_alone(folder)
+    with new_file(folder / LOG) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _numbers_alone(folder: Path) -> str:
+    lines = []
+    for entry in read_log(folder):
+        numbers = {
+            name: value for name, value in entry.items() if value is None or type(value) in _NUMERIC
+        }
+        lines.append(json.dumps(numbers) + "\n")
+    return "".join(lines)
 
 
 def draw_curves(folder: Path, *, per_character: Callable[[float], float]) -> None:

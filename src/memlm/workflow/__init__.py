@@ -5,8 +5,10 @@ missing or stale, says so through its `listener`, and returns a record. One file
 file needs of another stands above it in this list.
 
     listener  opening  reading     who hears; the workspace; a text from a file
+    left_behind                    what removing documents leaves of them
     collecting  exporting          texts in, documents out
-    preparing  erasing             tokens, and what leaves them
+    preparing                      tokens
+    blanking  erasing              what leaves all of these
     models  training  learned      a model, how it comes to be, from what
     keeping                        keeping house among models
     adapting                       how it learns while it reads
@@ -29,7 +31,7 @@ from memlm.workflow.attending import (
     write_attention_page,
 )
 from memlm.workflow.collecting import collect_documents
-from memlm.workflow.erasing import erase_removed
+from memlm.workflow.erasing import erase_documents, erase_removed
 from memlm.workflow.exporting import export_documents
 from memlm.workflow.keeping import delete_model, prune_checkpoints, rename_model
 from memlm.workflow.learned import count_collected
@@ -52,6 +54,7 @@ __all__ = [
     "count_collected",
     "delete_model",
     "ensure_model",
+    "erase_documents",
     "erase_removed",
     "evaluate_task",
     "export_documents",

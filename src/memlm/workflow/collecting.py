@@ -23,6 +23,7 @@ from memlm.documents import DocumentStore
 from memlm.errors import ConfigError, NotFoundError
 from memlm.records import CollectReport, Split
 from memlm.storage import new_file, scratch_folder
+from memlm.workflow.left_behind import foresee_erasing, say_what_is_left_behind
 from memlm.workflow.listener import Listener
 from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of, workspace_to_fill
 from memlm.workspace import Workspace
@@ -92,8 +93,13 @@ def collect_documents(
             collection.read_texts(texts)
         report = _finish(collection, opened, store)
         if prune:
+
+            def begin(document_ids: list[str]) -> None:
+                say_what_is_left_behind(foresee_erasing(opened, store, document_ids), hears)
+                opened.remember(erasing=True)
+
             ask = may_remove or _refuse_to_remove
-            removed = collection.remove_vanished(ask, before=lambda: opened.remember(erasing=True))
+            removed = collection.remove_vanished(ask, before=begin)
             removed += report.documents_removed
             report = replace(report, documents_removed=removed, characters=store.characters())
         else:
@@ -138,9 +144,9 @@ def _read_files(collection: Collection, found: _Files) -> None:
 def _finish(collection: Collection, workspace: Workspace, store: DocumentStore) -> CollectReport:
     """End the collection, and list what could not be read."""
     if workspace.rejected_file.exists():  # what follows may end by an error
-        _list_rejected(workspace, store)
+        list_rejected(workspace, store)
     report = collection.finish()
-    _list_rejected(workspace, store)
+    list_rejected(workspace, store)
     return report
 
 
@@ -155,7 +161,8 @@ def _say_what_stays(report: CollectReport, listener: Listener) -> None:
         listener.note("vanished_stay", count=count, files=len(report.vanished))
 
 
-def _list_rejected(workspace: Workspace, store: DocumentStore) -> None:
+def list_rejected(workspace: Workspace, store: DocumentStore) -> None:
+    """Write the file of all that could not be read when it was last collected."""
     with (
         new_file(workspace.rejected_file) as temporary,
         temporary.open("w", encoding="utf-8") as file,

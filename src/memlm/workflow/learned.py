@@ -6,8 +6,6 @@ learned lie beside it. Nothing is indexed, and what cannot be read spoils no mea
 
 from __future__ import annotations
 
-import hashlib
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
@@ -17,12 +15,11 @@ import numpy.typing as npt
 from memlm.documents import DocumentStore
 from memlm.errors import MemlmError
 from memlm.records import Document
+from memlm.workflow.left_behind import is_near, same_text
 from memlm.workflow.listener import Listener
 from memlm.workflow.models import Model
 from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of
 from memlm.workspace import Workspace
-
-_MOST_WHITE_SPACE = 64  # that a document is thought to have around its text
 
 
 def count_collected(
@@ -38,7 +35,7 @@ def count_collected(
     """
     asked, lengths = Counter[bytes](), set()
     for text in texts:
-        asked[_content(text)] += 1
+        asked[same_text(text)] += 1
         lengths.add(len(text.strip()))
     try:
         opened = as_workspace(workspace)
@@ -46,7 +43,7 @@ def count_collected(
             return 0
         learned = None if model is None else _learned(opened, model.name)
         with documents_of(opened) as store:
-            found = {_content(one.text) for one in _candidates(store, sorted(lengths), learned)}
+            found = {same_text(one.text) for one in _candidates(store, sorted(lengths), learned)}
     except MemlmError as error:
         (listener or Listener()).note("learned_unknown", reason=error.message)
         return 0
@@ -60,16 +57,11 @@ def _candidates(
     numbers = [
         number
         for number, identity, _, characters in store.contents()
-        if _is_near(characters, lengths) and (learned is None or _is_in(learned, identity))
+        if is_near(characters, lengths) and (learned is None or _is_in(learned, identity))
     ]
     for _, document in store.read_numbers(numbers):
         if learned is not None or document.split in (None, "train"):
             yield document
-
-
-def _is_near(characters: int, lengths: list[int]) -> bool:
-    place = bisect_right(lengths, characters)
-    return place > 0 and characters - lengths[place - 1] <= _MOST_WHITE_SPACE
 
 
 def _is_in(learned: npt.NDArray[np.uint64], identity: str) -> bool:
@@ -82,8 +74,3 @@ def _learned(workspace: Workspace, model: str) -> npt.NDArray[np.uint64] | None:
     """Return the sorted ids of what a model learned from; None if an older memlm trained it."""
     path = workspace.model(model) / "documents.bin"
     return np.fromfile(path, dtype="<u8") if path.exists() else None
-
-
-def _content(text: str) -> bytes:
-    whole = text.strip().encode("utf-8", "surrogatepass")
-    return hashlib.blake2b(whole, digest_size=16).digest()

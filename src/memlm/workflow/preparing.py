@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from memlm.collect import LISTED_REJECTED, CollectConfig
 from memlm.errors import ConfigError, NotFoundError
+from memlm.language_model import Tokenizer
 from memlm.messages import render
 from memlm.prepare import (
     TOKENIZERS,
@@ -112,11 +113,7 @@ def prepare_collected(
         folder = opened.prepared(name)
         # A file of a tokenizer lies outside the workspace: it is known by its name from now on.
         kept = settled if settled.tokenizer in TOKENIZERS else replace(settled, tokenizer=name)
-        made_from = {
-            "documents": digest,
-            "config": asdict(kept),
-            "cleaning": {name: cleaned.header[name] for name in ("format", "config")},
-        }
+        made_from = _made_from(digest, kept, cleaned)
         asked = _asked_split(settled) | {"has_held_out": survey.has_held_out}
         seal_before = _seal_of(opened)
         if not _is_made_from(folder, made_from):
@@ -126,11 +123,7 @@ def prepare_collected(
                     temporary,
                     parts,
                     settled,
-                    left_out=LeftOut(
-                        dropped=cleaned.folder / "dropped.jsonl",
-                        removed=cleaned.header["removed"],
-                        masked=cleaned.header["masked"],
-                    ),
+                    left_out=_left_out(cleaned),
                     plan=_last_plan(opened, asked),
                     work=opened.unfinished(name),
                     processes=processes,
@@ -148,6 +141,58 @@ def prepare_collected(
         repeated_passages=repeats["passages"],
         repeated_characters=repeats["characters"],
         cut_characters=repeats["cut"],
+    )
+
+
+@contextmanager
+def cut_again(
+    opened: Workspace,
+    name: str,
+    cleaned: CleanedDocuments,
+    hears: Listener,
+    *,
+    tokenizer: Tokenizer | None,
+) -> Iterator[Path]:
+    """Cut the documents as the tokens `name` were cut, by `tokenizer` or by one that is learned.
+
+    Hands out the folder of the new tokens, which replaces the old one at the end. Raises InputError
+    where nothing is left to learn from.
+    """
+    folder = opened.prepared(name)
+    kept = PrepareConfig(**read_manifest(folder)["made_from"]["config"])
+    config, parts = prepare_config_of(opened, name), cleaned.parts()
+    seal_before, split = _seal_of(opened), read_json(folder / "store.json")["split"]["plan"]
+    hears.note("preparing", tokenizer=name)
+    digest = cleaned.header["documents"]
+    with new_folder(folder, made_from=_made_from(digest, kept, cleaned)) as temporary:
+        write_token_store(
+            temporary,
+            parts,
+            config,
+            left_out=_left_out(cleaned),
+            plan=SplitPlan(**split) if split["share"] else None,
+            tokenizer=tokenizer,
+            progress=lambda done, total: hears.progress("prepare", done, total),
+        )
+        yield temporary
+    if name == opened.settings().get("tokenizer"):
+        asked = _asked_split(config) | {"has_held_out": survey_parts(parts).has_held_out}
+        plan = read_json(folder / "store.json")["split"]["plan"]
+        opened.remember(split={"asked": asked, "plan": plan})
+        _say_of_sides(opened, folder, config, seal_before, hears)
+
+
+def _made_from(digest: str, config: PrepareConfig, cleaned: CleanedDocuments) -> dict[str, object]:
+    """Return what the manifest of tokens says they were made from."""
+    cleaning = {name: cleaned.header[name] for name in ("format", "config")}
+    return {"documents": digest, "config": asdict(config), "cleaning": cleaning}
+
+
+def _left_out(cleaned: CleanedDocuments) -> LeftOut:
+    return LeftOut(
+        dropped=cleaned.folder / "dropped.jsonl",
+        removed=cleaned.header["removed"],
+        masked=cleaned.header["masked"],
     )
 
 
