@@ -10,6 +10,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,14 +18,35 @@ import pytest
 import memlm
 from memlm.language_model import Companion
 from memlm.memory.cache import Cache, CacheConfig
+from memlm.memory.vector_codec import learn_codec
+from memlm.memory.vector_store import VectorStretch, new_vectors
+from memlm.memory.vectors import VectorConfig, Vectors
 
 VERBS = ("start", "read", "advance", "select", "vocabulary_size")
 VOCABULARY, WIDTH = 40, 6
 
-MAKERS: dict[str, dict[str, Callable[[], Companion]]] = {
-    "Cache": {
-        "cache": lambda: Cache(CacheConfig(window=50), vocabulary_size=VOCABULARY),
-        "short cache": lambda: Cache(CacheConfig(window=1), vocabulary_size=VOCABULARY),
+
+def _cache(window: int) -> Callable[[Path], Companion]:
+    return lambda folder: Cache(CacheConfig(window=window), vocabulary_size=VOCABULARY)
+
+
+def _vectors(**config: object) -> Callable[[Path], Companion]:
+    def make(folder: Path) -> Companion:
+        tokens, hidden = make_texts(400, seed=77)
+        codec = learn_codec(hidden[0], rows=12_000)
+        store = new_vectors(folder / "vectors", codec, weights_hash="00")
+        store.add(VectorStretch(str(n), tokens[n], hidden[n]) for n in range(2))
+        return Vectors(store, VectorConfig(**config), vocabulary_size=VOCABULARY)
+
+    return make
+
+
+MAKERS: dict[str, dict[str, Callable[[Path], Companion]]] = {
+    "Cache": {"cache": _cache(50), "short cache": _cache(1)},
+    "Vectors": {
+        "vectors": _vectors(neighbours=20, temperature=500.0, lists=2),
+        "vectors that follow": _vectors(neighbours=60, temperature=500.0, enough=2, lists=3),
+        "vectors with a gate": _vectors(neighbours=20, gate=(1.0, -1.0, 0.0, 0.0, 0.0, 0.0, 3.0)),
     },
 }
 
@@ -34,8 +56,8 @@ MAKERS: dict[str, dict[str, Callable[[], Companion]]] = {
         pytest.param(make, id=name) for makers in MAKERS.values() for name, make in makers.items()
     ]
 )
-def companion(request) -> Iterator[Companion]:
-    return request.param()
+def companion(request, tmp_path) -> Iterator[Companion]:
+    return request.param(tmp_path)
 
 
 def make_texts(length: int, *, batch: int = 2, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -60,7 +82,7 @@ def test_every_companion_in_the_package_is_tested_here():
 @pytest.mark.parametrize("seed", range(20))
 def test_every_row_sums_to_one_or_is_nothing(companion, seed):
     tokens, hidden = make_texts(60, seed=seed)
-    found, _ = companion.read(companion.start(2), tokens, hidden * 10.0 ** (seed - 10))
+    found, _ = companion.read(companion.start(2), tokens, hidden * np.float32(10.0 ** (seed - 10)))
     assert (found.shape, found.dtype) == ((2, 60, VOCABULARY), np.float32)
     assert found.min() >= 0
     sums = found.astype(np.float64).sum(axis=2)
