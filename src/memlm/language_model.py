@@ -1,7 +1,8 @@
-"""What predicts, and what cuts text into tokens: the two protocols of the house. numpy only.
+"""What predicts, and what cuts text into tokens: the protocols of the house. numpy only.
 
 A network is a `LanguageModel`; so will be a memory and a blend of several. Each can be generated
-from, scored and evaluated, and nobody who does so knows which it is.
+from, scored and evaluated, and nobody who does so knows which it is. A `Companion` remembers what a
+network was thinking: it predicts only beside a model that `ShowsHidden`, inside a blend.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ import numpy.typing as npt
 
 Tokens = npt.NDArray[np.integer]
 LogProbabilities = npt.NDArray[np.float32]
+Probabilities = npt.NDArray[np.float32]
+Hidden = npt.NDArray[np.float32]
+"""What the output layer of a network reads, (..., D)."""
 State = Any
 """What a model carries from token to token; only the model that made it looks inside."""
 
@@ -38,6 +42,53 @@ class LanguageModel(Protocol):
 
     def advance(self, state: State, tokens: Tokens) -> tuple[LogProbabilities, State]:
         """Read one token for each text (B,); return the next one's log-probabilities (B, V)."""
+
+    def select(self, state: State, rows: Tokens) -> State:
+        """Return the state of the given rows, in that order; rows may repeat."""
+
+
+class ShowsHidden(LanguageModel, Protocol):
+    """A language model that also shows what its output layer reads."""
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of what it shows, D."""
+
+    def read_hidden(self, state: State, tokens: Tokens) -> tuple[LogProbabilities, Hidden, State]:
+        """Read tokens (B, T) as `read` does, to the bit; return the hidden states too, (B, T, D).
+
+        Row t of both is what the model has after token t.
+        """
+
+    def advance_hidden(
+        self, state: State, tokens: Tokens
+    ) -> tuple[LogProbabilities, Hidden, State]:
+        """Read one token for each text as `advance` does; return the hidden states too, (B, D)."""
+
+
+class Companion(Protocol):
+    """A memory of hidden states, beside the model that has them. No verb changes a state given.
+
+    The probabilities of a row sum to 1, or are all 0 where it knows nothing: a blend then gives it
+    no weight. The state before a token and the token are remembered, if at all, when the token is
+    read: after it was predicted, never before.
+    """
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of token ids, V."""
+
+    def start(self, batch: int) -> State:
+        """Return the state before anything was read, for `batch` texts side by side."""
+
+    def read(self, state: State, tokens: Tokens, hidden: Hidden) -> tuple[Probabilities, State]:
+        """Read tokens (B, T) and the model's hidden states after each (B, T, D).
+
+        Returns the probabilities of the token after each, (B, T, V), and the state.
+        """
+
+    def advance(self, state: State, tokens: Tokens, hidden: Hidden) -> tuple[Probabilities, State]:
+        """Read one token (B,) and hidden state (B, D) for each text; return (B, V) likewise."""
 
     def select(self, state: State, rows: Tokens) -> State:
         """Return the state of the given rows, in that order; rows may repeat."""

@@ -17,11 +17,12 @@ import pytest
 import torch
 
 import memlm
-from memlm.language_model import LanguageModel
+from memlm.language_model import LanguageModel, ShowsHidden
 from memlm.models import describe_network
 from memlm.models.network import NetworkModel, build_network
 from memlm.train.adapt import AdaptConfig, AdaptingModel
 
+PROTOCOLS = (LanguageModel, ShowsHidden)
 VERBS = ("start", "read", "advance", "select", "vocabulary_size")
 VOCABULARY = 12
 
@@ -88,6 +89,18 @@ def model(request) -> Iterator[LanguageModel]:
     torch.set_num_threads(threads)
 
 
+def test_showing_hidden_states_changes_no_bit(model):
+    tokens = np.array([[0, 2, 5, 6, 7], [0, 3, 9, 9, 0]])
+    expected, after = model.read(model.start(2), tokens)
+    found, hidden, state = model.read_hidden(model.start(2), tokens)
+    assert np.array_equal(found, expected)
+    assert (hidden.shape, hidden.dtype) == ((2, 5, model.hidden_size), np.float32)
+    expected, _ = model.advance(after, tokens[:, 0])
+    found, last, _ = model.advance_hidden(state, tokens[:, 0])
+    assert np.array_equal(found, expected)
+    assert last.shape == (2, model.hidden_size)
+
+
 def _flat(state: object) -> list[np.ndarray]:
     if is_dataclass(state):
         state = [getattr(state, field.name) for field in fields(state)]
@@ -103,7 +116,9 @@ def test_every_implementation_in_the_package_is_tested_here():
             continue
         module = importlib.import_module(info.name)
         for name, value in inspect.getmembers(module, inspect.isclass):
-            if value is not LanguageModel and all(hasattr(value, verb) for verb in VERBS):
+            if value in PROTOCOLS or not all(hasattr(value, verb) for verb in VERBS):
+                continue
+            if "hidden" not in inspect.signature(value.read).parameters:  # those are companions
                 found.add(name)
     assert found == set(MAKERS)
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from memlm.errors import CorruptArtefactError
-from memlm.language_model import LogProbabilities, Tokens
+from memlm.language_model import Hidden, LogProbabilities, Tokens
 from memlm.models.attention import AttentionBlock, Norm
 from memlm.models.config import BlockConfig, NetworkConfig
 from memlm.models.dropout import LockedDropout
@@ -103,8 +103,15 @@ class Network(nn.Module):
 
     def forward(self, tokens: Tensor, state: NetworkState) -> tuple[Tensor, NetworkState]:
         """Return logits (B, T, V) for tokens (B, T), and the state after them."""
+        logits, _, after = self.forward_hidden(tokens, state)
+        return logits, after
+
+    def forward_hidden(
+        self, tokens: Tensor, state: NetworkState
+    ) -> tuple[Tensor, Tensor, NetworkState]:
+        """Return what `forward` does, and between the two what the output was given (B, T, H)."""
         hidden, labels, after = self._read(tokens, state)
-        return self._logits(hidden, labels), after
+        return self._logits(hidden, labels), hidden, after
 
     def losses(
         self,
@@ -272,21 +279,46 @@ class NetworkModel:
     def start(self, batch: int) -> NetworkState:
         return self.network.start(batch)
 
-    @torch.no_grad()
-    def read(self, state: NetworkState, tokens: Tokens) -> tuple[LogProbabilities, NetworkState]:
-        logits, after = self.network(self._to_device(tokens), state)
-        return F.log_softmax(logits, dim=-1).cpu().numpy(), after
+    @property
+    def hidden_size(self) -> int:
+        return self.network.config.hidden_width
 
-    @torch.no_grad()
+    def read(self, state: NetworkState, tokens: Tokens) -> tuple[LogProbabilities, NetworkState]:
+        found, _, after = self._read(state, tokens)
+        return found.cpu().numpy(), after
+
+    def read_hidden(
+        self, state: NetworkState, tokens: Tokens
+    ) -> tuple[LogProbabilities, Hidden, NetworkState]:
+        found, hidden, after = self._read(state, tokens)
+        return found.cpu().numpy(), hidden.float().cpu().numpy(), after
+
     def advance(self, state: NetworkState, tokens: Tokens) -> tuple[LogProbabilities, NetworkState]:
-        # oneDNN prepares its weights anew for every call: 8 to 40 times slower for single steps.
-        with _without_onednn():
-            logits, after = self.network(self._to_device(tokens)[:, None], state)
-        return F.log_softmax(logits[:, 0], dim=-1).cpu().numpy(), after
+        found, _, after = self._step(state, tokens)
+        return found.cpu().numpy(), after
+
+    def advance_hidden(
+        self, state: NetworkState, tokens: Tokens
+    ) -> tuple[LogProbabilities, Hidden, NetworkState]:
+        found, hidden, after = self._step(state, tokens)
+        return found.cpu().numpy(), hidden.float().cpu().numpy(), after
 
     def select(self, state: NetworkState, rows: Tokens) -> NetworkState:
         chosen = self._to_device(rows)
         return tuple(part.index_select(1, chosen) for part in state)
+
+    @torch.no_grad()
+    def _read(self, state: NetworkState, tokens: Tokens) -> tuple[Tensor, Tensor, NetworkState]:
+        """Return log-probabilities (B, T, V), hidden states (B, T, H) and the state."""
+        logits, hidden, after = self.network.forward_hidden(self._to_device(tokens), state)
+        return F.log_softmax(logits, dim=-1), hidden, after
+
+    def _step(self, state: NetworkState, tokens: Tokens) -> tuple[Tensor, Tensor, NetworkState]:
+        """Return log-probabilities (B, V), hidden states (B, H) and the state."""
+        # oneDNN prepares its weights anew for every call: 8 to 40 times slower for single steps.
+        with _without_onednn():
+            found, hidden, after = self._read(state, np.asarray(tokens)[:, None])
+        return found[:, 0], hidden[:, 0], after
 
     def _to_device(self, values: Tokens) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(values, dtype=np.int64)).to(

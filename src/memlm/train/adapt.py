@@ -29,7 +29,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from memlm.errors import DivergedError
-from memlm.language_model import LogProbabilities, Tokens
+from memlm.language_model import Hidden, LogProbabilities, Tokens
 from memlm.models.network import Network, NetworkState
 
 Weights = tuple[Tensor, ...]
@@ -114,10 +114,21 @@ class AdaptingModel:
         none = torch.empty(0, dtype=torch.long, device=self._device)
         return (_Row(self._trained, state, state, none),) * batch
 
+    @property
+    def hidden_size(self) -> int:
+        return self._network.config.hidden_width
+
     def read(self, state: AdaptingState, tokens: Tokens) -> tuple[LogProbabilities, AdaptingState]:
+        found, _, after = self.read_hidden(state, tokens)
+        return found, after
+
+    def read_hidden(
+        self, state: AdaptingState, tokens: Tokens
+    ) -> tuple[LogProbabilities, Hidden, AdaptingState]:
         values = torch.from_numpy(np.ascontiguousarray(tokens, dtype=np.int64)).to(self._device)
         read = [self._read_row(row, line) for row, line in zip(state, values, strict=True)]
-        return np.stack([found for found, _ in read]), tuple(row for _, row in read)
+        found, hidden, after = zip(*read, strict=True)
+        return np.stack(found), np.stack(hidden), after
 
     def advance(
         self, state: AdaptingState, tokens: Tokens
@@ -125,11 +136,18 @@ class AdaptingModel:
         found, after = self.read(state, np.asarray(tokens)[:, None])
         return found[:, 0], after
 
+    def advance_hidden(
+        self, state: AdaptingState, tokens: Tokens
+    ) -> tuple[LogProbabilities, Hidden, AdaptingState]:
+        found, hidden, after = self.read_hidden(state, np.asarray(tokens)[:, None])
+        return found[:, 0], hidden[:, 0], after
+
     def select(self, state: AdaptingState, rows: Tokens) -> AdaptingState:
         return tuple(state[int(row)] for row in rows)
 
-    def _read_row(self, row: _Row, tokens: Tensor) -> tuple[LogProbabilities, _Row]:
+    def _read_row(self, row: _Row, tokens: Tensor) -> tuple[LogProbabilities, Hidden, _Row]:
         found: list[LogProbabilities] = []
+        shown: list[Hidden] = []
         logits: Tensor | None = None
         while len(tokens):
             if len(row.segment) == self.config.segment:
@@ -137,32 +155,34 @@ class AdaptingModel:
                 row = self._learn(row, tokens[:1], logits)
             room = self.config.segment - len(row.segment) if self._learns else len(tokens)
             piece, tokens = tokens[:room], tokens[room:]
-            logits, row = self._score(row, piece)
+            logits, hidden, row = self._score(row, piece)
             scored = F.log_softmax(logits.detach()[0], dim=-1)
             if bool(torch.isnan(scored).any()):
                 raise DivergedError(
                     "adapting_diverged", token=row.tokens_read, rate=self.config.learning_rate
                 )
             found.append(scored.cpu().numpy())
-        return np.concatenate(found), row
+            shown.append(hidden.detach()[0].float().cpu().numpy())
+        return np.concatenate(found), np.concatenate(shown), row
 
-    def _score(self, row: _Row, piece: Tensor) -> tuple[Tensor, _Row]:
-        """Read on inside a segment; the logits know their gradient if they are all of it.
+    def _score(self, row: _Row, piece: Tensor) -> tuple[Tensor, Tensor, _Row]:
+        """Read on inside a segment; return logits, hidden states and the row after it.
 
-        Without one the recurrent layers round a little differently: what learns nothing asks for
-        none, and scores as the frozen network does, to the bit.
+        The logits know their gradient if they are all of the segment. Without one the recurrent
+        layers round a little differently: what learns nothing asks for none, and scores as the
+        frozen network does, to the bit.
         """
         self._hold(row.weights)
         is_whole = self._learns and len(piece) == self.config.segment
         with torch.set_grad_enabled(is_whole), differentiable(self._device):
-            logits, state = self._network(piece[None], row.state)
+            logits, hidden, state = self._network.forward_hidden(piece[None], row.state)
         after = replace(
             row,
             state=tuple(part.detach() for part in state),
             segment=torch.cat([row.segment, piece]) if self._learns else row.segment,
             tokens_read=row.tokens_read + len(piece),
         )
-        return logits, after
+        return logits, hidden, after
 
     def _learn(self, row: _Row, target: Tensor, logits: Tensor | None) -> _Row:
         """Return the row with weights that have learned from its segment, ready for the next."""
