@@ -102,6 +102,16 @@ class Segment:
         return self.positions - len(self.documents)
 
     @property
+    def symbols(self) -> npt.NDArray[np.unsignedinteger]:
+        """(N,) its symbols, 0 after each document."""
+        return np.frombuffer(self._text, dtype=f">u{self._width}")
+
+    @property
+    def suffixes(self) -> npt.NDArray[np.integer]:
+        """(N,) start of each suffix, in the order of the suffixes."""
+        return self._suffixes
+
+    @property
     def num_symbols(self) -> int:
         """Distinct characters, the separator not counted."""
         return len(self._alphabet) - 1

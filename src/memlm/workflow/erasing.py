@@ -30,6 +30,9 @@ def erase_removed(workspace: AnyWorkspace, *, listener: Listener | None = None) 
             delete_folder(work)
         _forget_statistics(opened, digest)
         opened.attention_page.unlink(missing_ok=True)  # whose text may be one of them
+        opened.trace_page.unlink(missing_ok=True)
+        for folded in opened.folded_indexes():  # made again when asked for
+            delete_folder(folded)
         if not current:
             delete_folder(opened.character_index)
         if not current or not (opened.cleaned / "cleaned.json").exists():

@@ -1,0 +1,50 @@
+"""Counts of the last characters at every place equal counting each."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memlm.index import SegmentDocument, ending_counts, open_index, refresh_index
+
+TEXTS = {"a": "the cat and the hat", "b": "春眠不觉晓，处处闻啼鸟。the", "c": "\U00010400aa\n\naaa"}
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["one segment", "several"])
+def index(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("index")
+    with pytest.MonkeyPatch.context() as patched:
+        if request.param > 1:
+            patched.setattr("memlm.index.store.LARGEST_SEGMENT_BYTES", 40)
+        refresh_index(
+            folder,
+            digest="1",
+            documents={name: ("c", len(text)) for name, text in TEXTS.items()},
+            read=lambda ids: (SegmentDocument(name, "c", TEXTS[name]) for name in ids),
+        )
+    return open_index(folder)
+
+
+def occurrences(words):
+    """Count by looking at every place of every document."""
+    return sum(
+        text.startswith(words, place) for text in TEXTS.values() for place in range(len(text))
+    )
+
+
+@given(st.text(alphabet="the catn春眠处不\n\U00010400z", max_size=30), st.integers(1, 6))
+def test_counts_equal_counting_each_stretch(index, text, longest):
+    found = ending_counts(index, text, longest=longest)
+    assert found.shape == (longest, len(text))
+    for length in range(1, longest + 1):
+        expected = [
+            occurrences(text[end - length : end]) if end >= length else 0
+            for end in range(1, len(text) + 1)
+        ]
+        assert found[length - 1].tolist() == expected
+
+
+def test_stretch_across_two_documents_is_none(index):
+    found = ending_counts(index, "hat春", longest=4)
+    assert found[0, 3] == 1
+    assert np.all(found[1:, 3] == 0)
