@@ -5,6 +5,7 @@
   const words = main.dataset;
   const panel = document.querySelector(".sources");
   const found = panel.querySelector(".found");
+  const hint = panel.querySelector(".hint");
   const close = panel.querySelector(".close");
   const choice = document.querySelector(".choice select");
   const kindNames = words.kinds.split("|");
@@ -18,21 +19,27 @@
     box: section.querySelector(".text"),
     pieces: [...section.querySelectorAll(".piece")],
   }));
-  const placeOf = new Map();  // of a piece's element: its text, and where in `pieces`
+  const placeOf = new Map();  // of a piece's element: its text, and its number there
   for (const text of texts) {
-    text.elements = new Map(text.pieces.map((piece, at) => {
-      placeOf.set(piece, { text, at, number: Number(piece.dataset.n) });
+    text.elements = new Map(text.pieces.map((piece) => {
+      placeOf.set(piece, { text, number: Number(piece.dataset.n) });
       return [Number(piece.dataset.n), piece];
     }));
   }
+  const all = texts.flatMap(({ pieces }) => pieces);
   let chosen = null;
   let marked = [];
 
   const filled = (template, values) =>
     template.replace(/\{(\w+)\}/g, (_, name) => values[name]);
   const count = (number) => number.toLocaleString(language);
+  const raised = [..."⁰¹²³⁴⁵⁶⁷⁸⁹"];
+  const powerOfTen = (number) => {
+    const [digits, exponent] = number.toExponential(1).split("e-");
+    return `${digits} × 10⁻${[...exponent].map((digit) => raised[digit]).join("")}`;
+  };
   const chance = (expected) =>
-    expected >= 0.01 ? count(expected) : expected === 0 ? "0" : expected.toExponential(1);
+    expected >= 0.01 || expected === 0 ? count(expected) : powerOfTen(expected);
   const share = (value) =>
     value.toLocaleString(language, { style: "percent", maximumFractionDigits: 1 });
 
@@ -175,7 +182,8 @@
     const spans = span >= 0 ? [...shownSpan(text, span), ...overlapping(text, piece, span)] : [];
     const empty = element("p", "note", words.nothing);
     found.replaceChildren(...(tokens.length || spans.length ? [...tokens, ...spans] : [empty]));
-    if (span >= 0) mark(text, ...text.spans[span]);
+    const isByExpert = main.classList.contains("by-expert");
+    if (span >= 0 && !isByExpert) mark(text, ...text.spans[span]);
     else mark(text, text.starts[piece], text.starts[piece] + 1);
     panel.scrollTop = 0;
     panel.classList.add("open");
@@ -185,7 +193,7 @@
 
   function hide() {
     mark(texts[0], 0, 0);
-    found.replaceChildren();
+    found.replaceChildren(hint);
     panel.classList.remove("open");
     document.body.classList.remove("has-sources");
     close.hidden = true;
@@ -200,18 +208,16 @@
     show(text, number);
   }
 
-  // The next piece on that side that is of another span: one step a span, not a piece.
-  function neighbour(piece, step) {
-    const { text, at, number } = placeOf.get(piece);
-    const number_ = texts.indexOf(text);
-    for (let next = at + step; text.pieces[next]; next += step) {
-      const owner = text.owners[placeOf.get(text.pieces[next]).number];
-      if (text.tokens.length || owner !== text.owners[number]) return text.pieces[next];
+  // The next piece on that side that is of another span (or token), or of a recited one.
+  function neighbour(piece, step, isRecited) {
+    const from = placeOf.get(piece);
+    for (let next = all.indexOf(piece) + step; all[next]; next += step) {
+      const { text, number } = placeOf.get(all[next]);
+      const isOther = text !== from.text || text.owners[number] !== from.text.owners[from.number];
+      if (isRecited ? isOther && all[next].classList.contains("recited")
+        : isOther || text.tokens.length) return all[next];
     }
-    const beside = texts.slice(step > 0 ? number_ + 1 : 0, step > 0 ? undefined : number_)
-      .filter(({ pieces }) => pieces.length);
-    const other = step > 0 ? beside[0] : beside.at(-1);
-    return other && other.pieces.at(step > 0 ? 0 : -1);
+    return null;
   }
 
   main.addEventListener("click", (event) => {
@@ -223,11 +229,12 @@
   main.addEventListener("keydown", (event) => {
     const piece = event.target.closest(".piece");
     if (!piece || event.altKey || event.ctrlKey || event.metaKey) return;
-    const steps = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
+    const steps = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 1, ArrowUp: -1 };
     if (event.key === "Enter" || event.key === " ") {
       choose(piece);
     } else if (event.key in steps) {
-      const next = neighbour(piece, steps[event.key]);
+      const isRecited = event.key === "ArrowDown" || event.key === "ArrowUp";
+      const next = neighbour(piece, steps[event.key], isRecited);
       if (next) {
         choose(next);
         next.focus({ preventScroll: true });
@@ -246,6 +253,7 @@
   function colour() {
     const isByExpert = choice.value !== "";
     main.classList.toggle("by-expert", isByExpert);
+    if (marked.length) choose(chosen);
     if (!isByExpert) return;
     for (const text of texts) {
       for (const [start, end, shares] of text.tokens) {
@@ -260,13 +268,12 @@
     choice.closest(".choice").hidden = false;
     colour();
   }
-  const all = texts.flatMap(({ pieces }) => pieces);
   const first = all.find((piece) => piece.classList.contains("recited")) ?? all[0];
   if (first) {
     chosen = first;
     first.tabIndex = 0;
     first.setAttribute("role", "button");
-    panel.querySelector(".hint").hidden = false;
+    hint.hidden = false;
   } else {
     panel.hidden = true;
   }
