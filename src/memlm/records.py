@@ -375,7 +375,7 @@ class Generation:
             spans=(),
         )
         own = {"prompt": self.prompt, "is_traced": self.trace is not None}
-        shares = _share_rows(self.shares or traced.shares)
+        shares = _share_rows(traced.shares or self.shares)
         return traced.to_rows() | own | {"shares": shares}
 
     def _repr_html_(self) -> str | None:

@@ -160,6 +160,17 @@ def test_page_that_cannot_be_written_is_told_and_no_mistake(memlm, known, monkey
     assert memlm("trace", known, "--text", SAID, "--to", known / "p.html").code == 4
 
 
+def test_trace_goes_without_a_page_where_jinja2_is_missing(memlm, known, monkeypatch):
+    from memlm.errors import MissingExtraError
+
+    def lacks(*args, **values):
+        raise MissingExtraError("extra_missing", package="jinja2", extra="pages")
+
+    monkeypatch.setattr("memlm.pages.trace.render_page", lacks)
+    done = memlm("trace", known, "--text", SAID)
+    assert (done.code, "memlm[pages]" in done.err) == (0, True)
+
+
 # -- mistakes -----------------------------------------------------------------------------------
 
 

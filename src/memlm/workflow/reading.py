@@ -16,7 +16,7 @@ from memlm.collect import (
     read_file,
     read_text_file,
 )
-from memlm.errors import InputError, MissingExtraError, NotFoundError
+from memlm.errors import InputError, MemlmError, MissingExtraError, NotFoundError
 from memlm.records import Rejected, SourceProblem, SourceText
 
 
@@ -50,6 +50,13 @@ def read_texts(path: Path | str, *, encoding: str | None = None) -> Iterator[Fou
             if is_named:
                 raise
             yield Rejected(source=name, position=None, reason=error.message)
+        except (MemlmError, OSError, MemoryError):  # of the machine, not of this file
+            raise
+        except Exception as error:  # one odd file must not cost the others
+            if is_named:
+                raise
+            values = {"path": name, "kind": type(error).__name__}
+            yield _rejected(SourceProblem(code="reader_failed", values=values), name)
 
 
 def _read_listed(file: SourceFile, name: str, reading: Reading) -> Iterator[FoundText | Rejected]:

@@ -77,7 +77,8 @@ def trace_texts(
             traces.append(
                 replace(found, excerpts=_excerpts(store, found)) if with_excerpts else found
             )
-    masked = masked_places(opened, set(sources), hears)
+    named = {one.document_id for own in shares for token in own for one in token.sources}
+    masked = masked_places(opened, named.union(sources), hears)
     return [_with_marks(trace, masked) for trace in traces] if masked else traces
 
 
@@ -143,11 +144,12 @@ def _excerpts(store: DocumentStore, trace: Trace) -> tuple[Excerpt, ...]:
 
 
 def _with_marks(trace: Trace, masked: Mapping[str, list[PersonalPlace]]) -> Trace:
-    spans = [
-        replace(span, sources=tuple(_marked(source, masked) for source in span.sources))
-        for span in trace.spans
-    ]
-    return replace(trace, spans=tuple(spans))
+    def marked(sources: Sequence[SpanSource]) -> tuple[SpanSource, ...]:
+        return tuple(_marked(source, masked) for source in sources)
+
+    spans = (replace(span, sources=marked(span.sources)) for span in trace.spans)
+    shares = (replace(token, sources=marked(token.sources)) for token in trace.shares)
+    return replace(trace, spans=tuple(spans), shares=tuple(shares))
 
 
 def _marked(source: SpanSource, masked: Mapping[str, list[PersonalPlace]]) -> SpanSource:
