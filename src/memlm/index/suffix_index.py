@@ -236,11 +236,12 @@ def _codes(text: Pattern) -> Integers:
 
 
 def _flat(patterns: Sequence[Pattern]) -> tuple[Integers, Places, Places]:
-    """Return all patterns end to end, and where each begins and how long it is."""
-    if all(isinstance(pattern, str) for pattern in patterns):
-        codes: Integers = code_points("".join(patterns))  # type: ignore[arg-type]  # they are
-    else:
-        codes = np.concatenate([_codes(pattern) for pattern in patterns])
+    """Return all patterns, which are all texts or all ids, end to end; their starts and lengths."""
+    codes: Integers = np.empty(0, np.uint32)
+    if len(patterns) and isinstance(patterns[0], str):
+        codes = code_points("".join(patterns))  # type: ignore[arg-type]  # all are, or it says so
+    elif len(patterns):
+        codes = np.concatenate(patterns)
     lengths = np.fromiter(map(len, patterns), np.int64, len(patterns))
     return codes, np.cumsum(lengths) - lengths, lengths
 
