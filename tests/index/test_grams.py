@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memlm.index import SegmentDocument, ending_counts, open_index, refresh_index
+from memlm.index import Entry, SegmentEntry, ending_counts, open_index, refresh_index
 
 TEXTS = {"a": "the cat and the hat", "b": "春眠不觉晓，处处闻啼鸟。the", "c": "\U00010400aa\n\naaa"}
 
@@ -19,8 +19,8 @@ def index(request, tmp_path_factory):
         refresh_index(
             folder,
             digest="1",
-            documents={name: ("c", len(text)) for name, text in TEXTS.items()},
-            read=lambda ids: (SegmentDocument(name, "c", TEXTS[name]) for name in ids),
+            entries={name: Entry("c", len(text)) for name, text in TEXTS.items()},
+            read=lambda ids: (SegmentEntry(name, "c", TEXTS[name]) for name in ids),
         )
     return open_index(folder)
 

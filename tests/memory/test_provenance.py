@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memlm.index import SegmentDocument, SuffixIndex, open_index, refresh_index
+from memlm.index import Entry, SegmentEntry, SuffixIndex, open_index, refresh_index
 from memlm.memory import shares_of, trace_spans
 from memlm.records import Trace
 
@@ -47,8 +47,8 @@ def index(texts: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Su
     refresh_index(
         folder,
         digest="1",
-        documents={identity: ("c", len(text)) for identity, text in texts.items()},
-        read=lambda ids: (SegmentDocument(identity, "c", texts[identity]) for identity in ids),
+        entries={identity: Entry("c", len(text)) for identity, text in texts.items()},
+        read=lambda ids: (SegmentEntry(identity, "c", texts[identity]) for identity in ids),
     )
     return open_index(folder)
 
@@ -202,8 +202,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> SuffixIndex:
     refresh_index(
         folder,
         digest="1",
-        documents={identity: ("c", len(text)) for identity, text in SMALL.items()},
-        read=lambda ids: (SegmentDocument(identity, "c", SMALL[identity]) for identity in ids),
+        entries={identity: Entry("c", len(text)) for identity, text in SMALL.items()},
+        read=lambda ids: (SegmentEntry(identity, "c", SMALL[identity]) for identity in ids),
     )
     return open_index(folder)
 
@@ -255,8 +255,8 @@ def test_planted_copies_are_found_with_precision_and_recall_one(
     refresh_index(
         tmp_path,
         digest="1",
-        documents={identity: ("c", len(text)) for identity, text in texts.items()},
-        read=lambda ids: (SegmentDocument(identity, "c", texts[identity]) for identity in ids),
+        entries={identity: Entry("c", len(text)) for identity, text in texts.items()},
+        read=lambda ids: (SegmentEntry(identity, "c", texts[identity]) for identity in ids),
     )
     text, planted = "", set()
     for number, sentence in enumerate(sentences):

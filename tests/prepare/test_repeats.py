@@ -13,8 +13,7 @@ import pytest
 
 from memlm import CleanConfig, DocumentStore, PrepareConfig, collect_documents, prepare_documents
 from memlm.errors import CorruptArtefactError
-from memlm.index.segment import SegmentDocument
-from memlm.index.store import SuffixIndex, open_index, refresh_index
+from memlm.index import Entry, SegmentEntry, SuffixIndex, open_index, refresh_index
 from memlm.prepare import CleanedDocuments, Draft, clean_documents, survey_parts
 from memlm.prepare import cleaning as cleaning_module
 from memlm.prepare import joining as joining_module
@@ -107,8 +106,8 @@ def index_of(folder: Path, texts: Sequence[str]) -> SuffixIndex:
     refresh_index(
         folder,
         digest="d",
-        documents={identity: ("c", len(text)) for identity, text in documents.items()},
-        read=lambda ids: (SegmentDocument(one, "c", documents[one]) for one in ids),
+        entries={identity: Entry("c", len(text)) for identity, text in documents.items()},
+        read=lambda ids: (SegmentEntry(one, "c", documents[one]) for one in ids),
     )
     return open_index(folder)
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memlm.index.segment import Segment
-from memlm.index.store import SuffixIndex
+from memlm.index.suffix_index import SuffixIndex
 
 Ranks = npt.NDArray[np.int64]
 

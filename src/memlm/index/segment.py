@@ -1,22 +1,27 @@
-"""One immutable segment: some documents, their characters, and all suffixes in sorted order.
+"""One immutable segment: some entries, their symbols, and all suffixes in sorted order.
 
-The documents are laid end to end with the symbol 0 after each, which no query contains, so that no
-match crosses from one document into the next. Characters become the ranks of their code points, in
-the fewest bytes that hold them, most significant byte first: comparing bytes compares text.
+An *entry* is a document, or a stretch of one. Entries are laid end to end with the symbol 0 after
+each, which no question contains, so that no match crosses from one entry into the next. There are
+two alphabets. Characters become the ranks of their code points among those of the segment, in the
+fewest bytes that hold them; token ids become id + 1, in the fewest bytes for the vocabulary. Either
+way a greater character, or id, is a greater symbol.
 
-    text.bin       symbols                        starts.bin    first position of each document
-    suffixes.bin   start of each suffix, sorted   documents.jsonl   id and content hash of each
-    alphabet.bin   code point of each symbol      segment.json  sizes of all these
+    symbols.bin    the symbols (N,)                 starts.bin      first position of each entry
+    suffixes.bin   start of each suffix, sorted     entries.jsonl   key and content hash of each
+    keys.bin       first bytes of some suffixes     segment.json    sizes of all these
+    alphabet.bin   code point of each symbol (characters only)
+
+All arrays are little-endian. A suffix ends, for every question, at its first 0: suffixes that are
+equal up to there may stand in any order.
 """
 
 from __future__ import annotations
 
 import json
-import mmap
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,52 +29,25 @@ import numpy.typing as npt
 from memlm.errors import CorruptArtefactError
 from memlm.storage import read_json
 
-_FIRST_STEP = 64
-_OPENING = 4  # symbols
-_MOST_OPENINGS = 1 << 16
+Integers = npt.NDArray[np.integer]
+KEY_BYTES = 8
+KEY_EVERY = 16
+"""Suffixes for each key: half a byte a position, and a last search within one cache line."""
+
+_AT_ONCE = 1 << 13
+_MANY = 10_000  # code points from which on a table of all is worth making
 
 
 @dataclass(frozen=True)
-class SegmentDocument:
-    """A document as a segment knows it."""
+class SegmentEntry:
+    """A document, or a stretch of one, as it enters a segment."""
 
-    id: str
+    key: str
+    """A document's id, or `id:number` of a stretch of its tokens."""
     content: str
-    """Hash of its text and label: another content is another document to the index."""
-    text: str
-
-
-def build_segment(folder: Path, documents: Iterable[SegmentDocument]) -> None:
-    """Write the segment of these documents into `folder` (an empty one that `storage` gave)."""
-    from pydivsufsort import divsufsort
-
-    kept, blocks, starts, position = [], [], [], 0
-    for document in documents:
-        kept.append([document.id, document.content])
-        codes = np.frombuffer(document.text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-        blocks += [codes.astype(np.uint32) + 1, np.zeros(1, np.uint32)]
-        starts.append(position)
-        position += len(codes) + 1
-    shifted = np.concatenate(blocks)  # code point + 1, so that 0 is free for the separator
-    alphabet = np.unique(shifted)
-    # The symbol after the last stands for every character that the segment lacks.
-    symbol_bytes = next(size for size in (1, 2, 4) if len(alphabet) < 1 << (8 * size))
-    symbols = np.searchsorted(alphabet, shifted).astype(f"=u{symbol_bytes}")
-    suffixes = divsufsort(symbols)
-    symbols.astype(f">u{symbol_bytes}").tofile(folder / "text.bin")
-    suffixes.astype(f"<i{suffixes.itemsize}").tofile(folder / "suffixes.bin")
-    alphabet.astype("<u4").tofile(folder / "alphabet.bin")
-    np.asarray([*starts, position], dtype="<i8").tofile(folder / "starts.bin")
-    with (folder / "documents.jsonl").open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(entry) + "\n" for entry in kept)
-    sizes = {
-        "positions": position,
-        "symbol_bytes": symbol_bytes,
-        "position_bytes": suffixes.itemsize,
-        "symbols": len(alphabet),
-        "documents": len(kept),
-    }
-    (folder / "segment.json").write_text(json.dumps(sizes), encoding="utf-8")
+    """Hash of all that the entry depends on: another content is another entry to the index."""
+    symbols: str | Integers
+    """Its text, or its token ids."""
 
 
 class Segment:
@@ -77,160 +55,128 @@ class Segment:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        sizes = read_json(folder / "segment.json")
+        sizes = _read_sizes(folder)
         self.positions: int = sizes["positions"]
-        self._width: int = sizes["symbol_bytes"]
-        self._suffixes = _map(folder / "suffixes.bin", f"<i{sizes['position_bytes']}")
-        self._alphabet = _map(folder / "alphabet.bin", "<u4")
-        self._starts = _map(folder / "starts.bin", "<i8")
+        self.group: str = sizes["group"]
+        self.vocabulary_size: int | None = sizes["vocabulary_size"]
+        """Of the tokenizer whose ids these are; None for characters."""
+        self.symbols = _map(folder / "symbols.bin", f"<u{sizes['symbol_bytes']}")
+        """(N,) 0 after each entry."""
+        self.suffixes = _map(folder / "suffixes.bin", f"<i{sizes['position_bytes']}")
+        """(N,) start of each suffix, in the order of the suffixes."""
+        self.starts = _map(folder / "starts.bin", "<i8")
+        """(entries + 1,) first position of each entry, and N."""
+        self.alphabet = None
+        if self.vocabulary_size is None:
+            self.alphabet = _map(folder / "alphabet.bin", "<u4")
+        self.keys = None
+        """(N / 16,) first 8 bytes of every 16th suffix, most significant first; None if compact."""
+        if sizes["layout"] == "fast":
+            self.keys = _map(folder / "keys.bin", "<u8")
+        lines = (folder / "entries.jsonl").read_text(encoding="utf-8").splitlines()
+        self.entries: list[tuple[str, str]] = [tuple(json.loads(line)) for line in lines]
+        """Key and content hash of each."""
         if (
-            len(self._suffixes) != self.positions
-            or len(self._alphabet) != sizes["symbols"]
-            or len(self._starts) != sizes["documents"] + 1
-            or (folder / "text.bin").stat().st_size != self.positions * self._width
+            {len(self.symbols), len(self.suffixes), int(self.starts[-1])} != {self.positions}
+            or len(self.starts) != len(self.entries) + 1
+            or (self.alphabet is not None and len(self.alphabet) != sizes["symbols"])
+            or (self.keys is not None and len(self.keys) != -(-self.positions // KEY_EVERY))
         ):
             raise CorruptArtefactError("artefact_unreadable", path=folder)
-        with (folder / "text.bin").open("rb") as file:
-            self._text = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        lines = (folder / "documents.jsonl").read_text(encoding="utf-8").splitlines()
-        self._openings: dict[bytes, tuple[int, int]] = {}
-        self.documents: list[tuple[str, str]] = [tuple(json.loads(line)) for line in lines]
 
     @property
-    def characters(self) -> int:
-        """Code points of its documents, separators not counted."""
-        return self.positions - len(self.documents)
+    def num_read(self) -> int:
+        """Characters, or tokens, of its entries; separators are not counted."""
+        return self.positions - len(self.entries)
 
     @property
-    def symbols(self) -> npt.NDArray[np.unsignedinteger]:
-        """(N,) its symbols, 0 after each document."""
-        return np.frombuffer(self._text, dtype=f">u{self._width}")
+    def unknown(self) -> int:
+        """The symbol that stands for whatever the segment's alphabet lacks."""
+        size = self.vocabulary_size if self.alphabet is None else len(self.alphabet) - 1
+        assert size is not None
+        return size + 1
 
-    @property
-    def suffixes(self) -> npt.NDArray[np.integer]:
-        """(N,) start of each suffix, in the order of the suffixes."""
-        return self._suffixes
+    def encode(self, query: str | Integers) -> Integers:
+        """Return a text, or token ids, (T,) in the symbols of this segment; 0 is none of them."""
+        if isinstance(query, str):
+            return self.encode_codes(code_points(query))
+        symbols = np.asarray(query).astype(np.int64) + 1
+        symbols[(symbols < 1) | (symbols > self.unknown)] = self.unknown
+        return symbols.astype(self.symbols.dtype)
 
-    @property
-    def num_symbols(self) -> int:
-        """Distinct characters, the separator not counted."""
-        return len(self._alphabet) - 1
+    def encode_codes(self, codes: Integers) -> Integers:
+        """Return code points (T,) in the symbols of this segment."""
+        assert self.alphabet is not None
+        if len(codes) >= _MANY:
+            return np.asarray(self._ranks.take(codes, mode="clip"))
+        shifted = codes.astype(np.uint32) + np.uint32(1)
+        ranks = np.searchsorted(self.alphabet, shifted)
+        is_known = self.alphabet[np.minimum(ranks, len(self.alphabet) - 1)] == shifted
+        return np.where(is_known, ranks, self.unknown).astype(self.symbols.dtype)
 
-    def encode(self, text: str) -> bytes:
-        """Return a text in the symbols of this segment, to be handed to the other methods."""
-        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4") + np.uint32(1)
-        ranks = np.searchsorted(self._alphabet, codes)
-        ranks = np.where(
-            self._alphabet[np.minimum(ranks, len(self._alphabet) - 1)] == codes,
-            ranks,
-            len(self._alphabet),
-        )
-        return ranks.astype(f">u{self._width}").tobytes()
+    @cached_property
+    def _ranks(self) -> Integers:
+        """The symbol of each code point up to the greatest here, and of one that is unknown."""
+        assert self.alphabet is not None
+        ranks = np.full(int(self.alphabet[-1]) + 1, self.unknown, self.symbols.dtype)
+        ranks[self.alphabet[1:] - 1] = np.arange(1, len(self.alphabet))
+        return ranks
 
-    def slice(self, query: bytes, start: int, end: int) -> bytes:
-        """Return the symbols [start, end) of an encoded text."""
-        return query[start * self._width : end * self._width]
-
-    def interval(self, pattern: bytes) -> tuple[int, int]:
-        """Return the range of suffixes that begin with `pattern`."""
-        length, (low, high) = len(pattern), self._opening(pattern)
-        ranks = range(self.positions)
-        low = bisect_left(
-            ranks, pattern, lo=low, hi=high, key=lambda rank: self._suffix(rank, length)
-        )
-        if low == high or self._suffix(low, length) != pattern:
-            return low, low
-        return low, bisect_right(
-            ranks, pattern, lo=low, hi=high, key=lambda rank: self._suffix(rank, length)
-        )
-
-    def occurs(self, pattern: bytes) -> bool:
-        """Say whether `pattern` begins any suffix."""
-        rank = self._rank(pattern)
-        return rank < self.positions and self._suffix(rank, len(pattern)) == pattern
-
-    def longest_match(self, query: bytes, start: int) -> int:
-        """Return how many symbols of `query` from `start` on occur here together."""
-        available = len(query) // self._width - start
-        step, matched = _FIRST_STEP, 0
-        while matched < available:
-            length = min(step, available)
-            pattern = self.slice(query, start, start + length)
-            rank = self._rank(pattern)
-            matched = max(
-                _common_prefix(pattern, self._suffix(near, len(pattern))) // self._width
-                for near in (rank - 1, rank)
-                if 0 <= near < self.positions
-            )
-            if matched < length:
-                break
-            step *= 4
-        return matched
+    def decode(self, symbols: Integers) -> npt.NDArray[np.int64]:
+        """Return the code points, or token ids, of symbols."""
+        if self.alphabet is None:
+            return symbols.astype(np.int64) - 1
+        return self.alphabet[symbols].astype(np.int64) - 1
 
     def places(self, interval: tuple[int, int], *, limit: int) -> list[tuple[str, int]]:
-        """Return (document id, offset in the document) of the first suffixes of an interval."""
-        found = self._suffixes[interval[0] : interval[1]]
+        """Return (key, offset in the entry) of the first suffixes of an interval, as they stand."""
+        found = self.suffixes[interval[0] : interval[1]]
         if len(found) > limit:
             found = np.partition(found, limit - 1)[:limit]
-        places = []
-        for position in np.sort(found):
-            number = int(np.searchsorted(self._starts, position, side="right")) - 1
-            offset = int(position - self._starts[number])
-            places.append((self.documents[number][0], offset))
-        return places
-
-    def _rank(self, pattern: bytes) -> int:
-        """Return how many suffixes sort before `pattern`."""
-        length, (low, high) = len(pattern), self._opening(pattern)
-        return bisect_left(
-            range(self.positions),
-            pattern,
-            lo=low,
-            hi=high,
-            key=lambda rank: self._suffix(rank, length),
-        )
-
-    def _opening(self, pattern: bytes) -> tuple[int, int]:
-        """Return the range of suffixes that share the first symbols of `pattern`, remembered.
-
-        Texts are full of the same few openings; what is left to search is a thousandth or less.
-        """
-        length = _OPENING * self._width
-        if len(pattern) < length:
-            return 0, self.positions
-        opening = pattern[:length]
-        found = self._openings.get(opening)
-        if found is None:
-            ranks = range(self.positions)
-            low = bisect_left(ranks, opening, key=lambda rank: self._suffix(rank, length))
-            found = (
-                low,
-                bisect_right(ranks, opening, lo=low, key=lambda rank: self._suffix(rank, length)),
-            )
-            if len(self._openings) >= _MOST_OPENINGS:
-                self._openings.clear()
-            self._openings[opening] = found
-        return found
-
-    def _suffix(self, rank: int, length_bytes: int) -> bytes:
-        start = self._suffixes.item(rank) * self._width
-        return self._text[start : start + length_bytes]
+        found = np.sort(found).astype(np.int64)
+        numbers = np.searchsorted(self.starts, found, side="right") - 1
+        offsets = found - self.starts[numbers]
+        return [
+            (self.entries[number][0], offset)
+            for number, offset in zip(numbers.tolist(), offsets.tolist(), strict=True)
+        ]
 
 
-def _map(path: Path, dtype: str) -> npt.NDArray[np.integer]:
+def code_points(text: str) -> npt.NDArray[np.uint32]:
+    """Return the code points of a text (T,); lone surrogates are code points too."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+
+
+def pack(symbols: Integers, places: Integers) -> npt.NDArray[np.uint64]:
+    """Return the 8 bytes of symbols that begin at each place, most significant first.
+
+    Whoever compares these numbers compares the symbols. Past the end stand zeros.
+    """
+    width = symbols.dtype.itemsize
+    packed = np.zeros(len(places), np.uint64)
+    for first in range(0, len(places), _AT_ONCE):  # what one pass reads is there for the next
+        some, own = places[first : first + _AT_ONCE], packed[first : first + _AT_ONCE]
+        for number in range(KEY_BYTES // width):
+            # The last symbol of a segment is 0, and so is what clipping repeats.
+            own <<= np.uint64(8 * width)
+            own |= symbols.take(some + number, mode="clip")
+    return packed
+
+
+def _read_sizes(folder: Path) -> dict[str, Any]:  # Any: JSON
+    sizes = read_json(folder / "segment.json")
+    wanted = {
+        "positions", "group", "vocabulary_size", "symbol_bytes", "position_bytes", "symbols",
+        "layout",
+    }  # fmt: skip
+    if not isinstance(sizes, dict) or not wanted <= sizes.keys():
+        raise CorruptArtefactError("artefact_unreadable", path=folder / "segment.json")
+    return sizes
+
+
+def _map(path: Path, dtype: str) -> Integers:
     size, itemsize = path.stat().st_size, np.dtype(dtype).itemsize
     if size == 0 or size % itemsize:
         raise CorruptArtefactError("artefact_unreadable", path=path)
     # A plain view: indexing np.memmap itself is several times slower.
     return np.asarray(np.memmap(path, dtype=dtype, mode="r")).view(np.ndarray)
-
-
-def _common_prefix(one: bytes, other: bytes) -> int:
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from memlm.documents import DocumentStore
 from memlm.errors import ConfigError, InputError, MissingExtraError, NotFoundError
-from memlm.index import SegmentDocument, is_current, refresh_index
+from memlm.index import Entry, SegmentEntry, is_current, refresh_index
 from memlm.memory import FOLDING_VERSION, fold_text
 from memlm.records import Fold
 from memlm.workflow.listener import Listener
@@ -68,19 +68,19 @@ def ensure_index(workspace: Workspace, listener: Listener, folds: Sequence[Fold]
         listener.note("indexing", characters=store.characters())
         # What another version folds otherwise is another content.
         manner = f":{FOLDING_VERSION}" if folds else ""
-        known = {name: (f"{content}{manner}", size) for name, content, size in store.sizes()}
+        known = {key: Entry(f"{content}{manner}", size) for key, content, size in store.sizes()}
 
-        def read(identities: Iterable[str]) -> Iterator[SegmentDocument]:
-            for identity in identities:
-                document = store.get(identity)
+        def read(keys: Iterable[str]) -> Iterator[SegmentEntry]:
+            for key in keys:
+                document = store.get(key)
                 assert document is not None  # nobody else writes while we hold the lock
                 text = fold_text(document.text, folds).text if folds else document.text
-                yield SegmentDocument(identity, known[identity][0], text)
+                yield SegmentEntry(key, known[key].content, text)
 
         refresh_index(
             folder,
             digest=_digest(store, folds),
-            documents=known,
+            entries=known,
             read=read,
             progress=lambda done, total: listener.progress("index", done, total),
         )
