@@ -7,6 +7,7 @@ maximal_matches(index, text)     # every stretch of a text that occurs somewhere
 
 from memlm.index.grams import ending_counts
 from memlm.index.matches import Match, maximal_matches
+from memlm.index.places import places_of
 from memlm.index.segment import SegmentDocument
 from memlm.index.store import SuffixIndex, is_current, open_index, refresh_index
 
@@ -18,5 +19,6 @@ __all__ = [
     "is_current",
     "maximal_matches",
     "open_index",
+    "places_of",
     "refresh_index",
 ]
