@@ -9,6 +9,7 @@ maximal_matches(index, text)                # every stretch of a text that occur
 
 from memlm.index.grams import ending_counts
 from memlm.index.matches import Match, maximal_matches
+from memlm.index.places import places_of
 from memlm.index.segment import Segment, SegmentEntry
 from memlm.index.store import Entry, is_current, open_index, refresh_index
 from memlm.index.suffix_index import LongestSuffixes, NextCounts, SuffixIndex
@@ -25,5 +26,6 @@ __all__ = [
     "is_current",
     "maximal_matches",
     "open_index",
+    "places_of",
     "refresh_index",
 ]

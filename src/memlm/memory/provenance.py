@@ -21,7 +21,7 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
-from memlm.index import SuffixIndex, ending_counts, maximal_matches
+from memlm.index import SuffixIndex, ending_counts, maximal_matches, places_of
 from memlm.memory.folding import code_points, fold_text, in_order
 from memlm.records import Fold, Span, SpanKind, SpanSource, Trace
 
@@ -108,7 +108,7 @@ def _found_places(
 ) -> Iterator[tuple[_Found, int, list[Place]]]:
     """Yield each span of a folded text with its count and where in the documents it lies."""
     found = _weighed(index, text)
-    asked = [index.places(text[one.start : one.end], limit=limit) for one in found]
+    asked = places_of(index, text, [(one.start, one.end) for one in found], limit=limit)
     places = [
         (identity, offset, offset + one.end - one.start)
         for one, (_, own) in zip(found, asked, strict=True)
