@@ -10,9 +10,13 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from memlm.errors import MissingExtraError
+
 Split = Literal["train", "held_out", "sealed"]
 SPLITS: tuple[Split, ...] = ("train", "held_out", "sealed")
 SpanKind = Literal["recited", "recombined", "new"]
+Fold = Literal["case", "width", "space"]
+"""What makes no difference when a text is compared, because that was asked for."""
 AttentionKind = Literal["attention", "saliency"]
 PersonalKind = Literal[
     "email",
@@ -310,6 +314,32 @@ class Span:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Excerpt:
+    """A stretch of a collected document that holds some sources, with what stands around them."""
+
+    document_id: str
+    start: int
+    """Code point of the collected text."""
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenShare:
+    """How much of a token's probability came from the weights, and how much from each memory."""
+
+    start: int
+    end: int
+    """Code points of the text, end not included.
+
+    Where tokens are only parts of characters, all that together spell some have the same place.
+    """
+    shares: Mapping[str, float]
+    """By expert: weights, counts, cache, vectors, ...; they sum to 1."""
+    sources: tuple[SpanSource, ...] = ()
+    """Places in the documents that stand behind what the memories said, the strongest first."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Trace:
     """Where the words of a text come from."""
 
@@ -319,6 +349,29 @@ class Trace:
     recombined_share: float
     new_share: float
     spans: tuple[Span, ...]
+    folded: tuple[Fold, ...] = ()
+    """What was not told apart."""
+    name: str = ""
+    """The file, or row of a file, that it is of."""
+    excerpts: tuple[Excerpt, ...] = field(default=(), repr=False)
+    """The documents around the sources, as far as the page shows them; see `with_excerpts`."""
+    shares: tuple[TokenShare, ...] = field(default=(), repr=False)
+    """Of the tokens that were written, in order, where a blend wrote them."""
+
+    def to_rows(self) -> dict[str, object]:
+        """Return the fields as a page takes them: plain mappings, not copied."""
+        spans = [_row(span) | {"sources": [*map(_row, span.sources)]} for span in self.spans]
+        own = {"spans": spans, "excerpts": [*map(_row, self.excerpts)]}
+        return _row(self) | own | {"shares": _share_rows(self.shares), "is_traced": True}
+
+    def _repr_html_(self) -> str | None:
+        """Return the page in a frame, as notebooks show it; None where jinja2 is missing."""
+        from memlm.pages.trace import trace_page
+
+        try:
+            return _framed(trace_page([self.to_rows()]))
+        except MissingExtraError:
+            return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -333,6 +386,39 @@ class Generation:
     tokens_per_second: float
     ended_by: Literal["length", "end", "stop"]
     trace: Trace | None = None
+    shares: tuple[TokenShare, ...] = field(default=(), repr=False)
+    """Of each token that was written, where a blend wrote it."""
+
+    def to_rows(self) -> dict[str, object]:
+        """Return what was written as the page of a trace takes it, traced or not."""
+        traced = self.trace or Trace(
+            text=self.text,
+            characters=len(self.text),
+            recited_share=0.0,
+            recombined_share=0.0,
+            new_share=1.0,
+            spans=(),
+        )
+        own = {"prompt": self.prompt, "is_traced": self.trace is not None}
+        shares = _share_rows(traced.shares or self.shares)
+        return traced.to_rows() | own | {"shares": shares}
+
+    def _repr_html_(self) -> str | None:
+        """Return the page of its trace in a frame, as notebooks show it; None without jinja2."""
+        from memlm.pages.trace import trace_page
+
+        try:
+            return _framed(trace_page([self.to_rows()]))
+        except MissingExtraError:
+            return None
+
+
+def _row(record: object) -> dict[str, object]:
+    return dict(vars(record))
+
+
+def _share_rows(shares: tuple[TokenShare, ...]) -> list[dict[str, object]]:
+    return [_row(token) | {"sources": [*map(_row, token.sources)]} for token in shares]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -416,6 +502,10 @@ class Attention:
         """Return the page in a frame, as notebooks show it."""
         from memlm.pages.attention import attention_page
 
-        page = escape(attention_page(self.to_rows()))
-        style = "width: 100%; height: 44rem; border: 0"
-        return f'<iframe srcdoc="{page}" sandbox="allow-scripts" style="{style}"></iframe>'
+        return _framed(attention_page(self.to_rows()))
+
+
+def _framed(page: str) -> str:
+    """Return a page in a frame that may run its own script and nothing else."""
+    style = "width: 100%; height: 44rem; border: 0"
+    return f'<iframe srcdoc="{escape(page)}" sandbox="allow-scripts" style="{style}"></iframe>'

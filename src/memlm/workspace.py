@@ -8,7 +8,7 @@ artefact was made from stands in its own manifest, so that the two can never dis
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -71,9 +71,22 @@ class Workspace:
         return self.path / "attention.html"
 
     @property
+    def trace_page(self) -> Path:
+        """Where the words of the texts that were traced last come from."""
+        return self.path / "trace.html"
+
+    @property
     def character_index(self) -> Path:
         """Folder of the suffix segments over the characters of the collected text."""
         return self.path / "index" / "characters"
+
+    def folded_index(self, folds: Iterable[str]) -> Path:
+        """Folder of the same over documents that were folded: `characters-folded-case-space`."""
+        return self.path / "index" / "-".join(["characters-folded", *folds])
+
+    def folded_indexes(self) -> list[Path]:
+        """Return the folders of all such indexes that are here."""
+        return sorted(self.path.glob("index/characters-folded-*"))
 
     @property
     def cleaned(self) -> Path:
@@ -180,8 +193,8 @@ class Workspace:
         models = self.path / "models"
         with machine_errors(self.path):
             for folder in (
-                self.path, self.character_index, self.path / "prepared", models, self.cleaned,
-                *self.unfinished_folders(), *self.path.glob("memory/*"),
+                self.path, self.character_index, *self.folded_indexes(), self.path / "prepared",
+                models, self.cleaned, *self.unfinished_folders(), *self.path.glob("memory/*"),
                 *self.path.glob("memory/*/*"),
             ):  # fmt: skip
                 clean_leftovers(folder)

@@ -16,7 +16,7 @@ def opened(monkeypatch) -> list[object]:
         found.append(folder)
         return open_index(folder)
 
-    monkeypatch.setattr("memlm.workflow.asking.open_index", note)
+    monkeypatch.setattr("memlm.workflow.tracing.open_index", note)
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memlm.index import Entry, SegmentEntry, SuffixIndex, open_index, refresh_index
-from memlm.memory import trace_spans
+from memlm.memory import shares_of, trace_spans
 from memlm.records import Trace
 
 COMMON = """
@@ -147,3 +148,138 @@ def test_shares_sum_to_one_and_spans_are_true(
         assert span.count >= len(span.sources) >= 1
         for source in span.sources:
             assert texts[source.document_id][source.start : source.end] == span.text
+
+
+# -- against the slow plain twins ----------------------------------------------------------------
+
+
+def occurrences(texts: dict[str, str], words: str) -> list[tuple[str, int]]:
+    return [
+        (identity, place)
+        for identity, text in texts.items()
+        for place in range(len(text) - len(words) + 1)
+        if text.startswith(words, place)
+    ]
+
+
+def maximal_spans(texts: dict[str, str], text: str) -> list[tuple[int, int]]:
+    """Return what no longer span around it replaces, by trying them all."""
+    longest: list[tuple[int, int]] = []
+    for start in range(len(text)):
+        ends = range(len(text), start, -1)
+        end = next((e for e in ends if any(text[start:e] in own for own in texts.values())), start)
+        if end > start and end > max((reached for _, reached in longest), default=0):
+            longest.append((start, end))
+    return longest
+
+
+def expected_by_chance(texts: dict[str, str], words: str) -> float:
+    """Return N * prod p(c | the three before it), count by count."""
+
+    def count(part: str) -> int:
+        return len(occurrences(texts, part)) if part else sum(map(len, texts.values()))
+
+    total = float(count(""))
+    symbols = len(set("".join(texts.values())))
+    for place, character in enumerate(words):
+        probability = 1 / (symbols + 1)
+        for order in range(min(3, place) + 1):
+            context = words[place - order : place]
+            probability = (count(context + character) + 4 * probability) / (count(context) + 4)
+        total *= probability
+    return total
+
+
+SMALL = {
+    "a": "the cat sat on the mat, and the cat saw the rat: " + PLANTED,
+    "b": "明月几时有，把酒问青天。" + POEM + "the cat sat",
+}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> SuffixIndex:
+    folder = tmp_path_factory.mktemp("small")
+    refresh_index(
+        folder,
+        digest="1",
+        entries={identity: Entry("c", len(text)) for identity, text in SMALL.items()},
+        read=lambda ids: (SegmentEntry(identity, "c", SMALL[identity]) for identity in ids),
+    )
+    return open_index(folder)
+
+
+@given(
+    st.lists(
+        st.sampled_from(["the cat ", "sat on", "明月", POEM, PLANTED, "x", "a purple", "\n", "酒"]),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_spans_counts_places_and_chance_equal_brute_force(
+    small: SuffixIndex, words: list[str]
+) -> None:
+    text = "".join(words)
+    found = {(span.start, span.end): span for span in trace(small, text).spans}
+    chances = {
+        (start, end): expected_by_chance(SMALL, text[start:end])
+        for start, end in maximal_spans(SMALL, text)
+    }
+    assert set(found) == {place for place, chance in chances.items() if chance < 1}
+    for place, span in found.items():
+        places = occurrences(SMALL, span.text)
+        assert span.count == len(places)
+        listed = {(source.document_id, source.start) for source in span.sources}
+        assert listed <= set(places)
+        assert len(listed) == min(5, span.count)
+        assert span.expected_by_chance == pytest.approx(chances[place])
+
+
+RARE = {
+    "en": re.split(" ", "zebra quietly judge oil hinge winter frozen kettle lamp ivory puzzle no"),
+    "zh": list("鲸鱼敲门邮差旧雨伞寄给北极星没签收灯塔锈铃铛"),
+}
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_planted_copies_are_found_with_precision_and_recall_one(
+    index: SuffixIndex, tmp_path: Path, language: str
+) -> None:
+    """Twenty sentences, each in one document, stand among other words of a text: and only they."""
+    rng = random.Random(2)
+    glue, words = (" ", WORDS) if language == "en" else ("", list(HANZI))
+    sentences = [glue.join(rng.sample(RARE[language], k=12)) for _ in range(20)]
+    texts = {}
+    for number, sentence in enumerate(sentences):
+        before, behind = (write(rng, words, 300, glue) for _ in range(2))
+        texts[f"d{number}"] = f"{before}▲{sentence}▼{behind}"
+    refresh_index(
+        tmp_path,
+        digest="1",
+        entries={identity: Entry("c", len(text)) for identity, text in texts.items()},
+        read=lambda ids: (SegmentEntry(identity, "c", texts[identity]) for identity in ids),
+    )
+    text, planted = "", set()
+    for number, sentence in enumerate(sentences):
+        text += f"{write(rng, ['qx', 'vj', 'zw'], 6, '-')}|"
+        start = texts[f"d{number}"].index(sentence)
+        planted.add((len(text), len(text) + len(sentence), f"d{number}", start))
+        text += f"{sentence}|"
+    found = {
+        (span.start, span.end, source.document_id, source.start)
+        for span in trace(open_index(tmp_path), text).spans
+        if span.kind == "recited"
+        for source in span.sources
+    }
+    assert found == planted
+
+
+def test_shares_count_a_character_once_for_its_strongest_kind(index: SuffixIndex) -> None:
+    found = trace(index, f"purple elephant {PLANTED} purple elephant ЖЖЖ")
+    kinds_of = ["new"] * found.characters
+    for kind in ("recombined", "recited"):
+        for span in found.spans:
+            if span.kind == kind:
+                kinds_of[span.start : span.end] = [kind] * (span.end - span.start)
+    expected = [kinds_of.count(kind) / found.characters for kind in ("recited", "recombined")]
+    assert shares_of(found.spans, found.characters) == pytest.approx(tuple(expected))
+    assert found.new_share == pytest.approx(kinds_of.count("new") / found.characters)

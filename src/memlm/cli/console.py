@@ -8,9 +8,9 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
@@ -25,6 +25,7 @@ from rich.progress import (
 from rich.text import Text
 
 from memlm import messages
+from memlm.pages.trace import said_folds
 from memlm.records import Rejected, Trace
 from memlm.runtime import peak_gpu_bytes, peak_memory_bytes
 from memlm.workflow import Listener
@@ -125,6 +126,25 @@ def print_rejected(rejected: tuple[Rejected, ...], *, count: int, path: object) 
     if not rejected:
         return
     err.print(Text(messages.render("note.rejected_some", count=count), style="yellow"))
+    _print_problems(rejected)
+    if count > _SHOWN_REJECTED:
+        more = messages.render("note.rejected_more", count=count - _SHOWN_REJECTED, path=path)
+        err.print(Text(visible(f"  {more}")))
+
+
+def print_left_out(rejected: Sequence[Rejected]) -> None:
+    """List some of what could not be read and is nowhere else listed."""
+    if not rejected:
+        return
+    err.print(Text(messages.render("note.unread", count=len(rejected)), style="yellow"))
+    _print_problems(rejected)
+    if len(rejected) > _SHOWN_REJECTED:
+        more = messages.render("note.unread_more", count=len(rejected) - _SHOWN_REJECTED)
+        err.print(Text(f"  {more}"))
+
+
+def _print_problems(rejected: Iterable[Rejected]) -> None:
+    """List the first of each reason, then the second of each, and so on, up to a few."""
     seen: Counter[str] = Counter()
     ranked = []
     for item in rejected:
@@ -133,22 +153,25 @@ def print_rejected(rejected: tuple[Rejected, ...], *, count: int, path: object) 
     for _, item in sorted(ranked, key=lambda pair: pair[0])[:_SHOWN_REJECTED]:
         place = f"{item.source}:{item.position}" if item.position else item.source
         err.print(Text(visible(f"  {place}: {item.reason}")))
-    if count > _SHOWN_REJECTED:
-        more = messages.render("note.rejected_more", count=count - _SHOWN_REJECTED, path=path)
-        err.print(Text(visible(f"  {more}")))
+
+
+def print_shares(found: Mapping[str, Any]) -> None:  # Any: as `Trace` has them
+    """Show the shares of a text, each in the colour that its characters have."""
+    legend = Text()
+    for kind, style in _KIND_STYLES.items():
+        legend.append(messages.render(f"kind.{kind}"), style=style)
+        legend.append(f" {found[f'{kind}_share']:.1%}   ")
+    legend.append(messages.render("trace.characters", count=found["characters"]))
+    out.print(legend)
 
 
 def print_trace(trace: Trace) -> None:
     """Show a traced text in colour, its shares, and where its longest spans come from."""
     out.print(coloured(trace))
     out.print()
-    legend = Text()
-    for kind in ("recited", "recombined", "new"):
-        share = getattr(trace, f"{kind}_share")
-        legend.append(messages.render(f"kind.{kind}"), style=_KIND_STYLES[kind])
-        legend.append(f" {share:.1%}   ")
-    legend.append(messages.render("trace.characters", count=trace.characters))
-    out.print(legend)
+    print_shares(vars(trace))
+    if trace.folded:
+        out.print(Text(said_folds(trace.folded), style="dim"))
     recited = [span for span in trace.spans if span.kind == "recited"]
     shown = sorted(recited or trace.spans, key=lambda span: span.start - span.end)[:_SHOWN_SPANS]
     if not shown:
@@ -206,8 +229,10 @@ def size(size_bytes: int) -> str:
 
 
 def trace_to_json(trace: Trace) -> dict[str, object]:
-    """Return a trace as JSON, without repeating the text that was given."""
-    return {name: value for name, value in asdict(trace).items() if name != "text"}
+    """Return a trace as JSON, without repeating the text that was given, nor what pages show."""
+    bare = asdict(replace(trace, text="", excerpts=()))
+    left_out = {"text", "name", "excerpts"} | (set() if trace.shares else {"shares"})
+    return {name: value for name, value in bare.items() if name not in left_out}
 
 
 class _Bars(Progress):

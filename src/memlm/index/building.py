@@ -23,6 +23,7 @@ from memlm.index.segment import KEY_EVERY, Integers, Segment, SegmentEntry, code
 
 Layout = Literal["compact", "fast"]
 _AT_ONCE = 1 << 16  # positions that stay in the cache
+_PAGE = 12  # bits of a position within its page
 
 
 def build_segment(
@@ -122,21 +123,29 @@ def sort_suffixes(symbols: Integers) -> Integers:
 
 
 def filter_suffixes(suffixes: Integers, holes: npt.NDArray[np.int64]) -> Iterator[Integers]:
-    """Yield the suffixes outside the holes (H, 2), in order, as if the holes had closed up."""
+    """Yield the suffixes outside the holes (H, 2), in order, as if the holes had closed up.
+
+    By how much a suffix moves is the same for a page of positions, and looked up there; only in a
+    page that a hole touches must each be compared with the holes.
+    """
     sizes = holes[:, 1] - holes[:, 0]
-    dtype = _positions_dtype(int(suffixes.shape[0] - sizes.sum()))
+    dtype = _positions_dtype(int(len(suffixes) - sizes.sum()))
     closed = np.concatenate([[0], np.cumsum(sizes)]).astype(suffixes.dtype)
+    pages = np.arange((len(suffixes) >> _PAGE) + 1)
+    moved = closed[np.searchsorted(holes[:, 0], pages << _PAGE, side="right")]
+    touching = np.zeros(len(pages) + 1, np.int64)
+    np.add.at(touching, holes[:, 0] >> _PAGE, 1)
+    np.subtract.at(touching, ((holes[:, 1] - 1) >> _PAGE) + 1, 1)
+    is_touched = np.cumsum(touching)[:-1] > 0
     for first in range(0, len(suffixes), _AT_ONCE):
         block = suffixes[first : first + _AT_ONCE]
-        if len(holes) == 1:
-            is_after = block >= holes[0, 1]
-            is_outside = is_after | (block < holes[0, 0])
-            block = block - is_after * closed[1]
-        else:
-            number = np.searchsorted(holes[:, 0], block, side="right")
-            is_outside = (number == 0) | (block >= holes[number - 1, 1])
-            block = block - closed[number]
-        yield block[is_outside].astype(dtype, copy=False)
+        page = block >> _PAGE
+        result = block - moved.take(page)
+        near = np.flatnonzero(is_touched.take(page))
+        number = np.searchsorted(holes[:, 0], block[near], side="right")
+        result[near] = block[near] - closed[number]
+        is_inside = (number > 0) & (block[near] < holes[number - 1, 1])
+        yield np.delete(result, near[is_inside]).astype(dtype, copy=False)
 
 
 def _positions_dtype(size: int) -> type[np.int32] | type[np.int64]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,24 @@ class Script(str):
 def page_script(name: str) -> Script:
     """Return a script of `templates/`."""
     return Script((TEMPLATES / name).read_text(encoding="utf-8"))
+
+
+class Data(str):
+    """JSON that a page holds for its script: data to a browser, which runs none of it."""
+
+    __slots__ = ()
+
+    def __html__(self) -> str:
+        return f'<script type="application/json">{self}</script>'
+
+
+def page_data(value: object) -> Data:
+    """Return a value as JSON that no text in it can leave."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    # Of JSON these three stand inside of strings only, where they may be spelt like this.
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return Data(text.translate(_TURNS))
 
 
 @cache

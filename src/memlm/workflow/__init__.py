@@ -6,12 +6,14 @@ file needs of another stands above it in this list.
 
     listener  opening  reading     who hears; the workspace; a text from a file
     left_behind                    what removing documents leaves of them
+    showing                        where a page lies
     collecting  exporting          texts in, documents out
     preparing                      tokens
     blanking  erasing              what leaves all of these
     models  training  learned      a model, how it comes to be, from what
     keeping                        keeping house among models
     adapting                       how it learns while it reads
+    tracing                        where the words of a text come from
     asking  attending              what it is asked; what it looks at
 """
 
@@ -20,14 +22,11 @@ from memlm.workflow.asking import (
     evaluate_task,
     generate_text,
     score_text,
-    trace_text,
-    trace_texts,
 )
 from memlm.workflow.attending import (
     DEFAULT_ATTENDED,
     attend_text,
     check_attended,
-    check_page_place,
     write_attention_page,
 )
 from memlm.workflow.collecting import collect_documents
@@ -39,12 +38,15 @@ from memlm.workflow.listener import Listener
 from memlm.workflow.models import Model, load_model
 from memlm.workflow.opening import AnyWorkspace
 from memlm.workflow.preparing import prepare_documents
-from memlm.workflow.reading import read_whole_text, text_from_bytes
+from memlm.workflow.reading import FoundText, read_texts, read_whole_text, text_from_bytes
+from memlm.workflow.showing import check_page_place
+from memlm.workflow.tracing import trace_text, trace_texts, write_trace_page
 from memlm.workflow.training import train_model
 
 __all__ = [
     "DEFAULT_ATTENDED",
     "AnyWorkspace",
+    "FoundText",
     "Listener",
     "Model",
     "attend_text",
@@ -62,6 +64,7 @@ __all__ = [
     "load_model",
     "prepare_documents",
     "prune_checkpoints",
+    "read_texts",
     "read_whole_text",
     "rename_model",
     "score_text",
@@ -70,4 +73,5 @@ __all__ = [
     "trace_texts",
     "train_model",
     "write_attention_page",
+    "write_trace_page",
 ]

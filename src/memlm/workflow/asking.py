@@ -1,9 +1,9 @@
-"""Ask: score, generate, trace and evaluate."""
+"""Ask: score, generate and evaluate."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,18 +11,13 @@ from typing import TYPE_CHECKING
 from memlm import messages
 from memlm.collect import CollectConfig, Reading, read_file
 from memlm.errors import InputError
-from memlm.index import open_index
-from memlm.memory import trace_spans
 from memlm.prepare import PrepareConfig
 from memlm.records import (
     Finding,
     Generation,
-    PersonalPlace,
     Score,
     SourceProblem,
     SourceText,
-    SpanSource,
-    Trace,
 )
 from memlm.runtime import resend_signal
 from memlm.train import TrainConfig
@@ -30,10 +25,10 @@ from memlm.workflow.adapting import adapting_predictor
 from memlm.workflow.learned import count_collected
 from memlm.workflow.listener import Listener
 from memlm.workflow.models import MEMORY, Model, load_model, newest_model
-from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of, ensure_index
-from memlm.workflow.preparing import masked_places
+from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of
 from memlm.workflow.reading import existing_file
 from memlm.workflow.remembering import memory_model
+from memlm.workflow.tracing import trace_texts
 from memlm.workflow.training import train_model
 
 if TYPE_CHECKING:
@@ -130,53 +125,13 @@ def generate_text(
     )
     if trace_in is None:
         return written
-    traces = trace_texts(trace_in, [one.text for one in written], listener=listener)
+    traces = trace_texts(
+        trace_in,
+        [one.text for one in written],
+        shares=[one.shares for one in written],
+        listener=listener,
+    )
     return [replace(one, trace=trace) for one, trace in zip(written, traces, strict=True)]
-
-
-def trace_text(workspace: AnyWorkspace, text: str, *, listener: Listener | None = None) -> Trace:
-    """Trace a text against all documents: which spans are recited or recombined, and from where.
-
-    A trace shows the text as it was collected; what preparing masked in it is marked as such.
-    """
-    return trace_texts(workspace, [text], listener=listener)[0]
-
-
-def trace_texts(
-    workspace: AnyWorkspace, texts: Iterable[str], *, listener: Listener | None = None
-) -> list[Trace]:
-    """Trace several texts; the index is opened, and every byte of it checked, once for all."""
-    opened, hears = as_workspace(workspace), listener or Listener()
-    ensure_index(opened, hears)
-    index = open_index(opened.character_index)
-    with documents_of(opened) as store:
-        names: dict[str, str] = {}
-
-        def source_of(identity: str) -> str:
-            if identity not in names:
-                names[identity] = store.source_of(identity) or identity
-            return names[identity]
-
-        traces = [trace_spans(index, text, source_of=source_of) for text in texts]
-    masked = masked_places(opened, set(names), hears)
-    return [_with_marks(trace, masked) for trace in traces]
-
-
-def _with_marks(trace: Trace, masked: Mapping[str, list[PersonalPlace]]) -> Trace:
-    spans = [
-        replace(span, sources=tuple(_marked(source, masked) for source in span.sources))
-        for span in trace.spans
-    ]
-    return replace(trace, spans=tuple(spans))
-
-
-def _marked(source: SpanSource, masked: Mapping[str, list[PersonalPlace]]) -> SpanSource:
-    kinds = [
-        place.kind
-        for place in masked.get(source.document_id, ())
-        if place.start < source.end and source.start < place.end
-    ]
-    return replace(source, masked=tuple(dict.fromkeys(kinds)))
 
 
 def evaluate_task(

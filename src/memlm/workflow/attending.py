@@ -16,11 +16,11 @@ import numpy.typing as npt
 from memlm.errors import ConfigError, InputError
 from memlm.language_model import Encoding, Tokenizer
 from memlm.records import Attention, AttentionLayer, ReadToken
-from memlm.storage import new_file
 from memlm.workflow.asking import ensure_model
 from memlm.workflow.listener import Listener
 from memlm.workflow.models import Model
 from memlm.workflow.opening import AnyWorkspace, as_workspace
+from memlm.workflow.showing import write_page
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,12 +75,11 @@ def write_attention_page(
     """
     from memlm.pages.attention import attention_page
 
-    check_page_place(to)
-    file = as_workspace(workspace).attention_page if to is None else Path(to).expanduser()
-    page = attention_page(found.to_rows())
-    with new_file(file) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    return file
+    return write_page(
+        lambda: attention_page(found.to_rows()),
+        to,
+        otherwise=lambda: as_workspace(workspace).attention_page,
+    )
 
 
 def check_attended(tokens: int) -> None:
@@ -89,17 +88,6 @@ def check_attended(tokens: int) -> None:
         raise ConfigError(
             "value_outside", option="--tokens", value=tokens, low=1, high=LARGEST_ATTENDED
         )
-
-
-def check_page_place(to: Path | str | None) -> None:
-    """Raise InputError where no file can lie: a folder is there, or a file is on the way."""
-    if to is None:
-        return
-    file = Path(to).expanduser()
-    above = next((folder for folder in file.absolute().parents if folder.exists()), file)
-    place = file if file.is_dir() else above
-    if file.is_dir() or not above.is_dir():
-        raise InputError("place_taken", path=file, place=place)
 
 
 def _cut(text: str, encoding: Encoding, most: int, listener: Listener) -> tuple[str, Encoding]:

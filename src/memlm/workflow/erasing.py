@@ -29,6 +29,7 @@ from memlm.workflow.left_behind import foresee_erasing, say_what_is_left_behind
 from memlm.workflow.listener import Listener
 from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of, ensure_index
 from memlm.workflow.preparing import clean, settle_cleaning
+from memlm.workflow.remembering import is_remembered, open_memory
 from memlm.workspace import Workspace
 
 _NAMED = 5
@@ -177,13 +178,26 @@ def _forget_in_index(left: Leftovers) -> Iterator[str]:
 
 
 def _forget_in_memories(left: Leftovers) -> Iterator[str]:
-    """Delete memories: each is made again when it is asked."""
+    """Bring what was counted in step with the tokens; what else was remembered goes.
+
+    It is made again when it is asked.
+    """
     for entry in sorted((left.workspace.path / "memory").glob("*")):
-        if entry.is_dir():
-            delete_folder(entry)
-        else:
-            entry.unlink()
-        yield left.place_of(entry)
+        if entry.name != "counts":
+            if entry.is_dir():
+                delete_folder(entry)
+            else:
+                entry.unlink()
+            yield left.place_of(entry)
+            continue
+        for folder in _folders_in(entry):
+            if is_remembered(left.workspace, folder.name):
+                continue
+            if not left.is_empty and folder.name in left.workspace.tokenizer_names():
+                open_memory(left.workspace, folder.name, listener=left.listener)
+            else:
+                delete_folder(folder)
+            yield left.place_of(folder)
 
 
 def _folders_in(folder: Path) -> list[Path]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from memlm.documents import DocumentStore
 from memlm.errors import ConfigError, InputError, MissingExtraError, NotFoundError
 from memlm.index import Entry, SegmentEntry, is_current, refresh_index
+from memlm.memory import FOLDING_VERSION, fold_text
+from memlm.records import Fold
 from memlm.workflow.listener import Listener
 from memlm.workspace import Workspace, open_workspace
 
@@ -51,28 +53,38 @@ def documents_of(workspace: Workspace) -> DocumentStore:
     return DocumentStore(workspace.documents_file)
 
 
-def ensure_index(workspace: Workspace, listener: Listener) -> None:
-    """Bring the index of characters in step with the documents, unless it is."""
+def ensure_index(workspace: Workspace, listener: Listener, folds: Sequence[Fold] = ()) -> None:
+    """Bring the index of characters in step with the documents, unless it is.
+
+    With `folds` the one over documents that were folded, which lies beside the other.
+    """
+    folder = workspace.folded_index(folds) if folds else workspace.character_index
     with documents_of(workspace) as store:
-        if is_current(workspace.character_index, digest=store.digest()):
+        if is_current(folder, digest=_digest(store, folds)):
             return
     with workspace.writing(), documents_of(workspace) as store:
-        digest = store.digest()
         if store.count() == 0:
             raise NotFoundError("no_documents", path=workspace.path)
         listener.note("indexing", characters=store.characters())
-        known = {key: Entry(content, size) for key, content, size in store.sizes()}
+        # What another version folds otherwise is another content.
+        manner = f":{FOLDING_VERSION}" if folds else ""
+        known = {key: Entry(f"{content}{manner}", size) for key, content, size in store.sizes()}
 
         def read(keys: Iterable[str]) -> Iterator[SegmentEntry]:
             for key in keys:
                 document = store.get(key)
                 assert document is not None  # nobody else writes while we hold the lock
-                yield SegmentEntry(key, known[key].content, document.text)
+                text = fold_text(document.text, folds).text if folds else document.text
+                yield SegmentEntry(key, known[key].content, text)
 
         refresh_index(
-            workspace.character_index,
-            digest=digest,
+            folder,
+            digest=_digest(store, folds),
             entries=known,
             read=read,
             progress=lambda done, total: listener.progress("index", done, total),
         )
+
+
+def _digest(store: DocumentStore, folds: Sequence[Fold]) -> str:
+    return f"{store.digest()}:{FOLDING_VERSION}" if folds else store.digest()

@@ -21,7 +21,7 @@ from memlm.memory.counts import CountsModel
 from memlm.memory.smoothing import Smoothing, usual_smoothing
 from memlm.prepare import PrepareConfig, TokenStore
 from memlm.records import SPLITS, Split
-from memlm.storage import read_json, write_json
+from memlm.storage import MANIFEST, read_json, write_json
 from memlm.train.learned import count_labels, tokens_hash
 from memlm.workflow.listener import Listener
 from memlm.workflow.models import MEMORY, Model
@@ -85,6 +85,14 @@ def open_memory(
         tokenizer = prepare_documents(opened, listener=hears).tokenizer
     store = open_tokens(opened.prepared(tokenizer))
     return refresh_memory(opened, store, hears)
+
+
+def is_remembered(workspace: Workspace, tokenizer: str) -> bool:
+    """Say whether the memory of a tokenizer's tokens is in step with them."""
+    folder, tokens = workspace.counts_memory(tokenizer), workspace.prepared(tokenizer)
+    if not (tokens / MANIFEST).exists():
+        return False
+    return is_current(folder, digest=tokens_hash(TokenStore(tokens)))
 
 
 def refresh_memory(workspace: Workspace, store: TokenStore, listener: Listener) -> CountsMemory:
