@@ -295,7 +295,7 @@ def test_progress_ends_with_everything(tmp_path: Path) -> None:
 # -- damage -------------------------------------------------------------------------------------
 
 FILES = [
-    "symbols.bin", "suffixes.bin", "alphabet.bin", "starts.bin", "entries.jsonl", "segment.json",
+    "symbols.bin", "suffixes.bin", "alphabet.bin", "starts.bin", "entries.json", "segment.json",
     "keys.bin", "manifest.json",
 ]  # fmt: skip
 

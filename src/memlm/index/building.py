@@ -201,12 +201,12 @@ def _write(
     if layout == "fast":
         keys = pack(symbols, written[::KEY_EVERY])
         keys.astype("<u8", copy=False).tofile(folder / "keys.bin")
-    with (folder / "entries.jsonl").open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(entry) + "\n" for entry in entries)
+    (folder / "entries.json").write_text(json.dumps(entries), encoding="utf-8")
     sizes = {
         "positions": len(symbols),
         "symbol_bytes": symbols.dtype.itemsize,
         "position_bytes": written.dtype.itemsize,
+        "entries": len(entries),
         "symbols": len(alphabet) if alphabet is not None else vocabulary_size,
         "vocabulary_size": vocabulary_size,
         "group": group,

@@ -7,7 +7,7 @@ fewest bytes that hold them; token ids become id + 1, in the fewest bytes for th
 way a greater character, or id, is a greater symbol.
 
     symbols.bin    the symbols (N,)                 starts.bin      first position of each entry
-    suffixes.bin   start of each suffix, sorted     entries.jsonl   key and content hash of each
+    suffixes.bin   start of each suffix, sorted     entries.json   key and content hash of each
     keys.bin       first bytes of some suffixes     segment.json    sizes of all these
     alphabet.bin   code point of each symbol (characters only)
 
@@ -17,7 +17,6 @@ equal up to there may stand in any order.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -73,21 +72,27 @@ class Segment:
         """(N / 16,) first 8 bytes of every 16th suffix, most significant first; None if compact."""
         if sizes["layout"] == "fast":
             self.keys = _map(folder / "keys.bin", "<u8")
-        lines = (folder / "entries.jsonl").read_text(encoding="utf-8").splitlines()
-        self.entries: list[tuple[str, str]] = [tuple(json.loads(line)) for line in lines]
-        """Key and content hash of each."""
         if (
             {len(self.symbols), len(self.suffixes), int(self.starts[-1])} != {self.positions}
-            or len(self.starts) != len(self.entries) + 1
+            or len(self.starts) != sizes["entries"] + 1
             or (self.alphabet is not None and len(self.alphabet) != sizes["symbols"])
             or (self.keys is not None and len(self.keys) != -(-self.positions // KEY_EVERY))
         ):
             raise CorruptArtefactError("artefact_unreadable", path=folder)
 
+    @cached_property
+    def entries(self) -> list[tuple[str, str]]:
+        """Key and content hash of each entry, in the order in which they lie."""
+        path = self.folder / "entries.json"
+        found = read_json(path)
+        if not isinstance(found, list) or len(found) != len(self.starts) - 1:
+            raise CorruptArtefactError("artefact_unreadable", path=path)
+        return [(key, content) for key, content in found]
+
     @property
     def num_read(self) -> int:
         """Characters, or tokens, of its entries; separators are not counted."""
-        return self.positions - len(self.entries)
+        return self.positions - len(self.starts) + 1
 
     @property
     def unknown(self) -> int:
@@ -167,7 +172,7 @@ def _read_sizes(folder: Path) -> dict[str, Any]:  # Any: JSON
     sizes = read_json(folder / "segment.json")
     wanted = {
         "positions", "group", "vocabulary_size", "symbol_bytes", "position_bytes", "symbols",
-        "layout",
+        "entries", "layout",
     }  # fmt: skip
     if not isinstance(sizes, dict) or not wanted <= sizes.keys():
         raise CorruptArtefactError("artefact_unreadable", path=folder / "segment.json")
