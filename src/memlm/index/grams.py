@@ -54,7 +54,7 @@ def _range_sizes(segment: Segment, text: str, longest: int) -> list[Ranks]:
 class _Suffixes:
     """The sorted suffixes of a segment."""
 
-    symbols: npt.NDArray[np.unsignedinteger]
+    symbols: npt.NDArray[np.integer]
     suffixes: npt.NDArray[np.integer]
 
     def first_rank(self, low: Ranks, high: Ranks, *, symbols: Ranks, depth: int) -> Ranks:
