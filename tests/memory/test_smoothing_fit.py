@@ -34,8 +34,8 @@ def test_the_gradient_is_that_of_the_loss():
     pytest.importorskip("scipy")
     draw = np.random.default_rng(2)
     evidence, targets = made_up(draw, 60)
-    data = _Data.of([evidence], [targets], len(ORDERS))
     plain = plain_smoothing(ORDERS)
+    data = _Data.of([evidence], [targets], plain)
     point = np.concatenate([_raw(np.array(plain.discounts)).ravel(), np.ravel(plain.gates)])
     point += draw.normal(0, 0.3, len(point))
     _, gradient = data.loss(point)
@@ -55,7 +55,7 @@ def test_a_fit_predicts_better_than_what_it_began_with():
     assert fitted.tokens == 2000
     losses = []
     for smoothing in (plain, fitted.smoothing):
-        data = _Data.of([unseen[0]], [unseen[1]], len(ORDERS))
+        data = _Data.of([unseen[0]], [unseen[1]], smoothing)
         point = np.concatenate(
             [_raw(np.array(smoothing.discounts)).ravel(), np.ravel(smoothing.gates)]
         )

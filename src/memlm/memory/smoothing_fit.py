@@ -1,8 +1,8 @@
 """Find the discounts and gates that predict a text best which the memory has not read.
 
 The loss is the mean of -ln p over the text's tokens, its gradient is exact, and L-BFGS (Liu and
-Nocedal 1989) descends it: a few dozen numbers, a few seconds. Gates are pulled to 0, where the
-formula is modified Kneser-Ney smoothing.
+Nocedal 1989) descends it: a few dozen numbers, a few seconds. Gates are pulled to where they begin,
+so that a short text changes little.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from memlm.memory.smoothing import (
 )
 
 _MOST_STEPS = 100
-_PULL = 1e-5
+_PULL = 1e-4
 _LARGEST_DISCOUNTS = np.array([1.0, 2.0, 3.0])
 
 
@@ -48,7 +48,7 @@ def fit_smoothing(
     """
     from scipy.optimize import minimize
 
-    data = _Data.of(evidence, targets, len(first.orders))
+    data = _Data.of(evidence, targets, first)
     begin = np.concatenate(
         [_raw(np.asarray(first.discounts)).ravel(), np.asarray(first.gates).ravel()]
     )
@@ -86,9 +86,12 @@ class _Data:
     kinds: Floats
     values: Floats
     uniform: float
+    home: Floats
+    """(O, F): where the gates are pulled to."""
 
     @classmethod
-    def of(cls, evidence: Sequence[Evidence], targets: Sequence[Ints], num_orders: int) -> _Data:
+    def of(cls, evidence: Sequence[Evidence], targets: Sequence[Ints], first: Smoothing) -> _Data:
+        num_orders = len(first.orders)
         parts = [
             (_hits(block, wanted, num_orders), features_of(block, num_orders))
             for block, wanted in zip(evidence, targets, strict=True)
@@ -103,6 +106,7 @@ class _Data:
             np.concatenate([features.kinds for _, features in parts], axis=1),
             np.concatenate([features.values for _, features in parts]),
             1.0 / (largest + 1),
+            np.asarray(first.gates),
         )
 
     def parts(self, point: Floats) -> tuple[Floats, Floats]:
@@ -115,7 +119,7 @@ class _Data:
 
     def nats(self, point: Floats) -> float:
         """Return the mean loss of a target at a point."""
-        return float(self.loss(point)[0] - _PULL * np.square(self.parts(point)[1]).sum())
+        return float(self.loss(point)[0] - _PULL * np.square(self.parts(point)[1] - self.home).sum())
 
     def loss(self, point: Floats) -> tuple[float, Floats]:
         """Return the loss at a point, and its gradient."""
@@ -153,8 +157,8 @@ class _Data:
             shift = self.kinds[kind] / (sums * share * (1 - share))
             by_discount[:, kind] = (by_said * change + by_logit * shift).sum(axis=0)
         slope = discounts * (1 - discounts / _LARGEST_DISCOUNTS)
-        by_gate = np.einsum("to,tof->of", by_logit, self.values) + 2 * _PULL * gates
-        loss = -np.log(found).mean() + _PULL * np.square(gates).sum()
+        by_gate = np.einsum("to,tof->of", by_logit, self.values) + 2 * _PULL * (gates - self.home)
+        loss = -np.log(found).mean() + _PULL * np.square(gates - self.home).sum()
         return float(loss), np.concatenate([(by_discount * slope).ravel(), by_gate.ravel()])
 
 
