@@ -86,7 +86,7 @@ def read_stretches(
         state = model.start(1)
         for start in range(0, len(tokens), _BLOCK):
             inputs = stream[start : min(start + _BLOCK, len(tokens))]
-            _, hidden, state = model.read_hidden(state, inputs[None])
+            hidden, state = model.hidden_states(state, inputs[None])
             following = stream[start + 1 : start + 1 + len(inputs)]
             yield VectorStretch(identity, following, hidden[0], position + start)
 
