@@ -65,6 +65,9 @@ class ShowsHidden(LanguageModel, Protocol):
     ) -> tuple[LogProbabilities, Hidden, State]:
         """Read one token for each text as `advance` does; return the hidden states too, (B, D)."""
 
+    def hidden_states(self, state: State, tokens: Tokens) -> tuple[Hidden, State]:
+        """Read tokens (B, T) and return the hidden states alone, which costs less."""
+
 
 class Companion(Protocol):
     """A memory of hidden states, beside the model that has them. No verb changes a state given.

@@ -95,6 +95,8 @@ def test_showing_hidden_states_changes_no_bit(model):
     found, hidden, state = model.read_hidden(model.start(2), tokens)
     assert np.array_equal(found, expected)
     assert (hidden.shape, hidden.dtype) == ((2, 5, model.hidden_size), np.float32)
+    alone, _ = model.hidden_states(model.start(2), tokens)
+    assert np.array_equal(alone, hidden)
     expected, _ = model.advance(after, tokens[:, 0])
     found, last, _ = model.advance_hidden(state, tokens[:, 0])
     assert np.array_equal(found, expected)

@@ -180,13 +180,13 @@ class _Counting:
     def start(self, batch: int) -> tuple[int, int]:
         return 0, 0
 
-    def read_hidden(
+    def hidden_states(
         self, state: tuple[int, int], tokens: np.ndarray
-    ) -> tuple[None, np.ndarray, tuple[int, int]]:
+    ) -> tuple[np.ndarray, tuple[int, int]]:
         sums = state[0] + np.cumsum(tokens[0])
         counts = state[1] + np.arange(1, tokens.shape[1] + 1)
         hidden = np.stack([sums, counts], axis=1)[None].astype(np.float32)
-        return None, hidden, (int(sums[-1]), int(counts[-1]))
+        return hidden, (int(sums[-1]), int(counts[-1]))
 
 
 def test_state_of_a_stretch_is_the_one_before_each_token():

@@ -12,6 +12,7 @@ memory leaves them as they are.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -60,10 +61,14 @@ class VectorCodec:
 
     def nearest_lists(self, query: Hidden, count: int) -> npt.NDArray[np.int64]:
         """Return the lists with the centres nearest to a query (d,), in no order."""
-        distances = (self.centres**2).sum(axis=1) - 2 * (self.centres @ query)
+        distances = self._norms - 2 * (self.centres @ query)
         if count >= len(distances):
             return np.arange(len(distances))
         return np.argpartition(distances, count)[:count]
+
+    @cached_property
+    def _norms(self) -> npt.NDArray[np.float32]:
+        return np.asarray((self.centres**2).sum(axis=1))
 
     def lists_of(self, codes: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
         """Return the list in which each code (n, d) lies."""

@@ -86,7 +86,7 @@ def read_stretches(
         state = model.start(1)
         for start in range(0, len(tokens), _BLOCK):
             inputs = stream[start : min(start + _BLOCK, len(tokens))]
-            _, hidden, state = model.read_hidden(state, inputs[None])
+            hidden, state = model.hidden_states(state, inputs[None])
             following = stream[start + 1 : start + 1 + len(inputs)]
             yield VectorStretch(identity, following, hidden[0], position + start)
 
@@ -272,6 +272,9 @@ class VectorStore:
 
     def _by_segment(self, rows: Rows) -> Iterator[tuple[VectorSegment, Rows, Rows]]:
         """Yield each segment that holds any of the rows, which of them, and as it counts them."""
+        if len(self.segments) == 1:  # as most memories have
+            yield self.segments[0], np.arange(len(rows)), rows
+            return
         number = np.searchsorted(self._firsts, rows, side="right") - 1
         for one in np.unique(number):
             at = np.flatnonzero(number == one)

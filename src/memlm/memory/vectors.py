@@ -22,8 +22,8 @@ import numpy as np
 from memlm.language_model import Hidden, Probabilities, Tokens
 from memlm.memory.vector_store import Distances, Rows, VectorStore
 
-LISTS = 16
-"""Searched of up to 1,024: nearly all of the nearest neighbours lie there."""
+LISTS = 8
+"""Searched, of up to 1,024; 16 gained 1 % more (Penn Treebank) in 1.4 times the time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,10 @@ class Vectors:
             for place, (token, query) in enumerate(zip(tokens[number], queries, strict=True)):
                 hits, weights = self.step(hits, int(token), query)
                 if len(weights):
-                    np.add.at(found[number, place], self.store.values(hits), weights)
+                    values = self.store.values(hits)
+                    found[number, place] = np.bincount(
+                        values, weights, minlength=self._vocabulary_size
+                    )
             after.append(hits)
         return found, tuple(after)
 

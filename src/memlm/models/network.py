@@ -113,6 +113,11 @@ class Network(nn.Module):
         hidden, labels, after = self._read(tokens, state)
         return self._logits(hidden, labels), hidden, after
 
+    def hidden_states(self, tokens: Tensor, state: NetworkState) -> tuple[Tensor, NetworkState]:
+        """Return what the output would be given (B, T, H), and the state."""
+        hidden, _, after = self._read(tokens, state)
+        return hidden, after
+
     def losses(
         self,
         tokens: Tensor,
@@ -302,6 +307,11 @@ class NetworkModel:
     ) -> tuple[LogProbabilities, Hidden, NetworkState]:
         found, hidden, after = self._step(state, tokens)
         return found.cpu().numpy(), hidden.float().cpu().numpy(), after
+
+    @torch.no_grad()
+    def hidden_states(self, state: NetworkState, tokens: Tokens) -> tuple[Hidden, NetworkState]:
+        hidden, after = self.network.hidden_states(self._to_device(tokens), state)
+        return hidden.float().cpu().numpy(), after
 
     def select(self, state: NetworkState, rows: Tokens) -> NetworkState:
         chosen = self._to_device(rows)

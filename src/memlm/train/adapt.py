@@ -142,6 +142,10 @@ class AdaptingModel:
         found, hidden, after = self.read_hidden(state, np.asarray(tokens)[:, None])
         return found[:, 0], hidden[:, 0], after
 
+    def hidden_states(self, state: AdaptingState, tokens: Tokens) -> tuple[Hidden, AdaptingState]:
+        _, hidden, after = self.read_hidden(state, tokens)  # it learns from what it scores
+        return hidden, after
+
     def select(self, state: AdaptingState, rows: Tokens) -> AdaptingState:
         return tuple(state[int(row)] for row in rows)
 
