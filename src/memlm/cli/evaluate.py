@@ -6,12 +6,22 @@ from dataclasses import asdict
 from pathlib import Path
 
 from memlm.cli.console import ConsoleListener, print_json, say
-from memlm.cli.options import Collect, Common, CommonOptions, ModelOptions, Prepare, Train, Which
+from memlm.cli.options import (
+    Collect,
+    Common,
+    CommonOptions,
+    Memory,
+    MemoryOptions,
+    ModelOptions,
+    Prepare,
+    Train,
+    Which,
+)
 from memlm.collect import CollectConfig
 from memlm.errors import NotFoundError
 from memlm.prepare import PrepareConfig
 from memlm.train import TrainConfig
-from memlm.workflow import ensure_model, evaluate_task
+from memlm.workflow import check_memories, ensure_model, evaluate_task
 
 
 def evaluate(
@@ -20,6 +30,7 @@ def evaluate(
     /,
     *,
     which: Which = ModelOptions(),  # noqa: B008  # frozen
+    remembering: Memory = MemoryOptions(),  # noqa: B008  # frozen
     reading: Collect = CollectConfig(),  # noqa: B008  # frozen
     training: Train = TrainConfig(),  # noqa: B008  # frozen
     cutting: Prepare = PrepareConfig(),  # noqa: B008  # frozen
@@ -27,6 +38,7 @@ def evaluate(
 ) -> int:
     training.check()
     cutting.check()
+    check_memories(remembering.kinds)
     if not file.expanduser().exists():  # said before a model is trained
         raise NotFoundError("source_missing", path=file)
     with ConsoleListener() as listener:
@@ -34,7 +46,12 @@ def evaluate(
             workspace, which.model, config=training, prepare=cutting, listener=listener
         )
         findings = evaluate_task(
-            model, file, config=reading, workspace=workspace, listener=listener
+            model,
+            file,
+            config=reading,
+            workspace=workspace,
+            memories=remembering.kinds or (),
+            listener=listener,
         )
     if common.json:
         print_json(

@@ -22,6 +22,8 @@ from memlm.cli.options import (
     Common,
     CommonOptions,
     Generate,
+    Memory,
+    MemoryOptions,
     ModelOptions,
     Prepare,
     Train,
@@ -34,7 +36,7 @@ from memlm.messages import render
 from memlm.prepare import PrepareConfig
 from memlm.records import Generation
 from memlm.train import TrainConfig
-from memlm.workflow import ensure_model, generate_text
+from memlm.workflow import check_memories, ensure_model, generate_text
 
 
 def generate(
@@ -45,6 +47,7 @@ def generate(
     trace: bool = False,
     writing: Generate = GenerateConfig(),  # noqa: B008  # frozen
     which: Which = ModelOptions(),  # noqa: B008  # frozen
+    remembering: Memory = MemoryOptions(),  # noqa: B008  # frozen
     training: Train = TrainConfig(),  # noqa: B008  # frozen
     cutting: Prepare = PrepareConfig(),  # noqa: B008  # frozen
     common: Common = CommonOptions(),  # noqa: B008  # frozen
@@ -53,6 +56,7 @@ def generate(
     writing.check()
     training.check()
     cutting.check()
+    check_memories(remembering.kinds)
     given = _prompt(prompt)
     with ConsoleListener() as listener:
         model = ensure_model(
@@ -65,6 +69,7 @@ def generate(
             given,
             config=writing,
             trace_in=workspace if trace else None,
+            memories=remembering.kinds,
             on_text=piece.write if is_streamed else lambda sample, text: None,
             listener=listener,
         )

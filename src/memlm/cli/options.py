@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 from cyclopts.argument import ArgumentCollection
 
 from memlm.collect import CollectConfig, WebConfig
+from memlm.errors import ConfigError
 from memlm.generate.config import GenerateConfig
 from memlm.messages import Language
 from memlm.prepare import CleanConfig, PrepareConfig
@@ -61,14 +62,35 @@ class ModelOptions:
     """Which model is asked."""
 
     model: str | None = None
-    """Name of the model; the newest if not given."""
-    no_memory: Annotated[bool, Parameter(show=False)] = False
+    """Name of the model; the newest if not given. memory: the memory alone, without training."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryOptions:
+    """What a model is blended with."""
+
+    memory: str | None = None
+    """Memories beside the weights, by commas: counts, cache; those that were fitted by default if
+    not given."""
+    no_memory: bool = False
     """The weights alone."""
+
+    @property
+    def kinds(self) -> tuple[str, ...] | None:
+        """The memories that were asked for; None: nobody said."""
+        if self.no_memory and self.memory is not None:
+            raise ConfigError("options_exclude", one="--memory", other="--no-memory")
+        if self.no_memory:
+            return ()
+        if self.memory is None:
+            return None
+        return tuple(kind.strip() for kind in self.memory.split(",") if kind.strip())
 
 
 Common = Annotated[CommonOptions, Parameter(name="*")]
 HoldOut = Annotated[HoldOutOptions, Parameter(name="*")]
 Which = Annotated[ModelOptions, Parameter(name="*")]
+Memory = Annotated[MemoryOptions, Parameter(name="*")]
 Collect = Annotated[CollectConfig, Parameter(name="*")]
 Clean = Annotated[
     CleanConfig, Parameter(name="*", negative=None, negative_bool="no-", negative_iterable=())

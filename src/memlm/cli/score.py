@@ -6,14 +6,23 @@ from dataclasses import asdict
 from pathlib import Path
 
 from memlm.cli.console import ConsoleListener, print_json, say
-from memlm.cli.options import Common, CommonOptions, ModelOptions, Prepare, Train, Which
+from memlm.cli.options import (
+    Common,
+    CommonOptions,
+    Memory,
+    MemoryOptions,
+    ModelOptions,
+    Prepare,
+    Train,
+    Which,
+)
 from memlm.cli.reading import read_whole
 from memlm.errors import InputError
 from memlm.messages import render
 from memlm.predict.score import check_protocol
 from memlm.prepare import PrepareConfig
 from memlm.train import TrainConfig
-from memlm.workflow import count_collected, ensure_model, score_text
+from memlm.workflow import check_memories, count_collected, ensure_model, score_text
 
 
 def score(
@@ -25,6 +34,7 @@ def score(
     adapt: bool = False,
     encoding: str | None = None,
     which: Which = ModelOptions(),  # noqa: B008  # frozen
+    remembering: Memory = MemoryOptions(),  # noqa: B008  # frozen
     training: Train = TrainConfig(),  # noqa: B008  # frozen
     cutting: Prepare = PrepareConfig(),  # noqa: B008  # frozen
     common: Common = CommonOptions(),  # noqa: B008  # frozen
@@ -32,6 +42,7 @@ def score(
     training.check()
     cutting.check()
     check_protocol(window, is_adaptive=adapt)
+    check_memories(remembering.kinds)
     text = read_whole(file, encoding=encoding)
     if not text:  # said before a model is trained
         raise InputError("text_without_tokens")
@@ -39,7 +50,14 @@ def score(
         model = ensure_model(
             workspace, which.model, config=training, prepare=cutting, listener=listener
         )
-        found = score_text(model, text, window=window, adapt=adapt, listener=listener)
+        found = score_text(
+            model,
+            text,
+            window=window,
+            adapt=adapt,
+            memories=remembering.kinds,
+            listener=listener,
+        )
         if count_collected(workspace, [text], model=model, listener=listener):
             listener.note("learned_texts", count=1, n=1)
     if common.json:

@@ -119,7 +119,9 @@ class _Data:
 
     def nats(self, point: Floats) -> float:
         """Return the mean loss of a target at a point."""
-        return float(self.loss(point)[0] - _PULL * np.square(self.parts(point)[1] - self.home).sum())
+        return float(
+            self.loss(point)[0] - _PULL * np.square(self.parts(point)[1] - self.home).sum()
+        )
 
     def loss(self, point: Floats) -> tuple[float, Floats]:
         """Return the loss at a point, and its gradient."""

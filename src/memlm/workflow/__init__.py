@@ -13,6 +13,7 @@ file needs of another stands above it in this list.
     models  training  learned      a model, how it comes to be, from what
     keeping                        keeping house among models
     adapting                       how it learns while it reads
+    remembering  blending          what is remembered beside it, and how much that counts
     tracing                        where the words of a text come from
     asking  attending              what it is asked; what it looks at
 """
@@ -29,6 +30,7 @@ from memlm.workflow.attending import (
     check_attended,
     write_attention_page,
 )
+from memlm.workflow.blending import blended_predictor, check_memories
 from memlm.workflow.collecting import collect_documents
 from memlm.workflow.erasing import erase_documents, erase_removed
 from memlm.workflow.exporting import export_documents
@@ -50,7 +52,9 @@ __all__ = [
     "Listener",
     "Model",
     "attend_text",
+    "blended_predictor",
     "check_attended",
+    "check_memories",
     "check_page_place",
     "collect_documents",
     "count_collected",

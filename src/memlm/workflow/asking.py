@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from memlm.records import (
 )
 from memlm.runtime import resend_signal
 from memlm.train import TrainConfig
-from memlm.workflow.adapting import adapting_predictor
+from memlm.workflow.blending import blended_predictor
 from memlm.workflow.learned import count_collected
 from memlm.workflow.listener import Listener
 from memlm.workflow.models import MEMORY, Model, load_model, newest_model
@@ -86,11 +86,13 @@ def score_text(
     *,
     window: int | None = None,
     adapt: bool = False,
+    memories: Sequence[str] | None = None,
     listener: Listener | None = None,
 ) -> Score:
     """Return how well a model predicts a text; see `predict/score.py` for the protocol.
 
-    With `adapt` a copy of it learns from each stretch once that is scored; `model` stays as it is.
+    It is blended with `memories`: None means those by default, an empty list none. With `adapt` a
+    copy of it, and they, learn from each stretch once that is scored; `model` stays as it is.
     """
     from memlm.predict import score_text as score
     from memlm.predict.score import check_protocol
@@ -98,7 +100,7 @@ def score_text(
     check_protocol(window, is_adaptive=adapt)
     hears = listener or Listener()
     return score(
-        adapting_predictor(model, hears) if adapt else model.predictor,
+        blended_predictor(model, memories=memories, adapt=adapt, listener=hears),
         model.tokenizer,
         text,
         window=window,
@@ -113,6 +115,7 @@ def generate_text(
     *,
     config: GenerateConfig | None = None,
     trace_in: AnyWorkspace | None = None,
+    memories: Sequence[str] | None = None,
     on_text: Callable[[int, str], None] = lambda sample, text: None,
     listener: Listener | None = None,
 ) -> list[Generation]:
@@ -121,7 +124,11 @@ def generate_text(
     from memlm.generate import generate_texts
 
     written = generate_texts(
-        model.predictor, model.tokenizer, prompt, config or Config(), on_text=on_text
+        blended_predictor(model, memories=memories, listener=listener),
+        model.tokenizer,
+        prompt,
+        config or Config(),
+        on_text=on_text,
     )
     if trace_in is None:
         return written
@@ -140,6 +147,7 @@ def evaluate_task(
     *,
     config: CollectConfig | None = None,
     workspace: AnyWorkspace | None = None,
+    memories: Sequence[str] = (),
     listener: Listener | None = None,
 ) -> dict[str, Finding]:
     """Predict the label of every text in a file and compare: accuracy and macro F1.
@@ -168,7 +176,10 @@ def evaluate_task(
     total = sum(model.label_counts.values()) + len(model.label_counts)
     priors = {label: (count + 1) / total for label, count in model.label_counts.items()}
     found = label_probabilities(
-        model.predictor, model.tokenizer, [item.text for item in texts], priors=priors
+        blended_predictor(model, memories=memories, listener=listener),
+        model.tokenizer,
+        [item.text for item in texts],
+        priors=priors,
     )
     predicted = [max(shares, key=lambda label: shares[label]) for shares in found]
     return evaluate_labels(true, predicted, majority=majority_label(Counter(model.label_counts)))

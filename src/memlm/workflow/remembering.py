@@ -30,7 +30,10 @@ from memlm.workflow.preparing import open_tokens, prepare_documents
 from memlm.workspace import Workspace
 
 _HELD: tuple[Split, ...] = ("train", "held_out")
+LEARNED: tuple[Split, ...] = ("train",)
+"""The view for whatever is fitted or reported on held-out text."""
 _SMOOTHING = "smoothing.json"
+_SHORTEST_STREAM = 256
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,23 @@ class CountsMemory:
             return Smoothing.from_json(found["smoothing"])
         except (KeyError, TypeError, ValueError) as error:
             raise CorruptArtefactError("artefact_unreadable", path=path) from error
+
+    def streams(self, split: Split, *, most_tokens: int) -> list[npt.NDArray[np.int64]]:
+        """Return stretches of one side of the split, as they are read, spread over all of it.
+
+        Each begins with a token that is only read: the end of the document before, or its own
+        first.
+        """
+        units = _Units(self.store, (split,))
+        total = sum(entry.size for entry in units.entries.values())
+        share = min(1.0, most_tokens / max(1, total))
+        found: list[npt.NDArray[np.int64]] = []
+        for entry in units.read(units.entries):
+            tokens = np.asarray(entry.symbols, dtype=np.int64)
+            kept = tokens[: max(_SHORTEST_STREAM, int(len(tokens) * share))]
+            if len(kept) > 1 and sum(map(len, found)) < most_tokens + _SHORTEST_STREAM:
+                found.append(kept)
+        return found
 
     def keep(self, smoothing: Smoothing, **about: object) -> None:
         """Keep what was fitted, and on how much."""
@@ -144,7 +164,7 @@ class _Units:
     a memory knows how documents begin.
     """
 
-    def __init__(self, store: TokenStore) -> None:
+    def __init__(self, store: TokenStore, splits: Collection[Split] = _HELD) -> None:
         self._store = store
         self._numbers: dict[str, int] = {}
         self.entries: dict[str, Entry] = {}
@@ -158,7 +178,7 @@ class _Units:
             zip(documents.tolist(), number_in_document.tolist(), strict=True)
         ):
             split = SPLITS[store.units["split"][unit]]
-            if split not in _HELD:
+            if split not in splits:
                 continue
             key = f"{store.document_ids[document]}:{number}"
             self._numbers[key] = unit

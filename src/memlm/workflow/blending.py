@@ -1,0 +1,249 @@
+"""A model and its memories as one predictor: fitted when that is first asked for, and kept.
+
+The fit reads held-out text with the memory of what was learned only; whoever asks afterwards gets
+the whole memory. It is kept in the model's folder, bound to its weights by their hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from memlm.errors import ConfigError, CorruptArtefactError, NotFoundError
+from memlm.language_model import Companion, LanguageModel
+from memlm.memory.cache import Cache, CacheConfig
+from memlm.memory.counts import CountsModel
+from memlm.memory.smoothing import usual_smoothing
+from memlm.memory.smoothing_fit import fit_smoothing
+from memlm.predict.blend import COUNTS, WEIGHTS, Blend, BlendedModel, fixed_blend
+from memlm.prepare import PrepareConfig, load_tokenizer
+from memlm.storage import read_json, read_manifest, write_json
+from memlm.workflow.adapting import adapting_predictor
+from memlm.workflow.listener import Listener
+from memlm.workflow.models import MEMORY, Model
+from memlm.workflow.preparing import prepare_documents
+from memlm.workflow.remembering import LEARNED, CountsMemory, open_memory
+from memlm.workspace import read_run
+
+CACHE = "cache"
+MEMORIES = (COUNTS, CACHE)
+DEFAULT_MEMORIES = (COUNTS,)
+_FILE = "blend.json"
+_MOST_TOKENS = 12_000
+_MOST_TOKENS_ADAPTING = 4_000
+_MOST_TOKENS_OF_WORDS = 6_000
+_MANY_WORDS = 2_000
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """What a model is blended with, and how that did on held-out text."""
+
+    blend: Blend
+    cache: CacheConfig | None
+    nats_alone: Mapping[str, float]
+    nats: float
+    tokens: int
+
+
+def check_memories(wish: Sequence[str] | None) -> None:
+    """Raise ConfigError for a kind of memory that there is not."""
+    for kind in wish or ():
+        if kind not in MEMORIES:
+            raise ConfigError("memory_unknown", kind=kind, known=", ".join(MEMORIES))
+
+
+def blended_predictor(
+    model: Model,
+    *,
+    memories: Sequence[str] | None = None,
+    adapt: bool = False,
+    listener: Listener | None = None,
+) -> LanguageModel:
+    """Return what predicts: the model, with these memories, learning while it reads if so wished.
+
+    None: those that it is blended with by default, where there is text to fit that on; an empty
+    list: the model alone. Raises ConfigError for a memory that there is not.
+    """
+    hears = listener or Listener()
+    check_memories(memories)
+    if model.name == MEMORY:
+        assert isinstance(model.predictor, CountsModel)
+        return model.predictor.adaptive() if adapt else model.predictor
+    wanted = DEFAULT_MEMORIES if memories is None else tuple(dict.fromkeys(memories))
+    if not wanted:
+        return adapting_predictor(model, hears) if adapt else model.predictor
+    try:
+        memory = memory_of(model, hears)
+    except NotFoundError:  # the workspace has lost its documents
+        hears.note("no_memory_of_model", model=model.name)
+        return adapting_predictor(model, hears) if adapt else model.predictor
+    fitted = ensure_blend(model, memory, wanted, adapt=adapt, listener=hears)
+    if fitted.blend.experts == (WEIGHTS,) and not fitted.blend.companions:
+        return adapting_predictor(model, hears) if adapt else model.predictor
+    counts = memory.model()
+    network = adapting_predictor(model, hears) if adapt else model.predictor
+    experts = {WEIGHTS: network, COUNTS: counts.adaptive() if adapt else counts}
+    return BlendedModel(fitted.blend, experts, _companions(fitted, model))
+
+
+def memory_of(model: Model, listener: Listener) -> CountsMemory:
+    """Return the memory of the documents in a model's own tokens, in step with them.
+
+    Where the workspace cuts text otherwise now, it is cut once more as the model has it.
+    """
+    opened, hears = model.workspace, listener
+    name = str(read_run(opened.model(model.name))["made_from"]["tokenizer"])
+    last = opened.settings().get("tokenizer")
+    if (opened.prepared(name) / "store.json").exists():
+        if name == last:
+            prepare_documents(opened, listener=hears)
+        if _has_tokenizer_of(model, name):
+            return open_memory(opened, name, listener=hears)
+    config = PrepareConfig(tokenizer=str(opened.model(model.name) / "tokenizer.json"))
+    report = prepare_documents(opened, config=config, listener=hears)
+    if last is not None:
+        opened.remember(tokenizer=last)
+    return open_memory(opened, report.tokenizer, listener=hears)
+
+
+def _has_tokenizer_of(model: Model, name: str) -> bool:
+    prepared = load_tokenizer(model.workspace.prepared(name) / "tokenizer.json")
+    return prepared.to_json() == model.tokenizer.to_json()
+
+
+def ensure_blend(
+    model: Model,
+    memory: CountsMemory,
+    memories: Sequence[str],
+    *,
+    adapt: bool = False,
+    listener: Listener,
+) -> _Fitted:
+    """Return how a model and these memories are blended, fitted if that was not done yet."""
+    key = "+".join(sorted(memories)) + ("+adapt" if adapt else "")
+    folder = model.workspace.model(model.name)
+    weights_hash = read_manifest(folder)["files"]["model.safetensors"]["sha256"]
+    kept = _kept_blends(model, weights_hash)
+    if key in kept:
+        return _from_json(kept[key])
+    streams = memory.streams("held_out", most_tokens=_most_tokens(model, adapt=adapt))
+    if not streams or find_spec("scipy") is None:
+        listener.note("blend_not_fitted", model=model.name)
+        even = fixed_blend({WEIGHTS: 0.5, COUNTS: 0.5} if COUNTS in memories else {WEIGHTS: 1.0})
+        return _Fitted(even, None, {}, float("nan"), 0)
+    with model.workspace.writing():
+        listener.note("blend_fitting", model=model.name)
+        fitted = _fit(model, memory, memories, streams, adapt=adapt, listener=listener)
+        kept = _kept_blends(model, weights_hash) | {key: _to_json(fitted)}
+        write_json(folder / _FILE, {"weights": weights_hash, "blends": kept})
+    listener.note(
+        "blend_fitted",
+        alone=fitted.nats_alone.get(WEIGHTS, float("nan")),
+        blended=fitted.nats,
+        tokens=fitted.tokens,
+    )
+    return fitted
+
+
+def _most_tokens(model: Model, *, adapt: bool) -> int:
+    if adapt:
+        return _MOST_TOKENS_ADAPTING
+    many = model.tokenizer.vocabulary_size > _MANY_WORDS
+    return _MOST_TOKENS_OF_WORDS if many else _MOST_TOKENS
+
+
+def _fit(
+    model: Model,
+    memory: CountsMemory,
+    memories: Sequence[str],
+    streams: list[npt.NDArray[np.int64]],
+    *,
+    adapt: bool,
+    listener: Listener,
+) -> _Fitted:
+    from memlm.predict.fit import fit_blend
+
+    network = adapting_predictor(model, listener) if adapt else model.predictor
+    experts: dict[str, LanguageModel] = {WEIGHTS: network}
+    if COUNTS in memories:
+        if memory.smoothing is None:
+            fit_memory(memory, streams)
+        counts = memory.model(splits=LEARNED)
+        experts[COUNTS] = counts.adaptive() if adapt else counts
+    cache = _fit_cache(model, streams) if CACHE in memories else None
+    companions = _cache_of(cache, model)
+    found = fit_blend(experts, streams, companions)
+    return _Fitted(found.blend, cache, found.nats_alone, found.nats, found.tokens)
+
+
+def fit_memory(memory: CountsMemory, streams: Sequence[npt.NDArray[np.int64]]) -> None:
+    """Fit the smoothing of a memory on text that it must not have read, and keep it."""
+    first = usual_smoothing(memory.store.tokenizer.vocabulary_size)
+    counts = memory.model(splits=LEARNED, smoothing=first)
+    evidence, targets = [], []
+    for stream in streams:
+        state = counts.start(1)
+        found, _ = counts.evidence(state, stream[:-1])
+        evidence.append(found)
+        targets.append(stream[1:])
+    fitted = fit_smoothing(evidence, targets, first)
+    memory.keep(fitted.smoothing, tokens=fitted.tokens, nats_per_token=fitted.nats_per_token)
+
+
+def _fit_cache(model: Model, streams: Sequence[npt.NDArray[np.int64]]) -> CacheConfig:
+    from memlm.memory.cache_fit import fit_cache
+    from memlm.models.network import NetworkModel
+
+    assert isinstance(model.predictor, NetworkModel)
+    stream = np.concatenate(streams)
+    found, hidden, _ = model.predictor.read_hidden(model.predictor.start(1), stream[None, :-1])
+    told = found[0, np.arange(len(stream) - 1), stream[1:]]
+    return fit_cache(stream, hidden[0], told).config
+
+
+def _companions(fitted: _Fitted, model: Model) -> dict[str, Companion]:
+    return _cache_of(fitted.cache, model) if fitted.blend.companions else {}
+
+
+def _cache_of(config: CacheConfig | None, model: Model) -> dict[str, Companion]:
+    if config is None:
+        return {}
+    return {CACHE: Cache(config, vocabulary_size=model.tokenizer.vocabulary_size)}
+
+
+def _kept_blends(model: Model, weights_hash: str) -> dict[str, Any]:  # Any: JSON
+    path = model.workspace.model(model.name) / _FILE
+    try:
+        found = read_json(path)
+        return dict(found["blends"]) if found["weights"] == weights_hash else {}
+    except NotFoundError:
+        return {}
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptArtefactError("artefact_unreadable", path=path) from error
+
+
+def _to_json(fitted: _Fitted) -> dict[str, Any]:  # Any: JSON
+    return {
+        "blend": fitted.blend.to_json(),
+        "cache": asdict(fitted.cache) if fitted.cache else None,
+        "nats_alone": dict(fitted.nats_alone),
+        "nats": fitted.nats,
+        "tokens": fitted.tokens,
+    }
+
+
+def _from_json(values: Mapping[str, Any]) -> _Fitted:  # Any: JSON
+    cache = values["cache"]
+    return _Fitted(
+        Blend.from_json(values["blend"]),
+        CacheConfig(**cache) if cache else None,
+        values["nats_alone"],
+        values["nats"],
+        values["tokens"],
+    )

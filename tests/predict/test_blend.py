@@ -1,0 +1,197 @@
+"""Blends: normalised, never ahead of the text; with weight 0 the others might not be there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from memlm.predict.blend import (
+    COUNTS,
+    WEIGHTS,
+    Blend,
+    BlendedModel,
+    fixed_blend,
+    num_features,
+)
+
+V, D = 7, 3
+
+
+@dataclass(frozen=True)
+class Made:
+    """Says something of each token that depends on the two before it, like a small network."""
+
+    seed: int
+
+    @property
+    def vocabulary_size(self) -> int:
+        return V
+
+    @property
+    def hidden_size(self) -> int:
+        return D
+
+    def start(self, batch: int) -> tuple[tuple[int, int], ...]:
+        return ((0, 0),) * batch
+
+    def read_hidden(self, state, tokens):
+        told, hidden, after = [], [], []
+        for (one, other), line in zip(state, np.asarray(tokens).tolist(), strict=True):
+            rows = []
+            for token in line:
+                one, other = other, token
+                draw = np.random.default_rng([self.seed, one, other])
+                scores = draw.normal(0, 2, V + D)
+                rows.append(scores)
+            found = np.array(rows, dtype=np.float32)
+            told.append(found[:, :V] - np.log(np.exp(found[:, :V]).sum(-1, keepdims=True)))
+            hidden.append(found[:, V:])
+            after.append((one, other))
+        return np.stack(told), np.stack(hidden), tuple(after)
+
+    def read(self, state, tokens):
+        told, _, after = self.read_hidden(state, tokens)
+        return told, after
+
+    def advance(self, state, tokens):
+        told, after = self.read(state, np.asarray(tokens)[:, None])
+        return told[:, 0], after
+
+    def advance_hidden(self, state, tokens):
+        told, hidden, after = self.read_hidden(state, np.asarray(tokens)[:, None])
+        return told[:, 0], hidden[:, 0], after
+
+    def select(self, state, rows):
+        return tuple(state[int(row)] for row in rows)
+
+
+class Beside:
+    """A companion that knows the token that was read last, from the second on."""
+
+    vocabulary_size = V
+
+    def start(self, batch):
+        return (0,) * batch
+
+    def read(self, state, tokens, hidden):
+        assert hidden.shape == (*tokens.shape, D)
+        found = np.eye(V, dtype=np.float32)[tokens]
+        for row, read in enumerate(state):
+            found[row, : max(0, 2 - read)] = 0
+        return found, tuple(read + tokens.shape[1] for read in state)
+
+    def select(self, state, rows):
+        return tuple(state[int(row)] for row in rows)
+
+
+EXPERTS = {WEIGHTS: Made(1), COUNTS: Made(2)}
+WIDTH = num_features(2)
+
+
+def wild(method: str, *, companions: bool = False, seed: int = 0) -> BlendedModel:
+    draw = np.random.default_rng(seed)
+    blend = Blend(
+        experts=(WEIGHTS, COUNTS),
+        method=method,
+        gate=tuple(map(tuple, draw.normal(0, 1, (2, WIDTH)))),
+        companions=("cache",) if companions else (),
+        companion_gate=tuple(map(tuple, draw.normal(0, 1, (1, WIDTH)))) if companions else (),
+    )
+    assert Blend.from_json(blend.to_json()) == blend
+    return BlendedModel(blend, EXPERTS, {"cache": Beside()})
+
+
+KINDS = [
+    pytest.param("linear", False, id="linear"),
+    pytest.param("geometric", False, id="geometric"),
+    pytest.param("linear", True, id="linear and a companion"),
+    pytest.param("geometric", True, id="geometric and a companion"),
+]
+
+
+@pytest.fixture
+def tokens() -> np.ndarray:
+    return np.random.default_rng(4).integers(0, V, (2, 40))
+
+
+@pytest.mark.parametrize(("method", "companions"), KINDS)
+def test_every_distribution_sums_to_one(tokens, method, companions):
+    for seed in range(20):
+        model = wild(method, companions=companions, seed=seed)
+        found, _ = model.read(model.start(2), tokens)
+        assert found.dtype == np.float32
+        assert np.abs(np.exp(found.astype(float)).sum(-1) - 1).max() < 1e-5
+
+
+@pytest.mark.parametrize(("method", "companions"), KINDS)
+def test_reading_at_once_in_blocks_and_step_by_step_say_the_same(
+    tokens, monkeypatch, method, companions
+):
+    model = wild(method, companions=companions)
+    whole, _ = model.read(model.start(2), tokens)
+    monkeypatch.setattr("memlm.predict.blend._MOST_VALUES", 2 * V * 7)
+    blocks, _ = model.read(model.start(2), tokens)
+    assert np.allclose(whole, blocks, atol=1e-6)
+    state = model.start(2)
+    for place in range(tokens.shape[1]):
+        found, state = model.advance(state, tokens[:, place])
+        assert np.allclose(found, whole[:, place], atol=1e-6)
+
+
+@pytest.mark.parametrize(("method", "companions"), KINDS)
+def test_no_prediction_knows_what_comes_after_it(tokens, method, companions):
+    model = wild(method, companions=companions)
+    other = np.concatenate([tokens[:, :20], (tokens[:, 20:] + 1) % V], axis=1)
+    one, two = (model.read(model.start(2), text)[0] for text in (tokens, other))
+    assert np.array_equal(one[:, :20], two[:, :20])
+    assert not np.array_equal(one[:, 20:], two[:, 20:])
+
+
+def test_no_weight_leaves_the_network_as_it_is_to_the_bit(tokens):
+    model = BlendedModel(fixed_blend({WEIGHTS: 1.0, COUNTS: 0.0}), EXPERTS)
+    expected, state = EXPERTS[WEIGHTS].read(EXPERTS[WEIGHTS].start(2), tokens)
+    found, after = model.read(model.start(2), tokens)
+    assert np.array_equal(found, expected)
+    step, _ = model.advance(after, tokens[:, 0])
+    assert np.array_equal(step, EXPERTS[WEIGHTS].advance(state, tokens[:, 0])[0])
+
+
+def test_a_plain_mixture_is_the_mean_of_probabilities(tokens):
+    model = BlendedModel(fixed_blend({WEIGHTS: 0.25, COUNTS: 0.75}), EXPERTS)
+    found, _ = model.read(model.start(2), tokens)
+    one, two = (np.exp(part.read(part.start(2), tokens)[0]) for part in EXPERTS.values())
+    assert np.allclose(np.exp(found), 0.25 * one + 0.75 * two, atol=1e-6)
+
+
+def test_a_companion_that_knows_nothing_counts_for_nothing(tokens):
+    with_one, without = wild("linear", companions=True), wild("linear")
+    first = [model.read(model.start(2), tokens[:, :2])[0] for model in (with_one, without)]
+    assert np.allclose(first[0], first[1], atol=1e-6)
+
+
+@pytest.mark.parametrize(("method", "companions"), KINDS)
+def test_shares_of_each_token_sum_to_one(tokens, method, companions):
+    model = wild(method, companions=companions)
+    shares = model.shares(tokens[0])
+    assert list(shares) == [WEIGHTS, COUNTS, *(["cache"] if companions else [])]
+    assert np.allclose(sum(shares.values()), 1)
+    assert all(len(part) == tokens.shape[1] - 1 for part in shares.values())
+
+
+def test_shares_of_a_plain_mixture_are_parts_of_the_probability(tokens):
+    model = BlendedModel(fixed_blend({WEIGHTS: 0.5, COUNTS: 0.5}), EXPERTS)
+    shares = model.shares(tokens[0])
+    one, two = (np.exp(part.read(part.start(1), tokens[:1])[0])[0] for part in EXPERTS.values())
+    rows, wanted = np.arange(tokens.shape[1] - 1), tokens[0, 1:]
+    expected = one[rows, wanted] / (one[rows, wanted] + two[rows, wanted])
+    assert np.allclose(shares[WEIGHTS], expected, atol=1e-6)
+
+
+def test_rows_are_selected_with_all_that_belongs_to_them(tokens):
+    model = wild("geometric", companions=True)
+    _, state = model.read(model.start(2), tokens)
+    swapped, _ = model.advance(model.select(state, np.array([1, 0, 1])), np.array([3, 3, 3]))
+    straight, _ = model.advance(state, np.array([3, 3]))
+    assert np.allclose(swapped, straight[[1, 0, 1]], atol=1e-6)
