@@ -24,7 +24,7 @@ from memlm.prepare import PrepareConfig
 from memlm.records import TrainReport
 from memlm.runtime import process_place
 from memlm.train import TrainConfig
-from memlm.workflow import train_model
+from memlm.workflow import load_model, ready_blend, train_model
 
 _EXIT_CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}
 
@@ -58,6 +58,8 @@ def train(
             tensorboard=tensorboard,
             listener=listener,
         )
+        if process_place().is_first and report.stopped_by is None:
+            ready_blend(load_model(workspace, report.model), listener=listener)
     if not process_place().is_first:  # the first one tells how it ended
         return 0
     if common.json:

@@ -30,7 +30,7 @@ from memlm.workflow.attending import (
     check_attended,
     write_attention_page,
 )
-from memlm.workflow.blending import blended_predictor, check_memories
+from memlm.workflow.blending import blended_predictor, check_memories, ready_blend
 from memlm.workflow.collecting import collect_documents
 from memlm.workflow.erasing import erase_documents, erase_removed
 from memlm.workflow.exporting import export_documents
@@ -70,6 +70,7 @@ __all__ = [
     "prune_checkpoints",
     "read_texts",
     "read_whole_text",
+    "ready_blend",
     "rename_model",
     "score_text",
     "text_from_bytes",

@@ -8,9 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from memlm import messages
 from memlm.collect import CollectConfig, Reading, read_file
 from memlm.errors import InputError
+from memlm.language_model import LanguageModel
+from memlm.predict.blend import COUNTS, WEIGHTS, BlendedModel
 from memlm.prepare import PrepareConfig
 from memlm.records import (
     Finding,
@@ -18,6 +22,7 @@ from memlm.records import (
     Score,
     SourceProblem,
     SourceText,
+    TokenShare,
 )
 from memlm.runtime import resend_signal
 from memlm.train import TrainConfig
@@ -123,8 +128,9 @@ def generate_text(
     from memlm.generate import GenerateConfig as Config
     from memlm.generate import generate_texts
 
+    predictor = blended_predictor(model, memories=memories, listener=listener)
     written = generate_texts(
-        blended_predictor(model, memories=memories, listener=listener),
+        predictor,
         model.tokenizer,
         prompt,
         config or Config(),
@@ -132,6 +138,7 @@ def generate_text(
     )
     if trace_in is None:
         return written
+    written = [replace(one, shares=_token_shares(predictor, model, one)) for one in written]
     traces = trace_texts(
         trace_in,
         [one.text for one in written],
@@ -139,6 +146,32 @@ def generate_text(
         listener=listener,
     )
     return [replace(one, trace=trace) for one, trace in zip(written, traces, strict=True)]
+
+
+def _token_shares(
+    predictor: LanguageModel, model: Model, one: Generation
+) -> tuple[TokenShare, ...]:
+    """Return whose each token of a text is: of the weights, of each memory."""
+    tokenizer = model.tokenizer
+    encoding = tokenizer.encode(one.prompt + one.text)
+    opening = [tokenizer.end, *([tokenizer.labels[one.label]] if one.label is not None else [])]
+    stream = np.concatenate([opening, encoding.ids.astype(np.int64)])
+    if isinstance(predictor, BlendedModel):
+        shares = predictor.shares(stream)
+    else:
+        name = COUNTS if model.name == MEMORY else WEIGHTS
+        shares = {name: np.ones(len(stream) - 1)}
+    ends = np.append(encoding.starts[1:], len(one.prompt) + len(one.text)).tolist()
+    begin, skipped = len(one.prompt), len(opening) - 1
+    return tuple(
+        TokenShare(
+            start=start - begin,
+            end=end - begin,
+            shares={name: round(float(part[skipped + place]), 4) for name, part in shares.items()},
+        )
+        for place, (start, end) in enumerate(zip(encoding.starts.tolist(), ends, strict=True))
+        if start >= begin
+    )
 
 
 def evaluate_task(

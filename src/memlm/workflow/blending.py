@@ -34,6 +34,7 @@ CACHE = "cache"
 MEMORIES = (COUNTS, CACHE)
 DEFAULT_MEMORIES = (COUNTS,)
 _FILE = "blend.json"
+_FEWEST_TOKENS = 2_000
 _MOST_TOKENS = 12_000
 _MOST_TOKENS_ADAPTING = 4_000
 _MOST_TOKENS_OF_WORDS = 6_000
@@ -83,6 +84,8 @@ def blended_predictor(
     except NotFoundError:  # the workspace has lost its documents
         hears.note("no_memory_of_model", model=model.name)
         return adapting_predictor(model, hears) if adapt else model.predictor
+    if memories is None and not _can_be_fitted(memory):
+        return adapting_predictor(model, hears) if adapt else model.predictor
     fitted = ensure_blend(model, memory, wanted, adapt=adapt, listener=hears)
     if fitted.blend.experts == (WEIGHTS,) and not fitted.blend.companions:
         return adapting_predictor(model, hears) if adapt else model.predictor
@@ -90,6 +93,20 @@ def blended_predictor(
     network = adapting_predictor(model, hears) if adapt else model.predictor
     experts = {WEIGHTS: network, COUNTS: counts.adaptive() if adapt else counts}
     return BlendedModel(fitted.blend, experts, _companions(fitted, model))
+
+
+def ready_blend(model: Model, *, listener: Listener | None = None) -> None:
+    """Fit what a model is blended with by default, so that nobody waits for it later."""
+    hears = listener or Listener()
+    memory = memory_of(model, hears)
+    if _can_be_fitted(memory):
+        ensure_blend(model, memory, DEFAULT_MEMORIES, listener=hears)
+
+
+def _can_be_fitted(memory: CountsMemory) -> bool:
+    """Say whether there is enough held-out text to fit a blend on, and what fits it."""
+    held_out = memory.store.report().tokens["held_out"]
+    return held_out >= _FEWEST_TOKENS and find_spec("scipy") is not None
 
 
 def memory_of(model: Model, listener: Listener) -> CountsMemory:
@@ -133,7 +150,7 @@ def ensure_blend(
     if key in kept:
         return _from_json(kept[key])
     streams = memory.streams("held_out", most_tokens=_most_tokens(model, adapt=adapt))
-    if not streams or find_spec("scipy") is None:
+    if not _can_be_fitted(memory):
         listener.note("blend_not_fitted", model=model.name)
         even = fixed_blend({WEIGHTS: 0.5, COUNTS: 0.5} if COUNTS in memories else {WEIGHTS: 1.0})
         return _Fitted(even, None, {}, float("nan"), 0)
