@@ -52,12 +52,12 @@ def looked_up(stretches: list[list[int]], context: list[int]) -> dict[int, tuple
     """Return the count and variety of each token that followed a context, by looking everywhere."""
     counts: Counter[int] = Counter()
     before: dict[int, set[int]] = defaultdict(set)
-    for stretch in stretches:
+    for number, stretch in enumerate(stretches):
         for at in range(len(stretch) - len(context)):
             if stretch[at : at + len(context)] == context and (context or at > 0):
                 token = stretch[at + len(context)]
                 counts[token] += 1
-                before[token].add(stretch[at - 1] if at > 0 else -1)
+                before[token].add(stretch[at - 1] if at > 0 else -1 - number)
     return {token: (count, len(before[token])) for token, count in counts.items()}
 
 
@@ -163,6 +163,22 @@ def test_reading_at_once_and_token_by_token_say_the_same(draw, is_adaptive):
     for place in range(stream.shape[1]):
         found, state = model.advance(state, stream[:, place])
         assert np.allclose(found[0], whole[0, place], atol=1e-6)
+
+
+@pytest.mark.parametrize("parts", [1, 3], ids=["one segment", "three segments"])
+def test_the_fast_step_says_what_reading_says(draw, monkeypatch, parts):
+    loops = pytest.importorskip("memlm.memory.kernels")
+    monkeypatch.setattr("memlm.memory.counts.kept_loops", lambda: loops)
+    stretches = stretches_of(draw, (900, 5, 400, 700, 30))
+    segments = [lay(*stretches[part::parts]) for part in range(parts)]
+    for smoothing in (plain_smoothing(ORDERS), *(wild_smoothing(draw) for _ in range(5))):
+        model = CountsModel(segments, smoothing, vocabulary_size=V)
+        stream = np.array([*stretches_of(draw, (120,)), draw.integers(0, V, 120).tolist()])
+        whole, _ = model.read(model.start(2), stream)
+        _, state = model.read(model.start(2), stream[:, :1])
+        for place in range(1, stream.shape[1]):
+            found, state = model.advance(state, stream[:, place])
+            assert np.allclose(found, whole[:, place], atol=1e-5)
 
 
 def test_no_prediction_knows_what_comes_after_it(draw):

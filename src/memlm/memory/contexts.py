@@ -8,7 +8,7 @@ never searched afresh.
 For each context the tokens that followed it are counted twice: how often (*count*), and after how
 many different tokens before the context (*variety*: the continuation counts of Kneser and Ney 1995,
 which are also what update exclusion leaves in PPM). Variety over several segments is that of their
-union. A context that occurs more than `LARGEST_COUNTED` times is only counted: its two numbers are
+union; every beginning of a document is another. A context that occurs more than `LARGEST_COUNTED` times is only counted: its two numbers are
 the same, for there they say the same.
 """
 
@@ -18,6 +18,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import Protocol
 
@@ -160,6 +161,14 @@ def _compiled() -> ModuleType | None:
     return kernels
 
 
+@cache
+def kept_loops() -> ModuleType | None:
+    """Return the compiled loops where they are here, or were compiled before on this machine."""
+    folder = Path(__file__).parent / "__pycache__"
+    kept = "memlm.memory.kernels" in sys.modules or any(folder.glob("kernels.mix_above-*.nbi"))
+    return _compiled() if kept else None
+
+
 class _Segment:
     def __init__(
         self,
@@ -265,7 +274,7 @@ def _summed(
     """Return (owner, token, count, variety) of occurrences, each context's tokens in order."""
     pairs = (places * base + followed) * base + before
     pairs.sort()
-    is_new = np.append(True, pairs[1:] != pairs[:-1])[: len(pairs)]
+    is_new = np.append(True, pairs[1:] != pairs[:-1])[: len(pairs)] | (pairs % base == 0)
     keys = pairs // base
     firsts = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: len(keys)])
     counts = np.diff(np.append(firsts, len(keys)))
@@ -278,7 +287,8 @@ def _told_apart(pairs: Ints, base: int) -> tuple[Ints, Ints, Ints]:
     """Return (token, count, variety) of the occurrences of one context."""
     if base * base <= 4 * len(pairs):
         table = np.bincount(pairs, minlength=base * base).reshape(base, base)
-        counts, varieties = table.sum(axis=1), (table > 0).sum(axis=1)
+        counts = table.sum(axis=1)
+        varieties = table[:, 0] + (table[:, 1:] > 0).sum(axis=1)
         tokens = np.flatnonzero(counts)
         return tokens - 1, counts[tokens], varieties[tokens]
     none = np.zeros(1, dtype=np.int64)

@@ -12,14 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from memlm.language_model import LogProbabilities, Tokens
-from memlm.memory.contexts import Contexts, Followers, Ints, SuffixArrays
+from memlm.memory.contexts import Contexts, Followers, Ints, SuffixArrays, kept_loops
 from memlm.memory.session import Session
 from memlm.memory.smoothing import Evidence, Floats, Mixture, Smoothing, mix
+from memlm.memory.stepping import LARGEST, Stepper
 
 _MOST_VALUES = 1 << 22
 _LONGEST_BLOCK = 512
@@ -34,6 +36,8 @@ class _Row:
     session: Session | None = None
     read: int = 0
     """Tokens of the session that are this row's own."""
+    ranges: tuple[Ints, Ints] | None = None
+    """Intervals (S, longest + 1) of the contexts that end with the last token."""
 
 
 CountsState = tuple[_Row, ...]
@@ -55,7 +59,7 @@ class CountsModel:
     ) -> None:
         self.smoothing = smoothing
         self.is_adaptive = is_adaptive
-        self._vocabulary_size = vocabulary_size
+        self._vocabulary_size, self._segments = vocabulary_size, list(segments)
         self._contexts = Contexts(segments, vocabulary_size=vocabulary_size)
         self._orders = np.asarray(smoothing.orders)
         self._longest = max(smoothing.orders)
@@ -79,8 +83,51 @@ class CountsModel:
         return np.stack([found for found, _ in read]), tuple(row for _, row in read)
 
     def advance(self, state: CountsState, tokens: Tokens) -> tuple[LogProbabilities, CountsState]:
+        stepper = self._stepper
+        if stepper is not None and all(row.ranges is not None for row in state):
+            steps = [
+                self._step(stepper, row, int(token))
+                for row, token in zip(state, tokens, strict=True)
+            ]
+            return np.stack([found for found, _ in steps]), tuple(row for _, row in steps)
         found, after = self.read(state, np.asarray(tokens)[:, None])
         return found[:, 0], after
+
+    @cached_property
+    def _stepper(self) -> Stepper | None:
+        """What steps fast; None where that cannot be done, or would first have to be compiled."""
+        total = sum(len(segment.suffixes) for segment in self._segments)
+        loops = kept_loops()
+        if self.is_adaptive or loops is None or not 0 < total <= LARGEST:
+            return None
+        return Stepper(
+            loops,
+            self._segments,
+            self.smoothing,
+            vocabulary_size=self._vocabulary_size,
+            common=self._distribution_up_to,
+        )
+
+    def _step(self, stepper: Stepper, row: _Row, token: int) -> tuple[LogProbabilities, _Row]:
+        assert row.ranges is not None
+        found, *ranges = stepper.step(*row.ranges, token)
+        tail = np.append(row.tail, token)[-self._longest - 1 :]
+        return np.log(found).astype(np.float32), _Row(tail, ranges=(ranges[0], ranges[1]))
+
+    def _distribution_up_to(self, place: int, lows: Ints, highs: Ints) -> Floats:
+        """Return the distribution (V,) of the orders up to one, of intervals (S, O)."""
+        lows, highs = lows[:, : place + 1], highs[:, : place + 1]
+        followers = self._contexts.followers(self._orders[: place + 1], lows, highs)
+        is_longest = place == len(self._orders) - 1
+        counts = np.where(
+            np.repeat(np.arange(place + 1) == place, np.diff(followers.starts)) & is_longest,
+            followers.counts,
+            followers.varieties,
+        ).astype(np.float64)
+        occurrences = (highs - lows).sum(axis=0).astype(np.float64)
+        evidence = Evidence(followers.starts, followers.tokens, counts, occurrences)
+        mixture = mix(evidence, self.smoothing.up_to(place))
+        return np.asarray(probabilities(evidence, mixture, self._vocabulary_size)[0])
 
     def select(self, state: CountsState, rows: Tokens) -> CountsState:
         return tuple(state[int(row)] for row in rows)
@@ -110,19 +157,25 @@ class CountsModel:
         stream = np.concatenate([row.tail, tokens])
         known = len(stream) - len(tokens)
         first = max(0, known - 1) if row.session is not None else known
-        followers, occurrences = self._followers(stream, first)
+        followers, occurrences, ranges = self._followers(stream, first)
         tail = stream[max(0, len(stream) - self._longest - 1) :]
         if row.session is None:
             counts = self._counts_of(followers)
             evidence = Evidence(followers.starts, followers.tokens, counts, occurrences)
-            return evidence, _Row(tail)
+            return evidence, _Row(tail, ranges=ranges)
         session = row.session.at(row.read).shortened()
         evidence = self._with_session(session, followers, occurrences, tokens, known - first)
         return evidence, _Row(tail, session, len(session))
 
-    def _followers(self, stream: Ints, first: int) -> tuple[Followers, Floats]:
-        """Return what followed each context from position `first` on, and how often they occur."""
+    def _followers(
+        self, stream: Ints, first: int
+    ) -> tuple[Followers, Floats, tuple[Ints, Ints] | None]:
+        """Return what followed each context from position `first` on, and how often they occur.
+
+        And the intervals of all contexts of the last position; None where there is none.
+        """
         lows, highs = self._contexts.follow(stream, self._longest)
+        ranges = (lows[:, -1].copy(), highs[:, -1].copy()) if len(stream) else None
         lows, highs = (ends[:, first:, self._orders] for ends in (lows, highs))
         num = len(stream) - first
         # A context of an order that is longer than what was read is none.
@@ -132,7 +185,7 @@ class CountsModel:
         size = num * len(self._orders)
         flat = (lows.reshape(len(lows), size), highs.reshape(len(highs), size))
         followers = self._contexts.followers(np.tile(self._orders, num), *flat)
-        return followers, (flat[1] - flat[0]).sum(axis=0).astype(np.float64)
+        return followers, (flat[1] - flat[0]).sum(axis=0).astype(np.float64), ranges
 
     def _counts_of(self, followers: Followers) -> Floats:
         """Return what each follower counts: its count at the longest order, else its variety."""

@@ -80,7 +80,118 @@ def count_followers(
                 counts[found], varieties[found] = 0, 0
                 current, found = symbol, found + 1
             counts[found - 1] += 1
-            if seen[before] != found:
+            if before == 0 or seen[before] != found:
                 seen[before] = found
                 varieties[found - 1] += 1
     return contexts[:found], tokens[:found], counts[:found], varieties[:found]
+
+
+@njit(cache=True, nogil=True)
+def refine(
+    symbols: Integers,
+    suffixes: Integers,
+    firsts: Ints,
+    lows: Ints,
+    highs: Ints,
+    symbol: int,
+) -> tuple[Ints, Ints]:
+    """Return the intervals (S, K + 1) of all contexts after one more symbol.
+
+    The segments lie end to end; `firsts` (S, base + 1) says where the suffixes of each begin that
+    begin with each symbol.
+    """
+    after_lows, after_highs = np.zeros_like(lows), np.zeros_like(highs)
+    for segment in range(len(lows)):
+        after_lows[segment, 0] = firsts[segment, 0]
+        after_highs[segment, 0] = firsts[segment, -1]
+        if lows.shape[1] == 1 or firsts[segment, symbol] == firsts[segment, symbol + 1]:
+            continue
+        after_lows[segment, 1] = firsts[segment, symbol]
+        after_highs[segment, 1] = firsts[segment, symbol + 1]
+        for order in range(2, lows.shape[1]):
+            low, high = lows[segment, order - 1], highs[segment, order - 1]
+            if low == high:
+                break
+            begin = _lower(symbols, suffixes, low, high, order - 1, symbol)
+            end = _lower(symbols, suffixes, begin, high, order - 1, symbol + 1)
+            if begin == end:
+                break
+            after_lows[segment, order], after_highs[segment, order] = begin, end
+    return after_lows, after_highs
+
+
+@njit(cache=True, nogil=True)
+def _pairs(
+    symbols: Integers, suffixes: Integers, order: int, lows: Ints, highs: Ints, base: int
+) -> Ints:
+    """Return (symbol after) * base + (symbol before) of a context's occurrences, in order."""
+    found, held, last = np.empty((highs - lows).sum(), np.int64), 0, len(symbols) - 1
+    for segment in range(len(lows)):
+        for rank in range(lows[segment], highs[segment]):
+            position = suffixes[rank]
+            symbol = int(symbols[min(position + order, last)])
+            before = int(symbols[position - 1])
+            if symbol == 0 or (order == 0 and before == 0):
+                continue
+            found[held] = symbol * base + before
+            held += 1
+    return np.sort(found[:held])
+
+
+@njit(cache=True, nogil=True)
+def _told_apart(pairs: Ints, base: int, by_count: bool) -> tuple[Ints, npt.NDArray[np.float64]]:
+    """Return the tokens in sorted pairs, and how often, or after how many others, each is there."""
+    tokens, counts, number = np.empty(len(pairs), np.int64), np.zeros(len(pairs)), 0
+    for at in range(len(pairs)):
+        symbol = pairs[at] // base
+        if at == 0 or symbol != pairs[at - 1] // base:
+            tokens[number] = symbol - 1
+            number += 1
+        if by_count or at == 0 or pairs[at] != pairs[at - 1] or pairs[at] % base == 0:
+            counts[number - 1] += 1
+    return tokens[:number], counts[:number]
+
+
+@njit(cache=True, nogil=True)
+def mix_above(
+    symbols: Integers,
+    suffixes: Integers,
+    orders: Ints,
+    lows: Ints,
+    highs: Ints,
+    first: int,
+    discounts: npt.NDArray[np.float64],
+    gates: npt.NDArray[np.float64],
+    nearest: float,
+    base: int,
+    found: npt.NDArray[np.float64],
+) -> None:
+    """Mix the orders from `first` on into the distribution `found` (V,) of those below them.
+
+    What `smoothing.mix` does, for one position, with intervals (S, O) of few occurrences.
+    """
+    for place in range(first, len(orders)):
+        low, high = lows[:, place], highs[:, place]
+        room = (high - low).sum()
+        if room == 0:
+            break
+        pairs = _pairs(symbols, suffixes, orders[place], low, high, base)
+        tokens, counts = _told_apart(pairs, base, place == len(orders) - 1)
+        number, total, kinds = len(tokens), counts.sum(), np.zeros(3)
+        if number == 0:
+            continue
+        for count in counts:
+            kinds[min(int(count), 3) - 1] += 1
+        removed = min((kinds * discounts[place]).sum(), total * (1 - nearest))
+        share = min(max(removed / total, nearest), 1 - nearest)
+        gate = gates[place]
+        logit = np.log(share) - np.log1p(-share)
+        logit += gate[0] + gate[1] * np.log(total) + gate[2] * np.log(number)
+        logit += gate[3] * (number == 1) + gate[4] * np.log(room)
+        logit += gate[5] * kinds[0] / number + gate[6] * (total == 1)
+        passed = 1 / (1 + np.exp(-logit))
+        found *= passed
+        scale = (1 - passed) / (total - removed)
+        for at in range(number):
+            taken = discounts[place, min(int(counts[at]), 3) - 1]
+            found[tokens[at]] += scale * max(counts[at] - taken, 0.0)

@@ -27,18 +27,8 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-FEATURES = (
-    "one",
-    "log_sum",
-    "log_kinds",
-    "only_kind",
-    "log_occurrences",
-    "once",
-    "seen_once",
-    "longest",
-)
-"""1; ln N; ln n; n = 1; ln of the occurrences of the context; n_1 / n; N = 1; no longer context
-of those here was ever seen."""
+FEATURES = ("one", "log_sum", "log_kinds", "only_kind", "log_occurrences", "once", "seen_once")
+"""1; ln N; ln n; n = 1; ln of the occurrences of the context; n_1 / n; N = 1."""
 NEAREST_TO_CERTAIN = 1e-6
 _USUAL_DISCOUNTS = (0.7, 1.2, 1.6)
 
@@ -53,6 +43,13 @@ class Smoothing:
     """For each order: of a count of 1, of 2, of more; each between 0 and its count (3 for more)."""
     gates: tuple[tuple[float, ...], ...]
     """For each order: the weights of `FEATURES`."""
+
+    def up_to(self, place: int) -> Smoothing:
+        """Return the smoothing of the orders up to the one at `place`."""
+        end = place + 1
+        return Smoothing(
+            orders=self.orders[:end], discounts=self.discounts[:end], gates=self.gates[:end]
+        )
 
     def to_json(self) -> dict[str, Any]:  # Any: JSON
         """Return what `from_json` takes."""
@@ -172,10 +169,8 @@ def features_of(evidence: Evidence, num_orders: int) -> Features:
         np.bincount(classes * total + owners, minlength=3 * total).reshape(3, *shape).astype(float)
     )
     number = kinds.sum(axis=0)
-    is_seen = number > 0
     log_sums = np.log(np.maximum(sums, 1.0))
     occurrences = np.log(np.maximum(evidence.occurrences, 1.0)).reshape(shape)
-    longest = is_seen & (np.cumsum(is_seen[:, ::-1], axis=1)[:, ::-1] == 1)
     values = np.stack(
         [
             np.ones(shape),
@@ -185,7 +180,6 @@ def features_of(evidence: Evidence, num_orders: int) -> Features:
             occurrences,
             kinds[0] / np.maximum(number, 1.0),
             sums == 1,
-            longest,
         ],
         axis=-1,
     )
