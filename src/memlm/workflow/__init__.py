@@ -35,6 +35,12 @@ from memlm.workflow.exporting import export_documents
 from memlm.workflow.keeping import delete_model, prune_checkpoints, rename_model
 from memlm.workflow.learned import count_collected
 from memlm.workflow.listener import Listener
+from memlm.workflow.looking_up import (
+    DEFAULT_CONTINUATIONS,
+    LONGEST_CONTEXT,
+    check_lookup,
+    lookup_text,
+)
 from memlm.workflow.models import Model, load_model
 from memlm.workflow.opening import AnyWorkspace
 from memlm.workflow.preparing import prepare_documents
@@ -45,12 +51,15 @@ from memlm.workflow.training import train_model
 
 __all__ = [
     "DEFAULT_ATTENDED",
+    "DEFAULT_CONTINUATIONS",
+    "LONGEST_CONTEXT",
     "AnyWorkspace",
     "FoundText",
     "Listener",
     "Model",
     "attend_text",
     "check_attended",
+    "check_lookup",
     "check_page_place",
     "collect_documents",
     "count_collected",
@@ -62,6 +71,7 @@ __all__ = [
     "export_documents",
     "generate_text",
     "load_model",
+    "lookup_text",
     "prepare_documents",
     "prune_checkpoints",
     "read_texts",
