@@ -88,6 +88,19 @@ def test_every_source_holds_the_context_and_the_continuation(workspace, texts, a
         assert longer == one.context or longer + one.text not in whole
 
 
+def test_documents_that_the_split_goes_through_have_true_places(workspace):
+    text = "".join(f"Line {n} of {n * n} says that {n % 7} is {n % 11}.\n" for n in range(400))
+    opened = workspace([text], tokenizer="char", held_out_share=0.3)
+    units = open_memory(opened).store.units
+    assert len(set(units["split"].tolist())) == 2
+    found = lookup_text(opened, " says that", limit=1, sources_per_continuation=1000)
+    (one,) = found.continuations
+    assert said(opened, one) == [" says that "] * one.count
+    starts = {source.start for source in one.sources}
+    assert len(starts) == one.count
+    assert all(any(unit["text_start"] <= at < unit["text_end"] for at in starts) for unit in units)
+
+
 def test_probabilities_are_those_of_the_memory(workspace):
     opened = workspace(ENGLISH, tokenizer="char")
     found = lookup_text(opened, "the cat", limit=1000)

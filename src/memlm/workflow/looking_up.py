@@ -235,7 +235,7 @@ class _Finder:
             return last
         if following - last == len(own):
             return following
-        if own and self._text_of(identity).startswith(own, last) and own != "&":
+        if self._text_of(identity).startswith(own, last) and own != "&":
             return last + len(own)
         return max(last + 1, min(following, last + len(own) + _LONGEST_SPELLING))
 
