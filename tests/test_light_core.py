@@ -41,6 +41,12 @@ def test_trace_works_without_extras(collected):
     assert json.loads(done.stdout)["recited_share"] == 1.0
 
 
+def test_lookup_works_without_extras(collected):
+    done = run_light("lookup", collected, "to be, that", "--json")
+    found = json.loads(done.stdout)
+    assert found["continuations"][0]["sources"], done.stderr
+
+
 @pytest.mark.parametrize("tokenizer", ["auto", "char", "byte", "whitespace"])
 def test_prepare_works_without_extras(collected, tokenizer):
     done = run_light("prepare", collected, "--tokenizer", tokenizer, "--json")

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from memlm.documents import DocumentStore
 from memlm.errors import CorruptArtefactError
+from memlm.index import is_current, open_index
 from memlm.storage import MANIFEST, hash_json, read_json, read_manifest, size_on_disk
 from memlm.workspace import Workspace, find_checkpoints, open_workspace, read_run
 
@@ -55,6 +56,7 @@ def describe_workspace(
     found["prepared"] = [
         _describe_tokens(opened, name, digest) for name in opened.tokenizer_names()
     ]
+    found["memories"] = [_describe_memory(opened, name) for name in opened.memory_names()]
     found["models"] = describe_models(opened)
     return found
 
@@ -98,6 +100,29 @@ def _describe_tokens(
         "made_from": {"documents": made_from["documents"]},
         "stale": made_from["documents"] != digest or not _is_cleaned_so(workspace, made_from),
         "bytes": size_on_disk(folder),
+    }
+
+
+def _describe_memory(workspace: Workspace, name: str) -> dict[str, Any]:  # Any: JSON
+    """Return what the memory of some tokens holds; it is stale where these are others now."""
+    folder, manifest = workspace.counts_memory(name), workspace.prepared(name) / MANIFEST
+    found = {
+        "kind": "counts",
+        "tokenizer": name,
+        "made_from": {"tokenizer": name},
+        "bytes": size_on_disk(folder),
+    }
+    try:
+        index = open_index(folder, contents=False)
+        digest = hash_json(read_json(manifest)["files"]) if manifest.exists() else ""
+        is_stale = not is_current(folder, digest=digest)
+    except CorruptArtefactError:  # or an earlier memlm wrote it; either way it is made anew
+        return found | {"status": "damaged"}
+    return found | {
+        "status": "finished",
+        "tokens": index.characters,
+        "segments": len(index.segments),
+        "stale": is_stale,
     }
 
 

@@ -374,6 +374,53 @@ class Trace:
             return None
 
 
+ContinuationKind = Literal["text", "part", "end", "label", "unknown"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Continuation:
+    """A token that may come next, as a memory has it, and where it came in the documents."""
+
+    kind: ContinuationKind
+    """What the token stands for: text, text that ends within a character (of bytes), the end of a
+    document, a label that opens one, or any symbol that the vocabulary lacks."""
+    text: str
+    """Of the token, with U+FFFD for part of a character; or the name of the label."""
+    token: int
+    probability: float
+    context: str
+    """The longest end of the text after which the token came."""
+    order: int
+    """Tokens of that context; 0 where it came after none of them. A document's begin is one."""
+    count: int
+    """How often it came after that."""
+    following: str
+    """How the first place goes on behind it, as it was prepared: a few tokens. It begins with the
+    whole character of which the token is a part."""
+    sources: tuple[SpanSource, ...]
+    """The first places where it did: context and continuation together, as they were collected."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lookup:
+    """What a memory holds for a text: how it would go on, and where that comes from."""
+
+    text: str
+    """As it was asked."""
+    tokenizer: str
+    """Whose tokens the memory counts."""
+    tokens: int
+    """Of the text, from behind the last symbol that the vocabulary lacks."""
+    context: str
+    """The longest end of the text that occurs in the memory, of at most 64 tokens."""
+    order: int
+    """Tokens of it."""
+    count: int
+    """How often it occurs; for no text, how many documents there are; where none does, tokens."""
+    continuations: tuple[Continuation, ...]
+    """The likeliest, by falling probability; those of all tokens sum to 1."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Generation:
     """A text that a model wrote."""

@@ -109,6 +109,11 @@ class Workspace:
         """Folder of the memory that counts the tokens of `tokenizer`."""
         return self.path / "memory" / "counts" / tokenizer
 
+    def memory_names(self) -> list[str]:
+        """Return the tokenizers whose tokens a memory has counted."""
+        folder = self.path / "memory" / "counts"
+        return sorted(path.parent.name for path in folder.glob("*/segments.json"))
+
     def model(self, name: str) -> Path:
         """Folder of the model `name`; InputError if that cannot be the name of a folder."""
         if not _is_name(name):

@@ -66,3 +66,39 @@ def test_chinese_table_has_no_western_commas_between_chinese_words(memlm, traine
     shown = memlm("info", trained, "--language", "zh").out
     assert ", " not in shown
     assert "en 7、zh 33" in shown or "en 7，zh 33" in shown
+
+
+def test_memory_is_listed_and_becomes_stale(memlm, trained, tmp_path, monkeypatch):
+    monkeypatch.setattr("memlm.cli.console.out._width", 200)
+    assert memlm("info", trained, "--json").json["memories"] == []
+    memlm("lookup", trained, "the")
+    found = memlm("info", trained, "--json").json
+    (part,), (tokens,) = found["memories"], found["prepared"]
+    assert (part["kind"], part["tokenizer"], part["stale"]) == ("counts", "char", False)
+    # An end token stands in front of each document.
+    assert part["tokens"] == sum(tokens["tokens"].values()) + tokens["documents"]
+    assert part["segments"] == 2
+    assert part["bytes"] > 4 * part["tokens"]
+    (line,) = [one for one in memlm("info", trained).out.splitlines() if "memory/" in one]
+    assert line.split()[:2] == ["memory/counts/char", f"{part['tokens']:,}"]
+    assert {"prepared/char", "current"} <= set(line.split())
+    assert f"{part['tokens']:,} 个词元，2 个分段" in memlm("info", trained, "--language", "zh").out
+    (tmp_path / "more.txt").write_text("one more text\n", "utf-8")
+    memlm("collect", trained, tmp_path / "more.txt")
+    memlm("prepare", trained)
+    (part,) = memlm("info", trained, "--json").json["memories"]
+    assert part["stale"] is True
+    memlm("lookup", trained, "the")
+    (part,) = memlm("info", trained, "--json").json["memories"]
+    assert part["stale"] is False
+
+
+def test_memory_that_is_damaged_is_said_to_be_and_made_anew(memlm, trained):
+    memlm("lookup", trained, "the")
+    (trained / "memory" / "counts" / "char" / "segments.json").write_text("{}", "utf-8")
+    (part,) = memlm("info", trained, "--json").json["memories"]
+    assert part["status"] == "damaged"
+    assert memlm("info", trained).code == 0
+    assert memlm("lookup", trained, "the").code == 0
+    (part,) = memlm("info", trained, "--json").json["memories"]
+    assert part["status"] == "finished"

@@ -54,14 +54,15 @@ def every_command(trained, corpus, sample, fast):
         "trace": ["trace", trained, sample],
         "evaluate": ["evaluate", trained, table],
         "attend": ["attend", trained, "the cat"],
+        "lookup": ["lookup", trained, "the cat"],
         "info": ["info", trained],
         "models": ["models", trained],
     }
 
 
 COMMANDS = [
-    "collect", "prepare", "train", "generate", "score", "trace", "evaluate", "attend", "info",
-    "models",
+    "collect", "prepare", "train", "generate", "score", "trace", "evaluate", "attend", "lookup",
+    "info", "models",
 ]  # fmt: skip
 
 

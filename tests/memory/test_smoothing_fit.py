@@ -35,7 +35,7 @@ def test_the_gradient_is_that_of_the_loss():
     draw = np.random.default_rng(2)
     evidence, targets = made_up(draw, 60)
     plain = plain_smoothing(ORDERS)
-    data = _Data.of([evidence], [targets], plain)
+    data = _Data.of([(evidence, targets)], plain)
     point = np.concatenate([_raw(np.array(plain.discounts)).ravel(), np.ravel(plain.gates)])
     point += draw.normal(0, 0.3, len(point))
     _, gradient = data.loss(point)
@@ -51,11 +51,11 @@ def test_a_fit_predicts_better_than_what_it_began_with():
     draw = np.random.default_rng(3)
     learned, unseen = made_up(draw, 2000), made_up(draw, 2000)
     plain = plain_smoothing(ORDERS)
-    fitted = fit_smoothing([learned[0]], [learned[1]], plain)
+    fitted = fit_smoothing([learned], plain)
     assert fitted.tokens == 2000
     losses = []
     for smoothing in (plain, fitted.smoothing):
-        data = _Data.of([unseen[0]], [unseen[1]], smoothing)
+        data = _Data.of([unseen], smoothing)
         point = np.concatenate(
             [_raw(np.array(smoothing.discounts)).ravel(), np.ravel(smoothing.gates)]
         )

@@ -34,8 +34,8 @@ from memlm.messages import LANGUAGES, Language, current_language, in_language, r
 from memlm.runtime import Terminated, process_place
 
 COMMANDS = (
-    "demo", "train", "generate", "trace", "collect", "prepare", "score", "evaluate", "attend",
-    "info", "models", "export",
+    "demo", "train", "generate", "trace", "lookup", "collect", "prepare", "score", "evaluate",
+    "attend", "info", "models", "export",
 )  # fmt: skip
 _COMMON_WITH_VALUE = ("--language", "--config")
 _COMMON = ("--json", "--debug", *_COMMON_WITH_VALUE)
@@ -130,7 +130,11 @@ def _arguments(words: list[str]) -> list[str]:
     for before, word in pairwise(words):
         if word != "-" or (before.startswith("--") and before not in _FLAGS):
             arguments.append(word)
-        elif command not in ("generate", "attend"):  # which read standard input for want of a text
+        elif command not in (
+            "generate",
+            "attend",
+            "lookup",
+        ):  # which read standard input for want of a text
             arguments.append("./-")  # the same path
     return arguments
 

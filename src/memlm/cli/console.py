@@ -26,7 +26,7 @@ from rich.text import Text
 
 from memlm import messages
 from memlm.pages.trace import said_folds
-from memlm.records import Rejected, Trace
+from memlm.records import Rejected, SpanSource, Trace
 from memlm.runtime import peak_gpu_bytes, peak_memory_bytes
 from memlm.workflow import Listener
 
@@ -189,13 +189,19 @@ def print_trace(trace: Trace) -> None:
         if span.count > 1:
             line.append(" " + messages.render("trace.more_places", count=span.count - 1))
         if source.masked:
-            kinds = (messages.render(f"personal.{kind}") for kind in source.masked)
-            said = messages.render("trace.masked", kinds=messages.render("list.comma").join(kinds))
-            line.append(f" {said}", style="magenta")
+            line.append(f" {said_masked(source)}", style="magenta")
         line.append(f"  {shorten(span.text)}", style=_KIND_STYLES[span.kind])
         out.print(line)
     if len(recited) > len(shown):
         say("trace.more_spans", count=len(recited) - len(shown))
+
+
+def said_masked(source: SpanSource) -> str:
+    """Say which kinds of personal data in a source were masked; nothing where none were."""
+    if not source.masked:
+        return ""
+    kinds = (messages.render(f"personal.{kind}") for kind in source.masked)
+    return messages.render("trace.masked", kinds=messages.render("list.comma").join(kinds))
 
 
 def coloured(trace: Trace) -> Text:

@@ -87,14 +87,24 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str, str, str, str]]:  # Any
         held = render(key, **part["tokens"], vocabulary=part["vocabulary_size"])
         name = f"prepared/{part['tokenizer']}"
         rows.append((name, held, origin, state_of(part), size(part["bytes"])))
-    for part in found["models"]:
-        name, taken = f"models/{part['model']}", size(part["bytes"])
-        if part["status"] == "damaged":
-            rows.append((name, "", "", render("info.damaged"), taken))
-            continue
-        made_from = f"prepared/{part['made_from']['tokenizer']}"
-        rows.append((name, _results(part), made_from, state_of(part), taken))
+    rows += [_memory_row(part) for part in found["memories"]]
+    rows += [_model_row(part) for part in found["models"]]
     return rows
+
+
+def _memory_row(part: dict[str, Any]) -> tuple[str, str, str, str, str]:  # Any: JSON
+    name, taken = f"memory/{part['kind']}/{part['tokenizer']}", size(part["bytes"])
+    if part["status"] == "damaged":
+        return name, "", "", render("info.damaged"), taken
+    held = render("info.memory", tokens=part["tokens"], segments=part["segments"])
+    return name, held, f"prepared/{part['tokenizer']}", state_of(part), taken
+
+
+def _model_row(part: dict[str, Any]) -> tuple[str, str, str, str, str]:  # Any: JSON
+    name, taken = f"models/{part['model']}", size(part["bytes"])
+    if part["status"] == "damaged":
+        return name, "", "", render("info.damaged"), taken
+    return name, _results(part), f"prepared/{part['made_from']['tokenizer']}", state_of(part), taken
 
 
 def _results(part: dict[str, Any]) -> str:  # Any: JSON

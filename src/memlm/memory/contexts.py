@@ -8,8 +8,8 @@ never searched afresh.
 For each context the tokens that followed it are counted twice: how often (*count*), and after how
 many different tokens before the context (*variety*: the continuation counts of Kneser and Ney 1995,
 which are also what update exclusion leaves in PPM). Variety over several segments is that of their
-union; every beginning of a document is another. A context that occurs more than `LARGEST_COUNTED` times is only counted: its two numbers are
-the same, for there they say the same.
+union; each beginning of a document counts as a token of its own. A context that occurs more than
+`LARGEST_COUNTED` times is only counted: its two numbers are the same, for there they say the same.
 """
 
 from __future__ import annotations

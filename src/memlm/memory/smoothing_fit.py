@@ -7,7 +7,7 @@ so that a short text changes little.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,17 +38,15 @@ class FittedSmoothing:
     tokens: int
 
 
-def fit_smoothing(
-    evidence: Sequence[Evidence], targets: Sequence[Ints], first: Smoothing
-) -> FittedSmoothing:
-    """Return the smoothing under which the evidence predicts its targets best.
+def fit_smoothing(told: Iterable[tuple[Evidence, Ints]], first: Smoothing) -> FittedSmoothing:
+    """Return the smoothing under which evidence predicts its targets best.
 
-    `evidence` and `targets` come in blocks: after each position of a block comes its target.
+    Both come in blocks: after each position of the evidence comes its target.
     Raises ModuleNotFoundError without scipy.
     """
     from scipy.optimize import minimize
 
-    data = _Data.of(evidence, targets, first)
+    data = _Data.of(told, first)
     begin = np.concatenate(
         [_raw(np.asarray(first.discounts)).ravel(), np.asarray(first.gates).ravel()]
     )
@@ -90,21 +88,22 @@ class _Data:
     """(O, F): where the gates are pulled to."""
 
     @classmethod
-    def of(cls, evidence: Sequence[Evidence], targets: Sequence[Ints], first: Smoothing) -> _Data:
+    def of(cls, told: Iterable[tuple[Evidence, Ints]], first: Smoothing) -> _Data:
         num_orders = len(first.orders)
-        parts = [
-            (_hits(block, wanted, num_orders), features_of(block, num_orders))
-            for block, wanted in zip(evidence, targets, strict=True)
-        ]
-        hits = np.concatenate([found for found, _ in parts])
-        largest = max(int(block.tokens.max(initial=0)) for block in evidence)
+        parts, largest = [], 0
+        for block, wanted in told:  # of which only what the gates see is kept: one may be large
+            features = features_of(block, num_orders)
+            hits = _hits(block, wanted, num_orders)
+            parts.append((hits, features.sums, features.kinds.swapaxes(0, 1), features.values))
+            largest = max(largest, int(block.tokens.max(initial=0)))
+        hits, sums, kinds, values = (np.concatenate(column) for column in zip(*parts, strict=True))
         classes = np.stack([(hits > 0) & (hits < 1.5), (hits > 1.5) & (hits < 2.5), hits > 2.5])
         return cls(
             hits,
             classes,
-            np.concatenate([features.sums for _, features in parts]),
-            np.concatenate([features.kinds for _, features in parts], axis=1),
-            np.concatenate([features.values for _, features in parts]),
+            sums,
+            np.ascontiguousarray(kinds.swapaxes(0, 1)),
+            values,
             1.0 / (largest + 1),
             np.asarray(first.gates),
         )

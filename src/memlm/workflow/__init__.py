@@ -37,6 +37,12 @@ from memlm.workflow.exporting import export_documents
 from memlm.workflow.keeping import delete_model, prune_checkpoints, rename_model
 from memlm.workflow.learned import count_collected
 from memlm.workflow.listener import Listener
+from memlm.workflow.looking_up import (
+    DEFAULT_CONTINUATIONS,
+    LONGEST_CONTEXT,
+    check_lookup,
+    lookup_text,
+)
 from memlm.workflow.models import Model, load_model
 from memlm.workflow.opening import AnyWorkspace
 from memlm.workflow.preparing import prepare_documents
@@ -47,6 +53,8 @@ from memlm.workflow.training import train_model
 
 __all__ = [
     "DEFAULT_ATTENDED",
+    "DEFAULT_CONTINUATIONS",
+    "LONGEST_CONTEXT",
     "AnyWorkspace",
     "FoundText",
     "Listener",
@@ -54,6 +62,7 @@ __all__ = [
     "attend_text",
     "blended_predictor",
     "check_attended",
+    "check_lookup",
     "check_memories",
     "check_page_place",
     "collect_documents",
@@ -66,6 +75,7 @@ __all__ = [
     "export_documents",
     "generate_text",
     "load_model",
+    "lookup_text",
     "prepare_documents",
     "prune_checkpoints",
     "read_texts",

@@ -6,7 +6,7 @@ the whole memory. It is kept in the model's folder, bound to its weights by thei
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -18,7 +18,7 @@ from memlm.errors import ConfigError, CorruptArtefactError, NotFoundError
 from memlm.language_model import Companion, LanguageModel
 from memlm.memory.cache import Cache, CacheConfig
 from memlm.memory.counts import CountsModel
-from memlm.memory.smoothing import usual_smoothing
+from memlm.memory.smoothing import Evidence, usual_smoothing
 from memlm.memory.smoothing_fit import fit_smoothing
 from memlm.predict.blend import COUNTS, WEIGHTS, Blend, BlendedModel, fixed_blend
 from memlm.prepare import PrepareConfig, load_tokenizer
@@ -39,6 +39,7 @@ _MOST_TOKENS = 12_000
 _MOST_TOKENS_ADAPTING = 4_000
 _MOST_TOKENS_OF_WORDS = 6_000
 _MANY_WORDS = 2_000
+_BLOCK = 256
 
 
 @dataclass(frozen=True)
@@ -203,13 +204,16 @@ def fit_memory(memory: CountsMemory, streams: Sequence[npt.NDArray[np.int64]]) -
     """Fit the smoothing of a memory on text that it must not have read, and keep it."""
     first = usual_smoothing(memory.store.tokenizer.vocabulary_size)
     counts = memory.model(splits=LEARNED, smoothing=first)
-    evidence, targets = [], []
-    for stream in streams:
-        state = counts.start(1)
-        found, _ = counts.evidence(state, stream[:-1])
-        evidence.append(found)
-        targets.append(stream[1:])
-    fitted = fit_smoothing(evidence, targets, first)
+
+    def told() -> Iterator[tuple[Evidence, npt.NDArray[np.int64]]]:
+        for stream in streams:
+            state = counts.start(1)
+            for start in range(0, len(stream) - 1, _BLOCK):
+                wanted = stream[start + 1 : start + 1 + _BLOCK]
+                evidence, state = counts.evidence(state, stream[start : start + len(wanted)])
+                yield evidence, wanted
+
+    fitted = fit_smoothing(told(), first)
     memory.keep(fitted.smoothing, tokens=fitted.tokens, nats_per_token=fitted.nats_per_token)
 
 

@@ -11,12 +11,13 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from memlm.errors import CorruptArtefactError
-from memlm.index import Entry, SegmentEntry, is_current, open_index, refresh_index
+from memlm.index import Entry, SegmentEntry, SuffixIndex, is_current, open_index, refresh_index
 from memlm.memory.counts import CountsModel
 from memlm.memory.smoothing import Smoothing, usual_smoothing
 from memlm.prepare import PrepareConfig, TokenStore
@@ -49,13 +50,54 @@ class CountsMemory:
         self, *, splits: Collection[Split] = _HELD, smoothing: Smoothing | None = None
     ) -> CountsModel:
         """Return the model that has counted these sides of the split."""
-        index = open_index(self.folder, splits, contents=False)
+        index = self.index(splits=splits)
         size = self.store.tokenizer.vocabulary_size
         return CountsModel(
             index.segments,
             smoothing or self.smoothing or usual_smoothing(size),
             vocabulary_size=size,
         )
+
+    def index(self, *, splits: Collection[Split] = _HELD) -> SuffixIndex:
+        """Return the tokens of these sides of the split, to be searched."""
+        return open_index(self.folder, splits, contents=False)
+
+    def place_of(self, key: str, offset: int, length: int) -> tuple[str, int, int]:
+        """Return the document, and the place in it, of some tokens of an entry of the index.
+
+        The place is in code points of the collected text and reaches to where the next token
+        begins, which is further than these tokens do where cleaning left something out. The end
+        token in front of a document is none of its text.
+        """
+        unit, in_front = self._unit(key)
+        first, behind = (
+            int(unit["token_start"]) + at - in_front for at in (offset, offset + length)
+        )
+        start = self.store.offsets[max(first, unit["token_start"])]
+        if behind < unit["token_end"]:
+            end = self.store.offsets[behind]
+        elif self.store.tokens[behind - 1] == self.store.tokenizer.end:
+            end = self.store.offsets[behind - 1]
+        else:
+            end = unit["text_end"]
+        return key.partition(":")[0], int(start), int(end)
+
+    def tokens_from(self, key: str, offset: int, most: int) -> npt.NDArray[np.int64]:
+        """Return at most so many tokens of an entry of the index from an offset on."""
+        unit, in_front = self._unit(key)
+        first = int(unit["token_start"]) + offset - in_front
+        return self.store.tokens[first : min(first + most, unit["token_end"])].astype(np.int64)
+
+    def _unit(self, key: str) -> tuple[Any, int]:  # Any: a record by name
+        """Return the unit that an entry is of, and the tokens that the entry has in front of it."""
+        document, _, number = key.partition(":")
+        first = np.searchsorted(self.store.units["document"], self._document_numbers[document])
+        return self.store.units[int(first) + int(number)], 1 if number == "0" else 0
+
+    @cached_property
+    def _document_numbers(self) -> dict[str, int]:
+        ids = self.store.document_ids
+        return {identity: number for number, identity in enumerate(ids[:])}
 
     @cached_property
     def smoothing(self) -> Smoothing | None:

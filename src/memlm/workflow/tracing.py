@@ -145,14 +145,15 @@ def _excerpts(store: DocumentStore, trace: Trace) -> tuple[Excerpt, ...]:
 
 def _with_marks(trace: Trace, masked: Mapping[str, list[PersonalPlace]]) -> Trace:
     def marked(sources: Sequence[SpanSource]) -> tuple[SpanSource, ...]:
-        return tuple(_marked(source, masked) for source in sources)
+        return tuple(mark_masked(source, masked) for source in sources)
 
     spans = (replace(span, sources=marked(span.sources)) for span in trace.spans)
     shares = (replace(token, sources=marked(token.sources)) for token in trace.shares)
     return replace(trace, spans=tuple(spans), shares=tuple(shares))
 
 
-def _marked(source: SpanSource, masked: Mapping[str, list[PersonalPlace]]) -> SpanSource:
+def mark_masked(source: SpanSource, masked: Mapping[str, list[PersonalPlace]]) -> SpanSource:
+    """Return a source that says which kinds of personal data in it were masked."""
     kinds = [
         place.kind
         for place in masked.get(source.document_id, ())
