@@ -121,34 +121,49 @@ def refine(
 
 
 @njit(cache=True, nogil=True)
-def _pairs(
-    symbols: Integers, suffixes: Integers, order: int, lows: Ints, highs: Ints, base: int
-) -> Ints:
-    """Return (symbol after) * base + (symbol before) of a context's occurrences, in order."""
-    found, held, last = np.empty((highs - lows).sum(), np.int64), 0, len(symbols) - 1
-    for segment in range(len(lows)):
-        for rank in range(lows[segment], highs[segment]):
-            position = suffixes[rank]
-            symbol = int(symbols[min(position + order, last)])
-            before = int(symbols[position - 1])
-            if symbol == 0 or (order == 0 and before == 0):
-                continue
-            found[held] = symbol * base + before
-            held += 1
-    return np.sort(found[:held])
+def _followers(  # noqa: C901  # one loop over the runs of all segments
+    symbols: Integers,
+    suffixes: Integers,
+    order: int,
+    lows: Ints,
+    highs: Ints,
+    by_count: bool,
+    seen: Ints,
+) -> tuple[Ints, npt.NDArray[np.float64]]:
+    """Return the tokens that followed a context, and how often or after how many others.
 
-
-@njit(cache=True, nogil=True)
-def _told_apart(pairs: Ints, base: int, by_count: bool) -> tuple[Ints, npt.NDArray[np.float64]]:
-    """Return the tokens in sorted pairs, and how often, or after how many others, each is there."""
-    tokens, counts, number = np.empty(len(pairs), np.int64), np.zeros(len(pairs)), 0
-    for at in range(len(pairs)):
-        symbol = pairs[at] // base
-        if at == 0 or symbol != pairs[at - 1] // base:
-            tokens[number] = symbol - 1
+    `seen` (base,) is room to note in which run each symbol last stood before: it comes and goes as
+    zeros.
+    """
+    at, num, last = lows.copy(), len(lows), len(symbols) - 1
+    room = min((highs - lows).sum(), len(seen))
+    tokens, counts, number = np.empty(room, np.int64), np.zeros(room), 0
+    while True:
+        symbol = -1  # the least that comes next in any segment
+        for segment in range(num):
+            if at[segment] < highs[segment]:
+                here = int(symbols[min(suffixes[at[segment]] + order, last)])
+                if symbol < 0 or here < symbol:
+                    symbol = here
+        if symbol < 0:
+            break
+        count = 0
+        for segment in range(num):
+            while at[segment] < highs[segment]:
+                position = suffixes[at[segment]]
+                if int(symbols[min(position + order, last)]) != symbol:
+                    break
+                before = int(symbols[position - 1])
+                at[segment] += 1
+                if symbol == 0 or (order == 0 and before == 0):
+                    continue
+                if by_count or before == 0 or seen[before] != number + 1:
+                    seen[before] = number + 1
+                    count += 1
+        if count:
+            tokens[number], counts[number] = symbol - 1, count
             number += 1
-        if by_count or at == 0 or pairs[at] != pairs[at - 1] or pairs[at] % base == 0:
-            counts[number - 1] += 1
+    seen[:] = 0
     return tokens[:number], counts[:number]
 
 
@@ -170,13 +185,14 @@ def mix_above(
 
     What `smoothing.mix` does, for one position, with intervals (S, O) of few occurrences.
     """
+    seen = np.zeros(base, np.int64)
     for place in range(first, len(orders)):
         low, high = lows[:, place], highs[:, place]
         room = (high - low).sum()
         if room == 0:
             break
-        pairs = _pairs(symbols, suffixes, orders[place], low, high, base)
-        tokens, counts = _told_apart(pairs, base, place == len(orders) - 1)
+        by_count = place == len(orders) - 1
+        tokens, counts = _followers(symbols, suffixes, orders[place], low, high, by_count, seen)
         number, total, kinds = len(tokens), counts.sum(), np.zeros(3)
         if number == 0:
             continue

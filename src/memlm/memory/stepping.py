@@ -21,7 +21,7 @@ Ints = npt.NDArray[np.int64]
 
 LARGEST = 1 << 24
 """Tokens of all segments together, up to which they are laid end to end."""
-_SMALL = 64
+_SMALL = 4096
 """Occurrences up to which a context is counted anew each time."""
 _MOST_REMEMBERED = 1 << 22
 
