@@ -74,9 +74,9 @@ def run_ours(text: str, config: memlm.TrainConfig, *, is_adaptive: bool) -> dict
         memlm.prepare_documents(Path(folder) / "ws")
         report = memlm.train_model(Path(folder) / "ws", config=config)
         model = memlm.load_model(Path(folder) / "ws")
-        scores = {"frozen": memlm.score_text(model, text[cut:])}
+        scores = {"frozen": memlm.score_text(model, text[cut:], memories=())}
         if is_adaptive:
-            scores["adapted"] = memlm.score_text(model, text[cut:], adapt=True)
+            scores["adapted"] = memlm.score_text(model, text[cut:], adapt=True, memories=())
     return {
         "network": report.network,
         "parameters": report.parameters,

@@ -45,9 +45,9 @@ def shakespeare(data: Path, folder: Path) -> dict[str, object]:
     )
     wall = time.perf_counter() - started
     model = memlm.load_model(folder / "ws")
-    score = memlm.score_text(model, text[cut:])
+    score = memlm.score_text(model, text[cut:], memories=())
     started = time.perf_counter()
-    adaptive = memlm.score_text(model, text[cut:], adapt=True)
+    adaptive = memlm.score_text(model, text[cut:], adapt=True, memories=())
     adaptive_seconds = time.perf_counter() - started
     return {
         "adaptive_nats_per_character": adaptive.nats_per_character,

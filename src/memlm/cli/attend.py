@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
+from cyclopts import Parameter
 from rich.text import Text
 
 from memlm.cli.console import ConsoleListener, out, print_json, say, shorten, visible
@@ -44,6 +46,7 @@ def attend(
     *,
     to: Path | None = None,
     tokens: int = DEFAULT_ATTENDED,
+    no_memory: Annotated[bool, Parameter(show=False)] = False,  # what is shown is the network's
     which: Which = ModelOptions(),  # noqa: B008  # frozen
     training: Train = TrainConfig(),  # noqa: B008  # frozen
     cutting: Prepare = PrepareConfig(),  # noqa: B008  # frozen

@@ -78,6 +78,11 @@ class CountsModel:
         session = Session(self.smoothing.orders) if self.is_adaptive else None
         return (_Row(np.empty(0, dtype=np.int64), session),) * batch
 
+    def continued(self, state: CountsState) -> CountsState:
+        """Return the state of a text that goes on from another's, of which nothing was counted."""
+        fresh = self.start(1)[0].session
+        return tuple(_Row(row.tail, fresh, 0) for row in state)
+
     def read(self, state: CountsState, tokens: Tokens) -> tuple[LogProbabilities, CountsState]:
         read = [self._read_row(row, line) for row, line in zip(state, tokens, strict=True)]
         return np.stack([found for found, _ in read]), tuple(row for _, row in read)

@@ -14,7 +14,7 @@ from memlm import messages
 from memlm.collect import CollectConfig, Reading, read_file
 from memlm.errors import InputError
 from memlm.language_model import LanguageModel
-from memlm.predict.blend import COUNTS, WEIGHTS, BlendedModel
+from memlm.predict.blend import COUNTS, BlendedModel
 from memlm.prepare import PrepareConfig
 from memlm.records import (
     Finding,
@@ -158,9 +158,10 @@ def _token_shares(
     stream = np.concatenate([opening, encoding.ids.astype(np.int64)])
     if isinstance(predictor, BlendedModel):
         shares = predictor.shares(stream)
-    else:
-        name = COUNTS if model.name == MEMORY else WEIGHTS
-        shares = {name: np.ones(len(stream) - 1)}
+    elif model.name == MEMORY:
+        shares = {COUNTS: np.ones(len(stream) - 1)}
+    else:  # the weights alone: there is nothing to tell apart
+        return ()
     ends = np.append(encoding.starts[1:], len(one.prompt) + len(one.text)).tolist()
     begin, skipped = len(one.prompt), len(opening) - 1
     return tuple(

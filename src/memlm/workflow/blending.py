@@ -14,7 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from memlm.errors import ConfigError, CorruptArtefactError, NotFoundError
+from memlm.errors import (
+    ConfigError,
+    CorruptArtefactError,
+    InputError,
+    NotFoundError,
+    ResourceError,
+)
 from memlm.language_model import Companion, LanguageModel
 from memlm.memory.cache import Cache, CacheConfig
 from memlm.memory.counts import CountsModel
@@ -26,14 +32,16 @@ from memlm.storage import read_json, read_manifest, write_json
 from memlm.workflow.adapting import adapting_predictor
 from memlm.workflow.listener import Listener
 from memlm.workflow.models import MEMORY, Model
+from memlm.workflow.opening import documents_of
 from memlm.workflow.preparing import prepare_documents
 from memlm.workflow.remembering import LEARNED, CountsMemory, open_memory
-from memlm.workspace import read_run
+from memlm.workspace import Workspace, read_run
 
 CACHE = "cache"
 MEMORIES = (COUNTS, CACHE)
 DEFAULT_MEMORIES = (COUNTS,)
 _FILE = "blend.json"
+_NOT_READY = ("no_documents", "workspace_busy", "cannot_write")
 _FEWEST_TOKENS = 2_000
 _MOST_TOKENS = 12_000
 _MOST_TOKENS_ADAPTING = 4_000
@@ -81,13 +89,16 @@ def blended_predictor(
     if not wanted:
         return adapting_predictor(model, hears) if adapt else model.predictor
     try:
+        if memories is None and not _can_be_fitted(model):
+            return adapting_predictor(model, hears) if adapt else model.predictor
         memory = memory_of(model, hears)
-    except NotFoundError:  # the workspace has lost its documents
-        hears.note("no_memory_of_model", model=model.name)
+        fitted = ensure_blend(model, memory, wanted, adapt=adapt, listener=hears)
+    except (NotFoundError, InputError, ResourceError) as error:
+        if memories is not None or error.code not in _NOT_READY:
+            raise
+        # The workspace has lost its documents, is being written, or may not be.
+        hears.note("no_memory_of_model", model=model.name, reason=str(error))
         return adapting_predictor(model, hears) if adapt else model.predictor
-    if memories is None and not _can_be_fitted(memory):
-        return adapting_predictor(model, hears) if adapt else model.predictor
-    fitted = ensure_blend(model, memory, wanted, adapt=adapt, listener=hears)
     if fitted.blend.experts == (WEIGHTS,) and not fitted.blend.companions:
         return adapting_predictor(model, hears) if adapt else model.predictor
     counts = memory.model()
@@ -99,15 +110,22 @@ def blended_predictor(
 def ready_blend(model: Model, *, listener: Listener | None = None) -> None:
     """Fit what a model is blended with by default, so that nobody waits for it later."""
     hears = listener or Listener()
-    memory = memory_of(model, hears)
-    if _can_be_fitted(memory):
-        ensure_blend(model, memory, DEFAULT_MEMORIES, listener=hears)
+    if _can_be_fitted(model):
+        ensure_blend(model, memory_of(model, hears), DEFAULT_MEMORIES, listener=hears)
 
 
-def _can_be_fitted(memory: CountsMemory) -> bool:
+def _can_be_fitted(model: Model) -> bool:
     """Say whether there is enough held-out text to fit a blend on, and what fits it."""
-    held_out = memory.store.report().tokens["held_out"]
-    return held_out >= _FEWEST_TOKENS and find_spec("scipy") is not None
+    opened = model.workspace
+    store = opened.prepared(_tokenizer_name(model)) / "store.json"
+    if not store.exists() or find_spec("scipy") is None:
+        return False
+    held_out: int = read_json(store)["counts"]["tokens"]["held_out"]
+    return held_out >= _FEWEST_TOKENS
+
+
+def _tokenizer_name(model: Model) -> str:
+    return str(read_run(model.workspace.model(model.name))["made_from"]["tokenizer"])
 
 
 def memory_of(model: Model, listener: Listener) -> CountsMemory:
@@ -115,19 +133,25 @@ def memory_of(model: Model, listener: Listener) -> CountsMemory:
 
     Where the workspace cuts text otherwise now, it is cut once more as the model has it.
     """
-    opened, hears = model.workspace, listener
-    name = str(read_run(opened.model(model.name))["made_from"]["tokenizer"])
+    opened, name = model.workspace, _tokenizer_name(model)
     last = opened.settings().get("tokenizer")
     if (opened.prepared(name) / "store.json").exists():
-        if name == last:
-            prepare_documents(opened, listener=hears)
-        if _has_tokenizer_of(model, name):
-            return open_memory(opened, name, listener=hears)
+        if name == last and not _are_current(opened, name):
+            prepare_documents(opened, listener=listener)
+        if _are_current(opened, name) and _has_tokenizer_of(model, name):
+            return open_memory(opened, name, listener=listener)
     config = PrepareConfig(tokenizer=str(opened.model(model.name) / "tokenizer.json"))
-    report = prepare_documents(opened, config=config, listener=hears)
+    report = prepare_documents(opened, config=config, listener=listener)
     if last is not None:
         opened.remember(tokenizer=last)
-    return open_memory(opened, report.tokenizer, listener=hears)
+    return open_memory(opened, report.tokenizer, listener=listener)
+
+
+def _are_current(workspace: Workspace, name: str) -> bool:
+    """Say whether tokens are of the documents as they are."""
+    made_from = read_manifest(workspace.prepared(name))["made_from"]
+    with documents_of(workspace) as store:
+        return bool(made_from["documents"] == store.digest())
 
 
 def _has_tokenizer_of(model: Model, name: str) -> bool:
@@ -151,7 +175,7 @@ def ensure_blend(
     if key in kept:
         return _from_json(kept[key])
     streams = memory.streams("held_out", most_tokens=_most_tokens(model, adapt=adapt))
-    if not _can_be_fitted(memory):
+    if not _can_be_fitted(model):
         listener.note("blend_not_fitted", model=model.name)
         even = fixed_blend({WEIGHTS: 0.5, COUNTS: 0.5} if COUNTS in memories else {WEIGHTS: 1.0})
         return _Fitted(even, None, {}, float("nan"), 0)
