@@ -203,8 +203,10 @@ def test_advancing_token_by_token_equals_reading(model, context):
     for place, token in enumerate(context):
         found, state = model.advance(state, np.array([token]))
         np.testing.assert_allclose(found, expected[:, place], atol=2e-5)
-    for one, other in zip(_flat(state), _flat(last), strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-5)
+    for token in (5, 6, 7, 0, 9):  # what a state knows shows in what it leads to
+        one, state = model.advance(state, np.array([token]))
+        other, last = model.advance(last, np.array([token]))
+        np.testing.assert_allclose(one, other, atol=2e-5)
 
 
 def test_reading_in_pieces_equals_reading_at_once(model):
