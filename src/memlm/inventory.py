@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memlm.documents import DocumentStore
-from memlm.errors import CorruptArtefactError
+from memlm.errors import CorruptArtefactError, NotFoundError
 from memlm.index import is_current, open_index
 from memlm.storage import MANIFEST, hash_json, read_json, read_manifest, size_on_disk
 from memlm.workspace import Workspace, find_checkpoints, open_workspace, read_run
@@ -151,11 +151,29 @@ def _describe_model(
         "started": run["started"],
         "made_from": run["made_from"],
         "results": run.get("results"),
+        "blend": _describe_blend(folder),
         "stale": bool(reasons),
         "stale_because": reasons,
         "checkpoints": len(find_checkpoints(folder / "checkpoints")),
         "bytes": size_on_disk(folder),
     }
+
+
+def _describe_blend(folder: Path) -> dict[str, Any] | None:  # Any: JSON
+    """Return what a model is blended with by default; None where nothing was fitted."""
+    try:
+        blends = read_json(folder / "blend.json")["blends"]
+        found = blends["counts"]
+        chosen = found["blend"]
+        return {
+            "method": chosen["method"],
+            "memories": [*chosen["experts"][1:], *chosen["companions"]],
+            "nats_per_token": found["nats"],
+            "nats_per_token_alone": found["nats_alone"]["weights"],
+            "tokens": found["tokens"],
+        }
+    except (NotFoundError, CorruptArtefactError, LookupError, TypeError):
+        return None
 
 
 def _model_is_stale_because(

@@ -115,6 +115,11 @@ def _results(part: dict[str, Any]) -> str:  # Any: JSON
     if results.get("held_out_nats_per_character") is not None:
         nats = results["held_out_nats_per_character"]
         held += render("list.comma") + render("info.held_out", nats=nats)
+    blend = part.get("blend")
+    if blend and blend["memories"]:
+        memories = " + ".join(blend["memories"])
+        said = render("info.blended", memories=memories, nats=blend["nats_per_token"])
+        held += render("list.comma") + said
     return held
 
 

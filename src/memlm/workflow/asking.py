@@ -27,6 +27,7 @@ from memlm.records import (
 from memlm.runtime import resend_signal
 from memlm.train import TrainConfig
 from memlm.workflow.blending import blended_predictor
+from memlm.workflow.erasing import finish_erasing
 from memlm.workflow.learned import count_collected
 from memlm.workflow.listener import Listener
 from memlm.workflow.models import MEMORY, Model, load_model, newest_model
@@ -54,6 +55,7 @@ def ensure_model(
     """
     opened = as_workspace(workspace)
     hears = listener or Listener()
+    finish_erasing(opened, listener=listener)
     if name == MEMORY:
         return memory_model(opened, prepare=prepare, listener=hears)
     if name is None:

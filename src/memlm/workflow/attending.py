@@ -104,7 +104,8 @@ def _cut(text: str, encoding: Encoding, most: int, listener: Listener) -> tuple[
 def _network_of(model: Model) -> Network:
     from memlm.models.network import NetworkModel
 
-    assert isinstance(model.predictor, NetworkModel)
+    if not isinstance(model.predictor, NetworkModel):
+        raise InputError("attends_without_network", model=model.name)
     return model.predictor.network
 
 
