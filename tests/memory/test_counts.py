@@ -141,7 +141,8 @@ def test_the_formula_is_that_of_modified_kneser_ney(draw):
             if order > place + 1:
                 break
             seen = looked_up(stretches, stream[place + 1 - order : place + 1])
-            counts = {t: (c if order == ORDERS[-1] else v) for t, (c, v) in seen.items()}
+            longest = max(one for one in ORDERS if one <= place + 1)
+            counts = {t: (c if order == longest else v) for t, (c, v) in seen.items()}
             total = sum(counts.values())
             if total == 0:
                 continue
@@ -175,6 +176,7 @@ def test_the_fast_step_says_what_reading_says(draw, monkeypatch, parts):
         model = CountsModel(segments, smoothing, vocabulary_size=V)
         stream = np.array([*stretches_of(draw, (120,)), draw.integers(0, V, 120).tolist()])
         whole, _ = model.read(model.start(2), stream)
+        assert model._stepper is not None
         _, state = model.read(model.start(2), stream[:, :1])
         for place in range(1, stream.shape[1]):
             found, state = model.advance(state, stream[:, place])

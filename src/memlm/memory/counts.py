@@ -43,6 +43,16 @@ class _Row:
 CountsState = tuple[_Row, ...]
 
 
+@dataclass(frozen=True)
+class _Told:
+    """What the documents say of some positions."""
+
+    followers: Followers
+    counts: Floats
+    """What each of the followers counts."""
+    occurrences: Floats
+
+
 class CountsModel:
     """Counts in some segments, as a `LanguageModel`.
 
@@ -89,7 +99,7 @@ class CountsModel:
 
     def advance(self, state: CountsState, tokens: Tokens) -> tuple[LogProbabilities, CountsState]:
         stepper = self._stepper
-        if stepper is not None and all(row.ranges is not None for row in state):
+        if stepper is not None and all(self._is_long(row) for row in state):
             steps = [
                 self._step(stepper, row, int(token))
                 for row, token in zip(state, tokens, strict=True)
@@ -97,6 +107,10 @@ class CountsModel:
             return np.stack([found for found, _ in steps]), tuple(row for _, row in steps)
         found, after = self.read(state, np.asarray(tokens)[:, None])
         return found[:, 0], after
+
+    def _is_long(self, row: _Row) -> bool:
+        """Say whether a text is so long that its contexts of the longest order are whole."""
+        return row.ranges is not None and len(row.tail) >= self._longest
 
     @cached_property
     def _stepper(self) -> Stepper | None:
@@ -165,11 +179,13 @@ class CountsModel:
         followers, occurrences, ranges = self._followers(stream, first)
         tail = stream[max(0, len(stream) - self._longest - 1) :]
         if row.session is None:
-            counts = self._counts_of(followers)
+            counts = self._counts_of(followers, np.arange(first, len(stream)) + 1)
             evidence = Evidence(followers.starts, followers.tokens, counts, occurrences)
             return evidence, _Row(tail, ranges=ranges)
         session = row.session.at(row.read).shortened()
-        evidence = self._with_session(session, followers, occurrences, tokens, known - first)
+        counts = self._counts_of(followers, np.arange(first, len(stream)) + 1)
+        told = _Told(followers, counts, occurrences)
+        evidence = self._with_session(session, told, tokens, known - first)
         return evidence, _Row(tail, session, len(session))
 
     def _followers(
@@ -192,29 +208,28 @@ class CountsModel:
         followers = self._contexts.followers(np.tile(self._orders, num), *flat)
         return followers, (flat[1] - flat[0]).sum(axis=0).astype(np.float64), ranges
 
-    def _counts_of(self, followers: Followers) -> Floats:
-        """Return what each follower counts: its count at the longest order, else its variety."""
-        num_orders = len(self._orders)
-        total = len(followers.starts) - 1
-        is_longest = np.arange(total) % num_orders == num_orders - 1
+    def _counts_of(self, followers: Followers, lengths: Ints) -> Floats:
+        """Return what each follower counts: its count at the longest order, else its variety.
+
+        The longest is that of as many tokens as there are: `lengths` (T,) says how many.
+        """
+        longest = np.searchsorted(self._orders, lengths, side="right") - 1
+        is_longest = (np.arange(len(self._orders)) == longest[:, None]).ravel()
         by_count = np.repeat(is_longest, np.diff(followers.starts))
         return np.where(by_count, followers.counts, followers.varieties).astype(np.float64)
 
     def _with_session(
         self,
         session: Session,
-        followers: Followers,
-        occurrences: Floats,
+        told: _Told,
         tokens: Ints,
         skipped: int,
     ) -> Evidence:
         """Return the evidence of documents and session together, which counts the tokens.
 
-        `skipped` is 1 where the first position of `followers` is that before the tokens, else 0.
+        `skipped` is 1 where the first position that is told of is that before the tokens, else 0.
         """
-        num_orders = len(self._orders)
-        starts = followers.starts
-        counts = self._counts_of(followers)
+        num_orders, followers, starts = len(self._orders), told.followers, told.followers.starts
         owners: list[int] = []
         extra: list[int] = []
         extra_counts: list[int] = []
@@ -234,8 +249,8 @@ class CountsModel:
         return _merged(
             np.concatenate([owned, np.array(owners, dtype=np.int64)]) - first,
             np.concatenate([followers.tokens, np.array(extra, dtype=np.int64)]),
-            np.concatenate([counts, np.array(extra_counts, dtype=np.float64)]),
-            occurrences[first:],
+            np.concatenate([told.counts, np.array(extra_counts, dtype=np.float64)]),
+            told.occurrences[first:],
             self._vocabulary_size,
         )
 
