@@ -60,6 +60,10 @@ def score(
         )
         if count_collected(workspace, [text], model=model, listener=listener):
             listener.note("learned_texts", count=1, n=1)
+        elif remembering.kinds != () and count_collected(
+            workspace, [text], is_remembered=True, listener=listener
+        ):
+            listener.note("text_remembered")
     if common.json:
         print_json(asdict(found) | {"model": model.name, "file": str(file)})
         return 0

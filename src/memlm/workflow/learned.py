@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from memlm.documents import DocumentStore
 from memlm.errors import MemlmError
-from memlm.records import Document
+from memlm.records import Document, Split
 from memlm.workflow.left_behind import is_near, same_text
 from memlm.workflow.listener import Listener
 from memlm.workflow.models import Model
@@ -27,11 +27,13 @@ def count_collected(
     texts: Iterable[str],
     *,
     model: Model | None = None,
+    is_remembered: bool = False,
     listener: Listener | None = None,
 ) -> int:
     """Return how many of these texts are whole documents that `model` learned from.
 
-    Without a model: that any model here would. Where that cannot be told it is noted, and 0.
+    Without a model: that any model here would; with `is_remembered`: that a memory holds, which is
+    all but the sealed. Where that cannot be told it is noted, and 0.
     """
     asked, lengths = Counter[bytes](), set()
     for text in texts:
@@ -41,9 +43,13 @@ def count_collected(
         opened = as_workspace(workspace)
         if not opened.documents_file.exists():
             return 0
-        learned = None if model is None else _learned(opened, model.name)
+        learned = None if model is None or is_remembered else _learned(opened, model.name)
+        splits: tuple[Split | None, ...] = (None, "train")
+        if is_remembered:
+            splits = (None, "train", "held_out")
         with documents_of(opened) as store:
-            found = {same_text(one.text) for one in _candidates(store, sorted(lengths), learned)}
+            candidates = _candidates(store, sorted(lengths), learned, splits)
+            found = {same_text(one.text) for one in candidates}
     except MemlmError as error:
         (listener or Listener()).note("learned_unknown", reason=error.message)
         return 0
@@ -51,7 +57,10 @@ def count_collected(
 
 
 def _candidates(
-    store: DocumentStore, lengths: list[int], learned: npt.NDArray[np.uint64] | None
+    store: DocumentStore,
+    lengths: list[int],
+    learned: npt.NDArray[np.uint64] | None,
+    splits: tuple[Split | None, ...],
 ) -> Iterator[Document]:
     """Yield the documents that were learned and are about as long as a text that is asked about."""
     numbers = [
@@ -60,7 +69,7 @@ def _candidates(
         if is_near(characters, lengths) and (learned is None or _is_in(learned, identity))
     ]
     for _, document in store.read_numbers(numbers):
-        if learned is not None or document.split in (None, "train"):
+        if learned is not None or document.split in splits:
             yield document
 
 
