@@ -30,6 +30,7 @@ from memlm.cli.options import (
     Which,
 )
 from memlm.cli.reading import read_standard_input
+from memlm.cli.trace_page import write_page_of
 from memlm.collect import normalise_text
 from memlm.generate.config import GenerateConfig
 from memlm.messages import render
@@ -73,6 +74,9 @@ def generate(
             on_text=piece.write if is_streamed else lambda sample, text: None,
             listener=listener,
         )
+        traces = [one.trace for one in written if one.trace is not None]
+        makes_page = bool(traces) and not common.json
+        page = write_page_of(workspace, traces, None, listener) if makes_page else None
     if common.json:
         print_json(_to_json(written, model.name))
         return 0
@@ -81,6 +85,8 @@ def generate(
     for number, one in enumerate(written, start=1):
         if not is_streamed:
             print_whole(one, number, len(written))
+    if page is not None:
+        say("trace.written", path=page)
     if written[0].label is not None and writing.label is None and is_streamed:
         said = render("note.labelled", label=written[0].label)
         err.print(Text(visible(said), style="dim"))

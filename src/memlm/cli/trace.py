@@ -21,12 +21,13 @@ from memlm.cli.console import (
 )
 from memlm.cli.options import Common, CommonOptions
 from memlm.cli.reading import STANDARD_INPUT, read_standard_input
+from memlm.cli.trace_page import write_page_of
 from memlm.collect import normalise_text
-from memlm.errors import ConfigError, InputError, MissingExtraError, ResourceError
+from memlm.errors import ConfigError, InputError
 from memlm.memory import parse_folds
 from memlm.messages import render
 from memlm.records import Fold, Rejected, Trace
-from memlm.workflow import FoundText, check_page_place, read_texts, trace_texts, write_trace_page
+from memlm.workflow import FoundText, check_page_place, read_texts, trace_texts
 
 
 def trace(
@@ -54,7 +55,7 @@ def trace(
             with_excerpts=makes_page,
             listener=listener,
         )
-        page = _write_page(workspace, traces, to, listener) if makes_page else None
+        page = write_page_of(workspace, traces, to, listener) if makes_page else None
     if common.json:
         print_json(_to_json(traces, folds, given.rejected) | ({"page": str(page)} if page else {}))
         return 0
@@ -95,19 +96,6 @@ def _nothing(given: _Given) -> ConfigError | InputError:
         return ConfigError("nothing_to_trace")
     first = given.rejected[0]
     return InputError("nothing_readable", source=first.source, reason=first.reason)
-
-
-def _write_page(
-    workspace: Path, traces: Sequence[Trace], to: Path | None, listener: ConsoleListener
-) -> Path | None:
-    """Write the page; where nobody named its place, a page that cannot be is no mistake."""
-    try:
-        return write_trace_page(workspace, traces, to=to)
-    except (MissingExtraError, ResourceError) as error:
-        if to is not None:
-            raise
-        listener.note("page_not_written", reason=str(error))
-        return None
 
 
 def _print(traces: Sequence[Trace]) -> None:
