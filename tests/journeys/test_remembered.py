@@ -1,0 +1,141 @@
+"""A memory writes before any training, grows without it, and joins what was trained."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import memlm
+from memlm.storage import read_json
+from memlm.workflow import blended_predictor
+
+WORDS = ["the", "old", "cat", "sees", "a", "grey", "dog", "near", "some", "house", "and", "runs"]
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    """Return a file with enough words that a blend can be fitted on its held-out part."""
+    draw = random.Random(3)
+    lines = [" ".join(draw.choices(WORDS, k=8)) + "." for _ in range(2500)]
+    (tmp_path / "long.txt").write_text("\n".join(lines), encoding="utf-8")
+    return tmp_path / "long.txt"
+
+
+@pytest.fixture
+def trained(memlm_command, tmp_path: Path, text: Path) -> Path:
+    memlm_command(
+        "train", tmp_path / "ws", text, "--steps", "40", "--hidden-width", "16", "--threads", "1",
+        "--device", "cpu", "--embedding-width", "8", "--tokenizer", "char",
+    )  # fmt: skip
+    return tmp_path / "ws"
+
+
+@pytest.fixture
+def memlm_command(capfd):
+    from memlm.cli.app import run
+
+    def call(*words: object) -> dict:
+        capfd.readouterr()
+        assert run([*map(str, words), "--json"]) == 0
+        return json.loads(capfd.readouterr().out)
+
+    return call
+
+
+def test_a_memory_writes_and_predicts_before_any_training(memlm_command, tmp_path, text):
+    memlm_command("collect", tmp_path / "ws", text)
+    written = memlm_command(
+        "generate", tmp_path / "ws", "the old ", "--model", "memory", "--tokens", 40, "--seed", 1
+    )
+    assert written["model"] == "memory"
+    assert written["tokens"] == 40
+    assert any(word in written["text"] for word in WORDS)
+    scored = memlm_command("score", tmp_path / "ws", text, "--model", "memory")
+    assert scored["nats_per_character"] < 0.5 * scored["baseline_nats_per_character"]
+    assert not (tmp_path / "ws" / "models").exists()
+
+
+def test_training_fits_a_blend_that_scoring_and_info_use(memlm_command, tmp_path, trained):
+    assert (trained / "models" / "lstm-1" / "blend.json").exists()
+    (tmp_path / "new.txt").write_text("the grey cat runs near the old house. " * 5)
+    scores = {
+        options: memlm_command("score", trained, tmp_path / "new.txt", *options)
+        for options in ((), ("--no-memory",), ("--memory", "counts"), ("--memory", "counts,cache"))
+    }
+    values = {key: one["nats_per_character"] for key, one in scores.items()}
+    assert values[()] == values["--memory", "counts"]
+    assert values[()] < values[("--no-memory",)] - 0.3
+    assert values["--memory", "counts,cache"] < values[("--no-memory",)] - 0.3
+    blend = memlm_command("info", trained)["models"][0]["blend"]
+    assert blend["memories"] == ["counts"]
+    assert blend["nats_per_token"] < blend["nats_per_token_alone"]
+
+
+def test_without_memory_the_weights_answer_alone_to_the_bit(trained):
+    model = memlm.load_model(trained)
+    assert blended_predictor(model, memories=()) is model.predictor
+
+
+def test_new_documents_are_remembered_without_training(memlm_command, tmp_path, trained):
+    secret = "zebra quilts vex my jolly wizard"
+    model = memlm.load_model(trained)
+    before = memlm.score_text(model, secret, memories=("counts",))
+    (tmp_path / "later.txt").write_text((secret + ". ") * 3, encoding="utf-8")
+    memlm_command("collect", trained, tmp_path / "later.txt")
+    after = memlm.score_text(model, secret, memories=("counts",))
+    assert after.unknown == before.unknown > 0  # the model keeps its own vocabulary
+    assert after.nats_per_character < before.nats_per_character - 0.5
+    assert memlm.score_text(model, secret, memories=()) == memlm.score_text(
+        memlm.load_model(trained), secret, memories=()
+    )
+
+
+def test_a_memory_forgets_what_is_erased(memlm_command, tmp_path, trained):
+    (tmp_path / "later.txt").write_text("cats and dogs and cats and dogs again. " * 3)
+    memlm_command("collect", trained, tmp_path / "later.txt")
+    model = memlm.load_model(trained)
+    asked = "cats and dogs and cats"
+    known = memlm.score_text(model, asked, memories=("counts",)).nats_per_character
+    with memlm.DocumentStore(trained / "documents.sqlite") as store:
+        (erased,) = [one.id for one in store if one.source.endswith("later.txt")]
+    memlm.erase_documents(trained, erased)
+    model = memlm.load_model(trained)
+    forgotten = memlm.score_text(model, asked, memories=("counts",)).nats_per_character
+    assert forgotten > known + 0.2
+
+
+def test_a_fit_never_asks_a_memory_that_has_read_the_held_out_text(trained, monkeypatch):
+    asked = []
+    from memlm.workflow import blending
+    from memlm.workflow.remembering import CountsMemory
+
+    plain = CountsMemory.model
+
+    def model(self, **how):
+        asked.append(how.get("splits"))
+        return plain(self, **how)
+
+    monkeypatch.setattr(CountsMemory, "model", model)
+    (trained / "models" / "lstm-1" / "blend.json").unlink()
+    loaded = memlm.load_model(trained)
+    blending.ready_blend(loaded)
+    assert asked
+    assert set(asked) == {("train",)}
+    kept = read_json(trained / "models" / "lstm-1" / "blend.json")
+    assert np.isfinite(kept["blends"]["counts"]["nats"])
+
+
+def test_whose_each_token_is_is_told_of_what_is_written(memlm_command, trained):
+    written = memlm_command("generate", trained, "the ", "--tokens", 30, "--seed", 2, "--trace")
+    assert written["shares"][0]["start"] == 0
+    assert (
+        "".join(written["text"][one["start"] : one["end"]] for one in written["shares"])
+        == written["text"]
+    )
+    for one in written["shares"]:
+        assert sum(one["shares"].values()) == pytest.approx(1, abs=1e-3)
+        assert set(one["shares"]) == {"weights", "counts"}
