@@ -86,6 +86,7 @@ def generate(
         if not is_streamed:
             print_whole(one, number, len(written))
     if page is not None:
+        out.print()
         say("trace.written", path=page)
     if written[0].label is not None and writing.label is None and is_streamed:
         said = render("note.labelled", label=written[0].label)
