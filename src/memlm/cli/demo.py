@@ -18,6 +18,7 @@ from memlm.cli.console import (
     print_trace,
     say,
     trace_to_json,
+    visible,
 )
 from memlm.cli.options import Common, CommonOptions
 from memlm.cli.train import exit_code, print_train_report
@@ -27,10 +28,13 @@ from memlm.records import Generation, Trace, TrainReport
 from memlm.runtime import is_installed
 from memlm.train import TrainConfig
 from memlm.workflow import (
+    MEMORY,
     Model,
     collect_documents,
+    ensure_model,
     generate_text,
     load_model,
+    ready_blend,
     trace_text,
     train_model,
 )
@@ -67,6 +71,10 @@ def demo(
         say("demo.reading")
         out.print()
         print_trace(trace_text(workspace, _TRACED, listener=listener))
+        heading("demo.remember")
+        for prompt, text in _remember(workspace, listener).items():
+            out.print(Text(prompt, style="dim"), end="")
+            out.print(Text(visible(text)))
         if is_installed("torch"):
             stopped_by = _learn_and_write(workspace, config, listener)
             if stopped_by is not None:
@@ -84,6 +92,16 @@ def _collect(workspace: Path, listener: ConsoleListener) -> dict[str, object]:
         return collect_documents(workspace, *sources, listener=listener).__dict__
 
 
+def _remember(workspace: Path, listener: ConsoleListener) -> dict[str, str]:
+    """Return what the memory writes, which has not been trained."""
+    memory = ensure_model(workspace, MEMORY, listener=listener)
+    config = GenerateConfig(tokens=_TOKENS, seed=_SEED)
+    return {
+        prompt: generate_text(memory, prompt, config=config, listener=listener)[0].text
+        for prompt in _PROMPTS
+    }
+
+
 def _learn(
     workspace: Path, config: TrainConfig, listener: ConsoleListener
 ) -> tuple[Model | None, TrainReport | None]:
@@ -92,7 +110,10 @@ def _learn(
         return load_model(workspace, listener=listener), None
     except NotFoundError:
         report = train_model(workspace, config=config, listener=listener)
-    model = None if report.stopped_by else load_model(workspace, report.model)
+    if report.stopped_by:
+        return None, report
+    model = load_model(workspace, report.model)
+    ready_blend(model, listener=listener)
     return model, report
 
 
@@ -129,6 +150,7 @@ def _run_silently(workspace: Path, config: TrainConfig) -> tuple[dict[str, objec
         found: dict[str, object] = {"workspace": str(workspace)}
         found["characters"] = _collect(workspace, listener)["characters"]
         found["trace"] = trace_to_json(trace_text(workspace, _TRACED, listener=listener))
+        found["remembered"] = _remember(workspace, listener)
         if not is_installed("torch"):
             return found, None
         model, report = _learn(workspace, config, listener)

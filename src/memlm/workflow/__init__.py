@@ -43,7 +43,7 @@ from memlm.workflow.looking_up import (
     check_lookup,
     lookup_text,
 )
-from memlm.workflow.models import Model, load_model
+from memlm.workflow.models import MEMORY, Model, load_model
 from memlm.workflow.opening import AnyWorkspace
 from memlm.workflow.preparing import prepare_documents
 from memlm.workflow.reading import FoundText, read_texts, read_whole_text, text_from_bytes
@@ -55,6 +55,7 @@ __all__ = [
     "DEFAULT_ATTENDED",
     "DEFAULT_CONTINUATIONS",
     "LONGEST_CONTEXT",
+    "MEMORY",
     "AnyWorkspace",
     "FoundText",
     "Listener",
