@@ -182,7 +182,7 @@ def test_erased_document_is_in_no_file_of_the_workspace(ws):
     held = places(ws, wanted)
     named = {Path(name).name for name in held}
     assert named >= {
-        "documents.sqlite", "texts.bin", "tokens.bin", "tokenizer.json", "text.bin",
+        "documents.sqlite", "texts.bin", "tokens.bin", "tokenizer.json", "symbols.bin",
         "statistics.json", "statistics.html", "attention.html", "steps.jsonl", "run.json",
         "alphabet.bin", "held.txt", "waiting.txt",
     }  # fmt: skip

@@ -92,7 +92,7 @@ def test_pruned_text_is_in_no_file_of_the_workspace(memlm, folder, tmp_path):
     ranks = rank_forms(ws, SECRET)
     assert len(ranks) == 1
     held = [Path(name).name for name in places_of(ws, SECRET)]
-    assert held == ["texts.bin", "documents.sqlite", "text.bin"]
+    assert held == ["texts.bin", "documents.sqlite", "symbols.bin"]
     named = {Path(name).name for name in places_of(ws, SECRET[:7])}
     assert named >= {"statistics.html", "statistics.json", *held}
     assert _held_in_tokens(ws, SECRET) == ["byte", "char"]

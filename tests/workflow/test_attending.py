@@ -102,7 +102,9 @@ def test_log_probabilities_are_what_score_adds_up(tokenizer):
     found = attend_text("nowhere", TEXT, model=asked)
     assert found.tokens[0].log_probability is None
     nats = -sum(token.log_probability for token in found.tokens[1:])
-    assert nats / len(TEXT) == pytest.approx(score_text(asked, TEXT).nats_per_character, rel=1e-5)
+    assert nats / len(TEXT) == pytest.approx(
+        score_text(asked, TEXT, memories=()).nats_per_character, rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("tokenizer", list(TOKENIZERS))

@@ -22,7 +22,7 @@ from memlm.messages import render
 from memlm.predict.score import check_protocol
 from memlm.prepare import PrepareConfig
 from memlm.train import TrainConfig
-from memlm.workflow import check_memories, count_collected, ensure_model, score_text
+from memlm.workflow import MEMORY, check_memories, count_collected, ensure_model, score_text
 
 
 def score(
@@ -60,7 +60,7 @@ def score(
         )
         if count_collected(workspace, [text], model=model, listener=listener):
             listener.note("learned_texts", count=1, n=1)
-        elif remembering.kinds != () and count_collected(
+        elif (model.name == MEMORY or remembering.kinds != ()) and count_collected(
             workspace, [text], is_remembered=True, listener=listener
         ):
             listener.note("text_remembered")

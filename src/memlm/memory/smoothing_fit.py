@@ -25,6 +25,7 @@ from memlm.memory.smoothing import (
 
 _MOST_STEPS = 100
 _PULL = 1e-4
+_FARTHEST = 7.0  # of a discount from the middle: it is never all of a count
 _LARGEST_DISCOUNTS = np.array([1.0, 2.0, 3.0])
 
 
@@ -64,7 +65,7 @@ def fit_smoothing(told: Iterable[tuple[Evidence, Ints]], first: Smoothing) -> Fi
 
 
 def _discounts(raw: Floats) -> Floats:
-    return np.asarray(_LARGEST_DISCOUNTS / (1 + np.exp(-raw)))
+    return np.asarray(_LARGEST_DISCOUNTS / (1 + np.exp(-np.clip(raw, -_FARTHEST, _FARTHEST))))
 
 
 def _raw(discounts: Floats) -> Floats:
@@ -157,7 +158,7 @@ class _Data:
             change = (said * self.kinds[kind] - self.classes[kind]) / left
             shift = self.kinds[kind] / (sums * share * (1 - share))
             by_discount[:, kind] = (by_said * change + by_logit * shift).sum(axis=0)
-        slope = discounts * (1 - discounts / _LARGEST_DISCOUNTS)
+        slope = discounts * (1 - discounts / _LARGEST_DISCOUNTS) * (np.abs(raw) < _FARTHEST)
         by_gate = np.einsum("to,tof->of", by_logit, self.values) + 2 * _PULL * (gates - self.home)
         loss = -np.log(found).mean() + _PULL * np.square(gates - self.home).sum()
         return float(loss), np.concatenate([(by_discount * slope).ravel(), by_gate.ravel()])

@@ -102,7 +102,7 @@ class Stepper:
             self._base,
             found,
         )
-        return found, lows - self._offsets, highs - self._offsets
+        return found / found.sum(), lows - self._offsets, highs - self._offsets
 
     def _of_common(self, first: int, lows: Ints, highs: Ints) -> Floats:
         """Return the distribution of the orders before `first`, remembered."""

@@ -323,7 +323,7 @@ class BlendedModel:
                     gate_features(experts, well),
                 )
             )
-            lately.append(_Lately(tuple(one[-1] for one in experts), well[-1]))
+            lately.append(_Lately(tuple(one[-1].copy() for one in experts), well[-1].copy()))
         return said, BlendState(tuple(states), tuple(beside_states), tuple(lately))
 
 

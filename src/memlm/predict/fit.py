@@ -35,6 +35,8 @@ _MOST_STEPS = 80
 _MOST_VALUES = 1 << 25
 """Log-probabilities of whole vocabularies that are kept for the geometric way, 4 bytes each."""
 _BLOCK = 512
+_MOST_AT_ONCE = 1 << 21
+"""Log-probabilities of one expert that are looked at together."""
 _SELDOM = -3.0
 """Where the share of a companion begins: the logit of a twentieth."""
 _LEAST_GAIN = 1e-3  # nats
@@ -114,7 +116,7 @@ def fit_blend(
     best = min(nats_by_way, key=lambda way: nats_by_way[way])
     chosen, nats = _fit_companions(tried[best], fitted, compared, tuple(beside))
     final = _fit_way(best, told, even)
-    final, _ = _fit_companions(final, told, told, chosen.companions)
+    final, _ = _fit_companions(final, told, told, tuple(beside), chosen.companions)
     alone = -compared.experts.mean(axis=0)
     return BlendFit(
         blend=final,
@@ -144,10 +146,11 @@ def _listen(model: BlendedModel, streams: Sequence[Ints]) -> _Told:
     total = sum(len(stream) - 1 for stream in streams)
     if total * model.vocabulary_size * len(rows) > _MOST_VALUES:
         rows = []
+    width = max(1, min(_BLOCK, _MOST_AT_ONCE // model.vocabulary_size))
     for stream in streams:
         state = model.start(1)
-        for start in range(0, len(stream) - 1, _BLOCK):
-            block = stream[start : min(start + _BLOCK, len(stream) - 1)]
+        for start in range(0, len(stream) - 1, width):
+            block = stream[start : min(start + width, len(stream) - 1)]
             wanted = stream[start + 1 : start + 1 + len(block)]
             said, state = model.said(state, block)
             at = np.arange(len(block))
@@ -238,11 +241,20 @@ def _geometric_loss(gate: Floats, told: _Told) -> tuple[float, Floats]:
 
 
 def _fit_companions(
-    blend: Blend, fitted: _Told, compared: _Told, names: tuple[str, ...]
+    blend: Blend,
+    fitted: _Told,
+    compared: _Told,
+    names: tuple[str, ...],
+    wanted: tuple[str, ...] | None = None,
 ) -> tuple[Blend, float]:
-    """Return the blend with those companions that help, and its loss on the compared part."""
+    """Return the blend with those companions that help, and its loss on the compared part.
+
+    `names` are those that were listened to; of these only the wanted are tried.
+    """
     nats = _nats(compared, blend)
     for place, name in enumerate(names):
+        if wanted is not None and name not in wanted:
+            continue
         first = np.zeros((1, fitted.features.shape[1]))
         first[0, 0] = _SELDOM
         below = _chances(fitted, blend, names)

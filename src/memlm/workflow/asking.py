@@ -209,6 +209,10 @@ def evaluate_task(
         learned = count_collected(workspace, words, model=model, listener=listener)
         if learned:
             (listener or Listener()).note("learned_texts", count=learned, n=len(texts))
+        elif (memories or model.name == MEMORY) and count_collected(
+            workspace, words, is_remembered=True, listener=listener
+        ):
+            (listener or Listener()).note("text_remembered")
     total = sum(model.label_counts.values()) + len(model.label_counts)
     priors = {label: (count + 1) / total for label, count in model.label_counts.items()}
     found = label_probabilities(

@@ -27,7 +27,7 @@ from memlm.memory.counts import CountsModel
 from memlm.memory.smoothing import Evidence, usual_smoothing
 from memlm.memory.smoothing_fit import fit_smoothing
 from memlm.predict.blend import COUNTS, WEIGHTS, Blend, BlendedModel, fixed_blend
-from memlm.prepare import PrepareConfig, load_tokenizer
+from memlm.prepare import PrepareConfig, load_tokenizer, tokenizer_name
 from memlm.storage import read_json, read_manifest, write_json
 from memlm.workflow.adapting import adapting_predictor
 from memlm.workflow.listener import Listener
@@ -41,13 +41,14 @@ CACHE = "cache"
 MEMORIES = (COUNTS, CACHE)
 DEFAULT_MEMORIES = (COUNTS,)
 _FILE = "blend.json"
-_NOT_READY = ("no_documents", "workspace_busy", "cannot_write")
+_NOT_READY = ("no_documents", "workspace_busy", "cannot_write", "memory_of_other_tokens")
 _FEWEST_TOKENS = 2_000
 _MOST_TOKENS = 12_000
 _MOST_TOKENS_ADAPTING = 4_000
 _MOST_TOKENS_OF_WORDS = 6_000
 _MANY_WORDS = 2_000
 _BLOCK = 256
+_MOST_AT_ONCE = 1 << 21
 
 
 @dataclass(frozen=True)
@@ -135,28 +136,47 @@ def memory_of(model: Model, listener: Listener) -> CountsMemory:
     """
     opened, name = model.workspace, _tokenizer_name(model)
     last = opened.settings().get("tokenizer")
-    if (opened.prepared(name) / "store.json").exists():
-        if name == last and not _are_current(opened, name):
-            prepare_documents(opened, listener=listener)
-        if _are_current(opened, name) and _has_tokenizer_of(model, name):
-            return open_memory(opened, name, listener=listener)
-    config = PrepareConfig(tokenizer=str(opened.model(model.name) / "tokenizer.json"))
-    report = prepare_documents(opened, config=config, listener=listener)
-    if last is not None:
-        opened.remember(tokenizer=last)
-    return open_memory(opened, report.tokenizer, listener=listener)
+    if name == last and not _are_current(opened, name):
+        prepare_documents(opened, listener=listener)
+    if _can_use(model, name):
+        return open_memory(opened, name, listener=listener)
+    file = str(opened.model(model.name) / "tokenizer.json")
+    own = tokenizer_name(file, None)
+    if not _can_use(model, own):
+        with opened.writing():
+            prepare_documents(opened, config=PrepareConfig(tokenizer=file), listener=listener)
+            if last is not None:
+                opened.remember(tokenizer=last)
+        if not _can_use(model, own):  # it has other labels than the documents
+            raise InputError("memory_of_other_tokens", model=model.name)
+    return open_memory(opened, own, listener=listener)
+
+
+def _can_use(model: Model, name: str) -> bool:
+    """Say whether tokens are of the documents as they are, and cut as the model has it."""
+    return _are_current(model.workspace, name) and _has_tokenizer_of(model, name)
 
 
 def _are_current(workspace: Workspace, name: str) -> bool:
-    """Say whether tokens are of the documents as they are."""
-    made_from = read_manifest(workspace.prepared(name))["made_from"]
+    """Say whether tokens are of the documents, cleaned and split as they are now."""
+    folder = workspace.prepared(name)
+    if not (folder / "store.json").exists():
+        return False
+    made_from = read_manifest(folder)["made_from"]
+    plan = (workspace.settings().get("split") or {}).get("plan")
+    is_split_so = plan is None or read_json(folder / "store.json")["split"]["plan"] == plan
+    cleaned = workspace.cleaned / "cleaned.json"
+    header = read_json(cleaned) if cleaned.exists() else {}
+    then = made_from.get("cleaning", {})
+    is_cleaned_so = all(header.get(key, value) == value for key, value in then.items())
     with documents_of(workspace) as store:
-        return bool(made_from["documents"] == store.digest())
+        is_of_them = made_from["documents"] == store.digest()
+    return bool(is_split_so and is_cleaned_so and is_of_them)
 
 
 def _has_tokenizer_of(model: Model, name: str) -> bool:
     prepared = load_tokenizer(model.workspace.prepared(name) / "tokenizer.json")
-    return prepared.to_json() == model.tokenizer.to_json()
+    return prepared.to_json() | {"name": ""} == model.tokenizer.to_json() | {"name": ""}
 
 
 def ensure_blend(
@@ -172,10 +192,14 @@ def ensure_blend(
     folder = model.workspace.model(model.name)
     weights_hash = read_manifest(folder)["files"]["model.safetensors"]["sha256"]
     kept = _kept_blends(model, weights_hash)
-    if key in kept:
+    if key in kept and not (COUNTS in memories and memory.smoothing is None):
         return _from_json(kept[key])
-    streams = memory.streams("held_out", most_tokens=_most_tokens(model, adapt=adapt))
-    if not _can_be_fitted(model):
+    streams = memory.streams(
+        "held_out",
+        most_tokens=_most_tokens(model, adapt=adapt),
+        without=_learned_documents(model, memory),
+    )
+    if sum(map(len, streams)) < _FEWEST_TOKENS // 2 or find_spec("scipy") is None:
         listener.note("blend_not_fitted", model=model.name)
         even = fixed_blend({WEIGHTS: 0.5, COUNTS: 0.5} if COUNTS in memories else {WEIGHTS: 1.0})
         return _Fitted(even, None, {}, float("nan"), 0)
@@ -191,6 +215,18 @@ def ensure_blend(
         tokens=fitted.tokens,
     )
     return fitted
+
+
+def _learned_documents(model: Model, memory: CountsMemory) -> frozenset[int]:
+    """Return the ids of documents that are not to be fitted on: the weights learned from them.
+
+    There are none where the tokens are those of the training: then their split is, too.
+    """
+    folder = model.workspace.model(model.name)
+    learned = folder / "documents.bin"
+    if read_run(folder)["made_from"]["tokens"] == memory.digest or not learned.exists():
+        return frozenset()
+    return frozenset(np.fromfile(learned, dtype="<u8").tolist())
 
 
 def _most_tokens(model: Model, *, adapt: bool) -> int:
@@ -230,10 +266,11 @@ def fit_memory(memory: CountsMemory, streams: Sequence[npt.NDArray[np.int64]]) -
     counts = memory.model(splits=LEARNED, smoothing=first)
 
     def told() -> Iterator[tuple[Evidence, npt.NDArray[np.int64]]]:
+        width = max(1, min(_BLOCK, _MOST_AT_ONCE // counts.vocabulary_size))
         for stream in streams:
             state = counts.start(1)
-            for start in range(0, len(stream) - 1, _BLOCK):
-                wanted = stream[start + 1 : start + 1 + _BLOCK]
+            for start in range(0, len(stream) - 1, width):
+                wanted = stream[start + 1 : start + 1 + width]
                 evidence, state = counts.evidence(state, stream[start : start + len(wanted)])
                 yield evidence, wanted
 
@@ -247,9 +284,16 @@ def _fit_cache(model: Model, streams: Sequence[npt.NDArray[np.int64]]) -> CacheC
 
     assert isinstance(model.predictor, NetworkModel)
     stream = np.concatenate(streams)
-    found, hidden, _ = model.predictor.read_hidden(model.predictor.start(1), stream[None, :-1])
-    told = found[0, np.arange(len(stream) - 1), stream[1:]]
-    return fit_cache(stream, hidden[0], told).config
+    state = model.predictor.start(1)
+    width = max(1, min(_BLOCK, _MOST_AT_ONCE // model.predictor.vocabulary_size))
+    told, seen = [], []
+    for start in range(0, len(stream) - 1, width):
+        wanted = stream[start + 1 : start + 1 + width]
+        block = stream[None, start : start + len(wanted)]
+        found, hidden, state = model.predictor.read_hidden(state, block)
+        told.append(found[0, np.arange(len(wanted)), wanted])
+        seen.append(hidden[0])
+    return fit_cache(stream, np.concatenate(seen), np.concatenate(told)).config
 
 
 def _companions(fitted: _Fitted, model: Model) -> dict[str, Companion]:

@@ -29,7 +29,7 @@ from memlm.workflow.left_behind import foresee_erasing, say_what_is_left_behind
 from memlm.workflow.listener import Listener
 from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of, ensure_index
 from memlm.workflow.preparing import clean, settle_cleaning
-from memlm.workflow.remembering import is_remembered, open_memory
+from memlm.workflow.remembering import holds_counts_only, is_remembered, open_memory
 from memlm.workspace import Workspace
 
 _NAMED = 5
@@ -191,11 +191,15 @@ def _forget_in_memories(left: Leftovers) -> Iterator[str]:
             yield left.place_of(entry)
             continue
         for folder in _folders_in(entry):
-            if is_remembered(left.workspace, folder.name):
-                continue
-            if not left.is_empty and folder.name in left.workspace.tokenizer_names():
-                open_memory(left.workspace, folder.name, listener=left.listener)
-            else:
+            try:
+                if holds_counts_only(folder) and is_remembered(left.workspace, folder.name):
+                    continue
+                is_wanted = folder.name in left.workspace.tokenizer_names()
+                if is_wanted and not left.is_empty and holds_counts_only(folder):
+                    open_memory(left.workspace, folder.name, listener=left.listener)
+                else:
+                    delete_folder(folder)
+            except (CorruptArtefactError, NotFoundError):  # it is counted when it is asked
                 delete_folder(folder)
             yield left.place_of(folder)
 

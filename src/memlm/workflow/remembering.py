@@ -22,7 +22,7 @@ from memlm.memory.counts import CountsModel
 from memlm.memory.smoothing import Smoothing, usual_smoothing
 from memlm.prepare import PrepareConfig, TokenStore
 from memlm.records import SPLITS, Split
-from memlm.storage import MANIFEST, read_json, write_json
+from memlm.storage import MANIFEST, hash_json, read_json, read_manifest, write_json
 from memlm.train.learned import count_labels, tokens_hash
 from memlm.workflow.listener import Listener
 from memlm.workflow.models import MEMORY, Model
@@ -107,30 +107,39 @@ class CountsMemory:
             return None
         found = read_json(path)
         try:
+            if found["tokenizer"] != self._tokenizer_hash():  # these tokens are others
+                return None
             return Smoothing.from_json(found["smoothing"])
         except (KeyError, TypeError, ValueError) as error:
             raise CorruptArtefactError("artefact_unreadable", path=path) from error
 
-    def streams(self, split: Split, *, most_tokens: int) -> list[npt.NDArray[np.int64]]:
+    def streams(
+        self, split: Split, *, most_tokens: int, without: Collection[int] = ()
+    ) -> list[npt.NDArray[np.int64]]:
         """Return stretches of one side of the split, as they are read, spread over all of it.
 
         Each begins with a token that is only read: the end of the document before, or its own
-        first.
+        first. Documents in `without` (their ids as numbers) give none.
         """
         units = _Units(self.store, (split,))
-        total = sum(entry.size for entry in units.entries.values())
+        keys = [key for key in units.entries if int(key.partition(":")[0], 16) not in without]
+        total = sum(units.entries[key].size for key in keys)
         share = min(1.0, most_tokens / max(1, total))
         found: list[npt.NDArray[np.int64]] = []
-        for entry in units.read(units.entries):
+        for entry in units.read(keys):
             tokens = np.asarray(entry.symbols, dtype=np.int64)
             kept = tokens[: max(_SHORTEST_STREAM, int(len(tokens) * share))]
             if len(kept) > 1 and sum(map(len, found)) < most_tokens + _SHORTEST_STREAM:
                 found.append(kept)
         return found
 
+    def _tokenizer_hash(self) -> str:
+        return hash_json(self.store.tokenizer.to_json())
+
     def keep(self, smoothing: Smoothing, **about: object) -> None:
         """Keep what was fitted, and on how much."""
-        write_json(self.folder / _SMOOTHING, {"smoothing": smoothing.to_json(), **about})
+        kept = {"tokenizer": self._tokenizer_hash(), "smoothing": smoothing.to_json(), **about}
+        write_json(self.folder / _SMOOTHING, kept)
         self.__dict__.pop("smoothing", None)
 
 
@@ -147,6 +156,13 @@ def open_memory(
         tokenizer = prepare_documents(opened, listener=hears).tokenizer
     store = open_tokens(opened.prepared(tokenizer))
     return refresh_memory(opened, store, hears)
+
+
+def holds_counts_only(folder: Path) -> bool:
+    """Say whether the folder of a memory has nothing in it that a memory has not."""
+    names = {path.name for path in folder.iterdir()}
+    known = {name for name in names if name.startswith("segment-")} | {"segments.json", _SMOOTHING}
+    return names <= known
 
 
 def is_remembered(workspace: Workspace, tokenizer: str) -> bool:
@@ -185,10 +201,12 @@ def memory_model(
 ) -> Model:
     """Return the memory of a workspace as a model that can be asked: it needs no training."""
     opened, hears = as_workspace(workspace), listener or Listener()
-    report = prepare_documents(opened, config=prepare, listener=hears)
-    memory = open_memory(opened, report.tokenizer, listener=hears)
     with documents_of(opened) as store:
         digest = store.digest()
+    name = opened.settings().get("tokenizer")
+    if name is None or prepare not in (None, PrepareConfig()) or not _is_of(opened, name, digest):
+        name = prepare_documents(opened, config=prepare, listener=hears).tokenizer
+    memory = open_memory(opened, name, listener=hears)
     return Model(
         name=MEMORY,
         predictor=memory.model(),
@@ -197,6 +215,14 @@ def memory_model(
         documents_digest=digest,
         workspace=opened,
     )
+
+
+def _is_of(workspace: Workspace, tokenizer: str, digest: str) -> bool:
+    """Say whether tokens are of the documents with this digest: nothing need be prepared."""
+    folder = workspace.prepared(tokenizer)
+    if not (folder / MANIFEST).exists():
+        return False
+    return bool(read_manifest(folder)["made_from"]["documents"] == digest)
 
 
 class _Units:
