@@ -197,7 +197,7 @@ def test_erased_document_is_in_no_file_of_the_workspace(ws):
     assert {*report.rewritten} >= {
         "attention.html", "statistics.json", "prepared/word", "models/of-word/tokenizer.json",
         "models/unfinished/tokenizer.json", "models/of-char/steps.jsonl", "index/characters",
-        "memory/counts",
+        "memory/counts/char",
     }  # fmt: skip
 
 
