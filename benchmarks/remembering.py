@@ -27,7 +27,7 @@ import numpy as np
 from texts import data_beside_checkout, read_text
 
 import memlm
-from memlm.workflow.remembering import memory_model, open_memory
+from memlm.workflow.remembering import memory_model
 
 RESET = 1024
 
@@ -44,10 +44,8 @@ def ppmd(first: str, last: str) -> dict[str, float]:
     learned = size(first)
     seconds = time.perf_counter() - started
     adaptive = size(first + last) - learned
-    # Every chunk costs the coder some bytes at its end, which an empty one costs as well.
-    closing = size("a" * 2) - size("a")
     chunks = [last[start : start + RESET] for start in range(0, len(last), RESET)]
-    reset = sum(size(first + chunk) - learned - closing for chunk in chunks)
+    reset = sum(size(first + chunk) - learned for chunk in chunks)
     scale = 8 * math.log(2) / len(last)
     return {"adaptive": adaptive * scale, "reset": reset * scale, "seconds": seconds}
 
@@ -109,7 +107,6 @@ def run(text: str, options: argparse.Namespace, seed: int) -> dict[str, object]:
                     ("adaptive + counts + cache", ("counts", "cache"), True),
                 )
             }
-            memory = open_memory(workspace)
             fitted = memory_model(workspace)
             found["memory, smoothing fitted"] = {
                 "frozen": memlm.score_text(fitted, last).nats_per_character,

@@ -29,30 +29,54 @@ def _lower(
 
 
 @njit(cache=True, nogil=True)
+def _lengthen(
+    symbols: Integers,
+    suffixes: Integers,
+    firsts: Ints,
+    lows: Ints,
+    highs: Ints,
+    symbol: int,
+    after_lows: Ints,
+    after_highs: Ints,
+) -> None:
+    """Write the intervals (K + 1,) of all contexts after one more symbol; those before are given.
+
+    `firsts` (base + 1,) says where the suffixes begin that begin with each symbol.
+    """
+    after_lows[0], after_highs[0] = firsts[0], firsts[-1]
+    if len(lows) == 1 or firsts[symbol] == firsts[symbol + 1]:
+        return
+    after_lows[1], after_highs[1] = firsts[symbol], firsts[symbol + 1]
+    for order in range(2, len(lows)):
+        low, high = lows[order - 1], highs[order - 1]
+        if low == high:
+            return
+        begin = _lower(symbols, suffixes, low, high, order - 1, symbol)
+        end = _lower(symbols, suffixes, begin, high, order - 1, symbol + 1)
+        if begin == end:
+            return
+        after_lows[order], after_highs[order] = begin, end
+
+
+@njit(cache=True, nogil=True)
 def follow(
     symbols: Integers, suffixes: Integers, firsts: Ints, stream: Ints, longest: int
 ) -> tuple[Ints, Ints]:
     """Return the intervals (T, longest + 1) of every context of a stream of symbols."""
-    lows = np.zeros((len(stream), longest + 1), np.int64)
-    highs = np.zeros((len(stream), longest + 1), np.int64)
+    lows = np.zeros((len(stream) + 1, longest + 1), np.int64)  # row 0: nothing was read
+    highs = np.zeros((len(stream) + 1, longest + 1), np.int64)
     for place in range(len(stream)):
-        symbol = stream[place]
-        highs[place, 0] = len(suffixes)
-        if longest == 0 or firsts[symbol] == firsts[symbol + 1]:
-            continue
-        lows[place, 1], highs[place, 1] = firsts[symbol], firsts[symbol + 1]
-        if place == 0:
-            continue
-        for order in range(2, longest + 1):
-            low, high = lows[place - 1, order - 1], highs[place - 1, order - 1]
-            if low == high:
-                break
-            begin = _lower(symbols, suffixes, low, high, order - 1, symbol)
-            end = _lower(symbols, suffixes, begin, high, order - 1, symbol + 1)
-            if begin == end:
-                break
-            lows[place, order], highs[place, order] = begin, end
-    return lows, highs
+        _lengthen(
+            symbols,
+            suffixes,
+            firsts,
+            lows[place],
+            highs[place],
+            stream[place],
+            lows[place + 1],
+            highs[place + 1],
+        )
+    return lows[1:], highs[1:]
 
 
 @njit(cache=True, nogil=True)
@@ -102,21 +126,16 @@ def refine(
     """
     after_lows, after_highs = np.zeros_like(lows), np.zeros_like(highs)
     for segment in range(len(lows)):
-        after_lows[segment, 0] = firsts[segment, 0]
-        after_highs[segment, 0] = firsts[segment, -1]
-        if lows.shape[1] == 1 or firsts[segment, symbol] == firsts[segment, symbol + 1]:
-            continue
-        after_lows[segment, 1] = firsts[segment, symbol]
-        after_highs[segment, 1] = firsts[segment, symbol + 1]
-        for order in range(2, lows.shape[1]):
-            low, high = lows[segment, order - 1], highs[segment, order - 1]
-            if low == high:
-                break
-            begin = _lower(symbols, suffixes, low, high, order - 1, symbol)
-            end = _lower(symbols, suffixes, begin, high, order - 1, symbol + 1)
-            if begin == end:
-                break
-            after_lows[segment, order], after_highs[segment, order] = begin, end
+        _lengthen(
+            symbols,
+            suffixes,
+            firsts[segment],
+            lows[segment],
+            highs[segment],
+            symbol,
+            after_lows[segment],
+            after_highs[segment],
+        )
     return after_lows, after_highs
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from memlm.memory.contexts import SuffixArrays
 from memlm.memory.smoothing import NEAREST_TO_CERTAIN, Smoothing
 
 Floats = npt.NDArray[np.float64]
@@ -24,18 +24,6 @@ LARGEST = 1 << 24
 _SMALL = 4096
 """Occurrences up to which a context is counted anew each time."""
 _MOST_REMEMBERED = 1 << 22
-
-
-class SuffixArrays(Protocol):
-    """What is asked of a segment; see `contexts.py`."""
-
-    @property
-    def symbols(self) -> npt.NDArray[np.integer]:
-        """(N,)"""
-
-    @property
-    def suffixes(self) -> npt.NDArray[np.integer]:
-        """(N,)"""
 
 
 class Stepper:
