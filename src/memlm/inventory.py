@@ -12,7 +12,7 @@ from memlm.documents import DocumentStore
 from memlm.errors import CorruptArtefactError, NotFoundError
 from memlm.index import is_current, open_index
 from memlm.storage import MANIFEST, hash_json, read_json, read_manifest, size_on_disk
-from memlm.workspace import Workspace, find_checkpoints, open_workspace, read_run
+from memlm.workspace import STATES_FILE, Workspace, find_checkpoints, open_workspace, read_run
 
 
 def describe_workspace(
@@ -57,6 +57,7 @@ def describe_workspace(
         _describe_tokens(opened, name, digest) for name in opened.tokenizer_names()
     ]
     found["memories"] = [_describe_memory(opened, name) for name in opened.memory_names()]
+    found["memories"] += [_describe_states(opened, folder) for folder in opened.vector_memories()]
     found["models"] = describe_models(opened)
     return found
 
@@ -108,6 +109,7 @@ def _describe_memory(workspace: Workspace, name: str) -> dict[str, Any]:  # Any:
     folder, manifest = workspace.counts_memory(name), workspace.prepared(name) / MANIFEST
     found = {
         "kind": "counts",
+        "name": name,
         "tokenizer": name,
         "made_from": {"tokenizer": name},
         "bytes": size_on_disk(folder),
@@ -133,6 +135,35 @@ def _is_cleaned_so(workspace: Workspace, made_from: dict[str, Any]) -> bool:  # 
         return True
     header, then = read_json(cleaned), made_from.get("cleaning", {})
     return all(header.get(name) == value for name, value in then.items())
+
+
+def _describe_states(workspace: Workspace, folder: Path) -> dict[str, Any]:  # Any: JSON
+    """Return what is remembered of a network's states; stale where the tokens are others now."""
+    models = [
+        name
+        for name in workspace.model_names()
+        if (weights_hash := workspace.weights_hash(name))
+        and workspace.vector_memory(weights_hash) == folder
+    ]
+    found = {
+        "kind": "vectors",
+        "name": folder.name,
+        "models": models,
+        "bytes": size_on_disk(folder),
+    }
+    try:
+        about = read_json(folder / STATES_FILE)
+        made_from, states = about["made_from"], about["states"]
+        manifest = workspace.prepared(made_from["tokenizer"]) / MANIFEST
+        digest = hash_json(read_json(manifest)["files"]) if manifest.exists() else ""
+    except (CorruptArtefactError, KeyError, TypeError):
+        return found | {"status": "damaged"}
+    return found | {
+        "status": "finished",
+        "states": states,
+        "made_from": {"tokenizer": made_from["tokenizer"]},
+        "stale": not models or made_from["tokens"] != digest,
+    }
 
 
 def _describe_model(

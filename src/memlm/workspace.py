@@ -21,10 +21,13 @@ from memlm.storage import (
     machine_errors,
     new_file,
     read_json,
+    read_manifest,
     write_json,
 )
 
 SCHEMA_VERSION = 2
+STATES_FILE = "memory.json"
+"""Says what the states in a folder are of; written last."""
 RUN_STATES = ("running", "stopped", "finished", "diverged")
 _NAME = re.compile(r"[\w.-]+", re.UNICODE)
 # What every `run.json` says, and as what.
@@ -109,6 +112,14 @@ class Workspace:
         """Folder of the memory that counts the tokens of `tokenizer`."""
         return self.path / "memory" / "counts" / tokenizer
 
+    def vector_memory(self, weights_hash: str) -> Path:
+        """Folder of the states that the network with these weights had."""
+        return self.path / "memory" / "vectors" / weights_hash[:16]
+
+    def vector_memories(self) -> list[Path]:
+        """Return the folders of all such states that are here."""
+        return sorted(path.parent for path in self.path.glob(f"memory/vectors/*/{STATES_FILE}"))
+
     def memory_names(self) -> list[str]:
         """Return the tokenizers whose tokens a memory has counted."""
         folder = self.path / "memory" / "counts"
@@ -142,6 +153,14 @@ class Workspace:
         folder = self.path / "models"
         found = [run for run in folder.glob("*/run.json") if not is_leftover(run.parent.name)]
         return [run.parent.name for run in sorted(found, key=lambda run: (_started(run), run))]
+
+    def weights_hash(self, name: str) -> str | None:
+        """Return the hash of a model's weights; None where it has none yet, or its list is lost."""
+        try:
+            files = read_manifest(self.model(name))["files"]
+            return str(files["model.safetensors"]["sha256"])
+        except (NotFoundError, CorruptArtefactError, KeyError):
+            return None
 
     def tokenizer_names(self) -> list[str]:
         """Return the names of all tokenizers whose tokens are here."""

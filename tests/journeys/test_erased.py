@@ -18,6 +18,7 @@ import pytest
 from memlm import (
     CollectConfig,
     DocumentStore,
+    Listener,
     PrepareConfig,
     TrainConfig,
     Workspace,
@@ -42,6 +43,7 @@ from memlm.prepare.tokenizer import _byte_alphabet
 from memlm.prepare.vocabulary import learn_tokenizer
 from memlm.storage import verify_folder
 from memlm.survey import survey_workspace
+from memlm.workflow.blending import memory_of, vectors_of
 from memlm.workspace import find_checkpoints
 
 KINDS = {"char": None, "byte": None, "bpe": 400, "word": None, "whitespace": None}
@@ -80,6 +82,9 @@ def fill(ws: Path, source: Path) -> None:
         size = KINDS[kind]
         prepare = PrepareConfig(tokenizer=kind, vocabulary_size=size)
         train_model(ws, config=TrainConfig(name=f"of-{kind}", **TINY), prepare=prepare)
+    for name in ("of-word", "of-bpe"):
+        model = load_model(ws, name)
+        vectors_of(model, memory_of(model, Listener()), Listener())
     trace_text(ws, "the cat")
     survey_workspace(ws)
 
@@ -184,7 +189,7 @@ def test_erased_document_is_in_no_file_of_the_workspace(ws):
     assert named >= {
         "documents.sqlite", "texts.bin", "tokens.bin", "tokenizer.json", "symbols.bin",
         "statistics.json", "statistics.html", "attention.html", "steps.jsonl", "run.json",
-        "alphabet.bin", "held.txt", "waiting.txt",
+        "alphabet.bin", "held.txt", "waiting.txt", "values.bin",
     }  # fmt: skip
     assert held.keys() >= {f"prepared/{name}/tokens.bin" for name in ws.tokenizer_names()}
     assert set().union(*held.values()) >= {*wanted, LETTER} - {"quoxelbridge", "ids of of-char"}

@@ -11,6 +11,7 @@ from memlm.errors import ConfigError, CorruptArtefactError
 from memlm.memory import vector_store
 from memlm.memory.vector_codec import VectorCodec, learn_codec
 from memlm.memory.vector_store import (
+    Passage,
     VectorStore,
     VectorStretch,
     new_vectors,
@@ -177,25 +178,32 @@ def test_changed_byte_is_noticed(store, name):
 class _Counting:
     """A model whose hidden state is the sum of what it has read, and the number of tokens."""
 
-    def start(self, batch: int) -> tuple[int, int]:
-        return 0, 0
+    def start(self, batch: int) -> int:
+        return batch
 
-    def hidden_states(
-        self, state: tuple[int, int], tokens: np.ndarray
-    ) -> tuple[np.ndarray, tuple[int, int]]:
-        sums = state[0] + np.cumsum(tokens[0])
-        counts = state[1] + np.arange(1, tokens.shape[1] + 1)
-        hidden = np.stack([sums, counts], axis=1)[None].astype(np.float32)
-        return hidden, (int(sums[-1]), int(counts[-1]))
+    def hidden_states(self, state: int, tokens: np.ndarray) -> tuple[np.ndarray, int]:
+        assert state == len(tokens)
+        sums = np.cumsum(tokens, axis=1)
+        counts = np.broadcast_to(np.arange(1, tokens.shape[1] + 1), tokens.shape)
+        return np.stack([sums, counts], axis=2).astype(np.float32), state
 
 
 def test_state_of_a_stretch_is_the_one_before_each_token():
-    tokens = np.arange(1, 2001)
-    found = list(read_stretches(_Counting(), 7, [("x", 40, tokens), ("y", 0, tokens[:3])]))
-    assert [(one.document_id, one.position) for one in found] == [("x", 40), ("x", 1064), ("y", 0)]
-    assert np.array_equal(np.concatenate([one.tokens for one in found[:2]]), tokens)
+    tokens = np.arange(1, 5001)
+    passages = [Passage("x", 40, tokens), *(Passage(f"y{n}", 0, tokens[:3]) for n in range(40))]
+    found = list(read_stretches(_Counting(), 7, passages))
+    assert [(one.document_id, one.position) for one in found[:2]] == [("x", 40), ("y0", 0)]
+    assert np.array_equal(found[0].tokens, tokens)
     before = 7 + np.concatenate([[0], np.cumsum(tokens)[:-1]])
-    hidden = np.concatenate([one.hidden for one in found[:2]])
-    assert np.array_equal(hidden[:, 0], before.astype(np.float32))
-    assert np.array_equal(hidden[:, 1], np.arange(1, 2001))
-    assert list(found[2].hidden[:, 0]) == [7, 8, 10]  # nothing of the document before
+    assert np.array_equal(found[0].hidden[:, 0], before.astype(np.float32))
+    assert np.array_equal(found[0].hidden[:, 1], np.arange(1, 5001))
+    assert len(found) == 41
+    for one in found[1:]:
+        assert list(one.hidden[:, 0]) == [7, 8, 10]  # nothing of the document before
+
+
+def test_tokens_before_a_passage_are_read_and_not_remembered():
+    (one,) = read_stretches(_Counting(), 7, [Passage("x", 40, np.arange(1, 11), before=4)])
+    assert list(one.tokens) == [5, 6, 7, 8, 9, 10]
+    assert list(one.hidden[:, 0]) == [17, 22, 28, 35, 43, 52]
+    assert one.position == 40

@@ -93,11 +93,16 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str, str, str, str]]:  # Any
 
 
 def _memory_row(part: dict[str, Any]) -> tuple[str, str, str, str, str]:  # Any: JSON
-    name, taken = f"memory/{part['kind']}/{part['tokenizer']}", size(part["bytes"])
+    name, taken = f"memory/{part['kind']}/{part['name']}", size(part["bytes"])
     if part["status"] == "damaged":
         return name, "", "", render("info.damaged"), taken
-    held = render("info.memory", tokens=part["tokens"], segments=part["segments"])
-    return name, held, f"prepared/{part['tokenizer']}", state_of(part), taken
+    origin = f"prepared/{part['made_from']['tokenizer']}"
+    if part["kind"] == "vectors":
+        models = render("list.comma").join(part["models"])
+        held = render("info.states", states=part["states"], models=models)
+    else:
+        held = render("info.memory", tokens=part["tokens"], segments=part["segments"])
+    return name, held, origin, state_of(part), taken
 
 
 def _model_row(part: dict[str, Any]) -> tuple[str, str, str, str, str]:  # Any: JSON

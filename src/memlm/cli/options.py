@@ -70,8 +70,8 @@ class MemoryOptions:
     """What a model is blended with."""
 
     memory: str | None = None
-    """Memories beside the weights, by commas: counts, cache; those that were fitted by default if
-    not given."""
+    """Memories beside the weights, by commas: counts, cache, vectors; those that were fitted by
+    default if not given."""
     no_memory: bool = False
     """The weights alone."""
 

@@ -8,6 +8,7 @@ line through the states foresees little surprise (`gate`), and where neighbours 
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -44,47 +45,86 @@ class VectorFit:
 
 
 def fit_vectors(
-    store: VectorStore, stream: Tokens, hidden: Hidden, log_probabilities: LogProbabilities
+    store: VectorStore,
+    stream: Tokens,
+    hidden: Hidden,
+    log_probabilities: LogProbabilities,
+    *,
+    excluded: Collection[str] = frozenset(),
 ) -> VectorFit:
     """Return the way to ask `store` that costs least in a plain mixture with its network.
 
     `hidden` (N, D) are the network's states after all tokens of `stream` (N + 1,) but the last,
     `log_probabilities` (N,) what it gave to each token but the first: of text that neither has
-    read. The first 3,000 tokens are enough. The share is 0 where the gain is not sure.
+    read: what the store holds of it is `excluded`. The first 3,000 tokens are enough. The share is
+    0 where the gain is not sure.
     """
     count = min(len(hidden), _MOST_TOKENS)
     tokens, states = np.asarray(stream[: count + 1]), hidden[:count]
     network = np.exp(log_probabilities[:count].astype(np.float64))
     alone = float(-np.log(network).mean())
-    config, memory = _sharpest(store, tokens, states, network)
+    asked = _Asked(store, tokens, states, excluded)
+    config, memory = _sharpest(asked, network)
     share, nats = best_share(network, memory)
     if not store.rows or not _is_sure(-np.log(network) - nats):
         return VectorFit(config=config, share=0.0, nats_per_token=alone,
                          network_nats_per_token=alone, asked=0.0)  # fmt: skip
     least = alone - _ENOUGH_OF_GAIN * (alone - float(nats.mean()))
     gate = _gate(store.codec.reduce(states), network, memory, least)
-    config = _following(store, tokens, states, network, replace(config, gate=gate), least)
-    memory, knows = _asked(store, config, tokens, states)
+    config = _following(asked, network, replace(config, gate=gate), least)
+    memory, knows = asked.one_after_another(config)
     share, nats = best_share(network, memory, knows)
     return VectorFit(config=config, share=share, nats_per_token=float(nats.mean()),
                      network_nats_per_token=alone, asked=float(knows.mean()))  # fmt: skip
 
 
-def _sharpest(
-    store: VectorStore, tokens: Tokens, states: Hidden, network: Numbers
-) -> tuple[VectorConfig, Numbers]:
+@dataclass(frozen=True)
+class _Asked:
+    """A text, asked about the states of old."""
+
+    store: VectorStore
+    tokens: Tokens
+    """(N + 1,)"""
+    states: Hidden
+    """(N, D)"""
+    excluded: Collection[str]
+
+    def vectors(self, config: VectorConfig) -> Vectors:
+        size = int(self.tokens.max()) + 1
+        return Vectors(self.store, config, vocabulary_size=size, excluded=self.excluded)
+
+    def nearest(self, most: int) -> tuple[Numbers, npt.NDArray[np.bool_]]:
+        """Return the distances of the nearest states, and where their token came: (N, most)."""
+        asker = self.vectors(VectorConfig(neighbours=most))
+        distances = np.full((len(self.states), most), np.inf)
+        is_next = np.zeros(distances.shape, dtype=bool)
+        for number, query in enumerate(self.store.codec.reduce(self.states)):
+            rows, found = asker.nearest(query, NO_ROWS)
+            distances[number, : len(rows)] = found
+            is_next[number, : len(rows)] = self.store.values(rows) == self.tokens[number + 1]
+        return distances, is_next
+
+    def one_after_another(self, config: VectorConfig) -> tuple[Numbers, npt.NDArray[np.bool_]]:
+        """Return what the memory gave to each token that came, and where it gave anything: (N,)."""
+        asker = self.vectors(config)
+        hits: Rows = NO_ROWS
+        memory = np.zeros(len(self.states))
+        knows = np.zeros(len(self.states), dtype=bool)
+        for number, query in enumerate(self.store.codec.reduce(self.states)):
+            hits, weights = asker.step(hits, int(self.tokens[number]), query)
+            if len(weights):
+                came = self.store.values(hits) == self.tokens[number + 1]
+                memory[number] = weights[came].sum()
+                knows[number] = True
+        return memory, knows
+
+
+def _sharpest(asked: _Asked, network: Numbers) -> tuple[VectorConfig, Numbers]:
     """Return the best number of neighbours and temperature, and what they gave to each token."""
-    most = VectorConfig(neighbours=_NEIGHBOURS[-1])
-    asker = Vectors(store, most, vocabulary_size=int(tokens.max()) + 1)
-    distances = np.full((len(states), most.neighbours), np.inf)
-    is_next = np.zeros(distances.shape, dtype=bool)
-    for number, query in enumerate(store.codec.reduce(states)):
-        rows, found = asker.nearest(query, NO_ROWS)
-        distances[number, : len(rows)] = found
-        is_next[number, : len(rows)] = store.values(rows) == tokens[number + 1]
+    distances, is_next = asked.nearest(_NEIGHBOURS[-1])
     finite = distances[np.isfinite(distances)]
     scale = float(finite.mean()) if len(finite) else 1.0
-    best = (math.inf, most, np.zeros(len(states)))
+    best = (math.inf, VectorConfig(), np.zeros(len(network)))
     for neighbours in _NEIGHBOURS:
         for part in _TEMPERATURES:
             config = VectorConfig(neighbours=neighbours, temperature=part * scale)
@@ -132,29 +172,11 @@ def _line(points: Hidden, costs: Numbers) -> Numbers:
     return np.append(slopes, costs.mean() - slopes @ mean)
 
 
-def _following(
-    store: VectorStore, tokens: Tokens, states: Hidden, network: Numbers, config: VectorConfig,
-    least: float,
-) -> VectorConfig:  # fmt: skip
+def _following(asked: _Asked, network: Numbers, config: VectorConfig, least: float) -> VectorConfig:
     """Return the configuration that follows neighbours most of the time, if that costs little."""
     for part in _FOLLOWED:
         follows = replace(config, enough=max(1, int(part * config.neighbours)))
-        memory, knows = _asked(store, follows, tokens, states)
+        memory, knows = asked.one_after_another(follows)
         if best_share(network, memory, knows)[1].mean() <= least:
             return follows
     return config
-
-
-def _asked(
-    store: VectorStore, config: VectorConfig, tokens: Tokens, states: Hidden
-) -> tuple[Numbers, npt.NDArray[np.bool_]]:
-    """Return what the memory gave to each token that came, and where it gave anything."""
-    asker = Vectors(store, config, vocabulary_size=int(tokens.max()) + 1)
-    hits: Rows = NO_ROWS
-    memory, knows = np.zeros(len(states)), np.zeros(len(states), dtype=bool)
-    for number, query in enumerate(store.codec.reduce(states)):
-        hits, weights = asker.step(hits, int(tokens[number]), query)
-        if len(weights):
-            memory[number] = weights[store.values(hits) == tokens[number + 1]].sum()
-            knows[number] = True
-    return memory, knows

@@ -20,7 +20,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,8 @@ Distances = npt.NDArray[np.float32]
 LARGEST_SEGMENT = 1 << 20
 """Rows; a document that is longer goes on in the next segment."""
 _SMALL_SEGMENT = LARGEST_SEGMENT // 8  # joins what is added
-_BLOCK = 1024
+_ROWS = 16
+"""Passages that are read side by side."""
 _LIST, _CODEC = "segments.json", "codec"
 
 
@@ -64,6 +65,18 @@ class VectorStretch:
 
 
 @dataclass(frozen=True)
+class Passage:
+    """Some tokens of one document that a network is to read, (n,); states are held of all."""
+
+    document_id: str
+    position: int
+    """Of the first that is remembered, in tokens of the document."""
+    tokens: Tokens
+    before: int = 0
+    """So many at its beginning are read only, for the network to know where it is."""
+
+
+@dataclass(frozen=True)
 class _Coded:
     """The same as it is kept."""
 
@@ -74,21 +87,22 @@ class _Coded:
 
 
 def read_stretches(
-    model: ShowsHidden, opening: int, documents: Iterable[tuple[str, int, Tokens]]
+    model: ShowsHidden, opening: int, passages: Iterable[Passage]
 ) -> Iterator[VectorStretch]:
-    """Let a network read documents, (id, position, tokens) each, and yield what it was thinking.
+    """Let a network read passages, many side by side, and yield what it was thinking.
 
     Each is read by itself, after the token `opening`: what stands in one leaves no trace in what is
     remembered of another.
     """
-    for identity, position, tokens in documents:
-        stream = np.concatenate([[opening], np.asarray(tokens, dtype=np.int64)])
-        state = model.start(1)
-        for start in range(0, len(tokens), _BLOCK):
-            inputs = stream[start : min(start + _BLOCK, len(tokens))]
-            hidden, state = model.hidden_states(state, inputs[None])
-            following = stream[start + 1 : start + 1 + len(inputs)]
-            yield VectorStretch(identity, following, hidden[0], position + start)
+    left = iter(passages)
+    while batch := list(islice(left, _ROWS)):
+        inputs = np.full((len(batch), max(len(one.tokens) for one in batch)), opening)
+        for row, one in enumerate(batch):
+            inputs[row, 1 : len(one.tokens)] = one.tokens[:-1]
+        hidden, _ = model.hidden_states(model.start(len(batch)), inputs)
+        for row, one in enumerate(batch):
+            kept = slice(one.before, len(one.tokens))
+            yield VectorStretch(one.document_id, one.tokens[kept], hidden[row, kept], one.position)
 
 
 def _write_segment(folder: Path, stretches: list[_Coded], codec: VectorCodec) -> str:

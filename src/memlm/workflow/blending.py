@@ -6,7 +6,7 @@ the whole memory. It is kept in the model's folder, bound to its weights by thei
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -21,24 +21,33 @@ from memlm.errors import (
     NotFoundError,
     ResourceError,
 )
-from memlm.language_model import Companion, LanguageModel
+from memlm.language_model import (
+    Companion,
+    Hidden,
+    LanguageModel,
+    LogProbabilities,
+    ShowsHidden,
+)
 from memlm.memory.cache import Cache, CacheConfig
 from memlm.memory.counts import CountsModel
 from memlm.memory.smoothing import Evidence, usual_smoothing
 from memlm.memory.smoothing_fit import fit_smoothing
+from memlm.memory.vectors import VectorConfig, Vectors
 from memlm.predict.blend import COUNTS, WEIGHTS, Blend, BlendedModel, fixed_blend
 from memlm.prepare import PrepareConfig, load_tokenizer, tokenizer_name
-from memlm.storage import read_json, read_manifest, write_json
+from memlm.storage import MANIFEST, read_json, read_manifest, write_json
 from memlm.workflow.adapting import adapting_predictor
 from memlm.workflow.listener import Listener
 from memlm.workflow.models import MEMORY, Model
 from memlm.workflow.opening import documents_of
 from memlm.workflow.preparing import prepare_documents
+from memlm.workflow.recalling import VectorMemory, refresh_vectors
 from memlm.workflow.remembering import LEARNED, CountsMemory, open_memory
 from memlm.workspace import Workspace, read_run
 
 CACHE = "cache"
-MEMORIES = (COUNTS, CACHE)
+VECTORS = "vectors"
+MEMORIES = (COUNTS, CACHE, VECTORS)
 DEFAULT_MEMORIES = (COUNTS,)
 _FILE = "blend.json"
 _NOT_READY = ("no_documents", "workspace_busy", "cannot_write", "memory_of_other_tokens")
@@ -57,6 +66,7 @@ class _Fitted:
 
     blend: Blend
     cache: CacheConfig | None
+    vectors: VectorConfig | None
     nats_alone: Mapping[str, float]
     nats: float
     tokens: int
@@ -105,7 +115,7 @@ def blended_predictor(
     counts = memory.model()
     network = adapting_predictor(model, hears) if adapt else model.predictor
     experts = {WEIGHTS: network, COUNTS: counts.adaptive() if adapt else counts}
-    return BlendedModel(fitted.blend, experts, _companions(fitted, model))
+    return BlendedModel(fitted.blend, experts, _companions(fitted, model, memory, hears))
 
 
 def ready_blend(model: Model, *, listener: Listener | None = None) -> None:
@@ -190,7 +200,7 @@ def ensure_blend(
     """Return how a model and these memories are blended, fitted if that was not done yet."""
     key = "+".join(sorted(memories)) + ("+adapt" if adapt else "")
     folder = model.workspace.model(model.name)
-    weights_hash = read_manifest(folder)["files"]["model.safetensors"]["sha256"]
+    weights_hash = _weights_hash(model)
     kept = _kept_blends(model, weights_hash)
     if key in kept and not (COUNTS in memories and memory.smoothing is None):
         return _from_json(kept[key])
@@ -200,14 +210,18 @@ def ensure_blend(
         without=_learned_documents(model, memory),
     )
     if sum(map(len, streams)) < _FEWEST_TOKENS // 2 or find_spec("scipy") is None:
-        listener.note("blend_not_fitted", model=model.name)
+        code = "blend_not_fitted" if COUNTS in memories else "companions_not_fitted"
+        listener.note(code, model=model.name)
         even = fixed_blend({WEIGHTS: 0.5, COUNTS: 0.5} if COUNTS in memories else {WEIGHTS: 1.0})
-        return _Fitted(even, None, {}, float("nan"), 0)
+        return _Fitted(even, None, None, {}, float("nan"), 0)
     with model.workspace.writing():
         listener.note("blend_fitting", model=model.name)
         fitted = _fit(model, memory, memories, streams, adapt=adapt, listener=listener)
         kept = _kept_blends(model, weights_hash) | {key: _to_json(fitted)}
         write_json(folder / _FILE, {"weights": weights_hash, "blends": kept})
+    for kind in memories:
+        if kind not in (*fitted.blend.experts, *fitted.blend.companions):
+            listener.note("memory_does_not_pay", model=model.name, kind=kind)
     listener.note(
         "blend_fitted",
         alone=fitted.nats_alone.get(WEIGHTS, float("nan")),
@@ -254,10 +268,18 @@ def _fit(
             fit_memory(memory, streams)
         counts = memory.model(splits=LEARNED)
         experts[COUNTS] = counts.adaptive() if adapt else counts
-    cache = _fit_cache(model, streams) if CACHE in memories else None
-    companions = _cache_of(cache, model)
+    heard = _listen(model, streams) if {CACHE, VECTORS} & {*memories} else None
+    companions: dict[str, Companion] = {}
+    cache = vectors = None
+    if heard and CACHE in memories:
+        cache = _fit_cache(heard)
+        companions |= _cache_of(cache, model)
+    if heard and VECTORS in memories:
+        states = vectors_of(model, memory, listener)
+        vectors = _fit_vectors(heard, states)
+        companions |= _asking(states, vectors, model, excluded=states.held_out)
     found = fit_blend(experts, streams, companions)
-    return _Fitted(found.blend, cache, found.nats_alone, found.nats, found.tokens)
+    return _Fitted(found.blend, cache, vectors, found.nats_alone, found.nats, found.tokens)
 
 
 def fit_memory(memory: CountsMemory, streams: Sequence[npt.NDArray[np.int64]]) -> None:
@@ -278,32 +300,100 @@ def fit_memory(memory: CountsMemory, streams: Sequence[npt.NDArray[np.int64]]) -
     memory.keep(fitted.smoothing, tokens=fitted.tokens, nats_per_token=fitted.nats_per_token)
 
 
-def _fit_cache(model: Model, streams: Sequence[npt.NDArray[np.int64]]) -> CacheConfig:
-    from memlm.memory.cache_fit import fit_cache
-    from memlm.models.network import NetworkModel
+@dataclass(frozen=True)
+class _Heard:
+    """What a network thought and said of a text."""
 
-    assert isinstance(model.predictor, NetworkModel)
+    stream: npt.NDArray[np.int64]
+    """(N + 1,)"""
+    hidden: Hidden
+    """(N, D), after each token but the last."""
+    told: LogProbabilities
+    """(N,), of each token but the first."""
+
+
+def _listen(model: Model, streams: Sequence[npt.NDArray[np.int64]]) -> _Heard:
+    network = _network_of(model)
     stream = np.concatenate(streams)
-    state = model.predictor.start(1)
-    width = max(1, min(_BLOCK, _MOST_AT_ONCE // model.predictor.vocabulary_size))
+    state = network.start(1)
+    width = max(1, min(_BLOCK, _MOST_AT_ONCE // network.vocabulary_size))
     told, seen = [], []
     for start in range(0, len(stream) - 1, width):
         wanted = stream[start + 1 : start + 1 + width]
         block = stream[None, start : start + len(wanted)]
-        found, hidden, state = model.predictor.read_hidden(state, block)
+        found, hidden, state = network.read_hidden(state, block)
         told.append(found[0, np.arange(len(wanted)), wanted])
         seen.append(hidden[0])
-    return fit_cache(stream, np.concatenate(seen), np.concatenate(told)).config
+    return _Heard(stream, np.concatenate(seen), np.concatenate(told))
 
 
-def _companions(fitted: _Fitted, model: Model) -> dict[str, Companion]:
-    return _cache_of(fitted.cache, model) if fitted.blend.companions else {}
+def _network_of(model: Model) -> ShowsHidden:
+    from memlm.models.network import NetworkModel
+
+    assert isinstance(model.predictor, NetworkModel)
+    return model.predictor
+
+
+def _fit_cache(heard: _Heard) -> CacheConfig:
+    from memlm.memory.cache_fit import fit_cache
+
+    return fit_cache(heard.stream, heard.hidden, heard.told).config
+
+
+def _fit_vectors(heard: _Heard, states: VectorMemory) -> VectorConfig | None:
+    """Return how the states of old are asked; None where that does not pay."""
+    from memlm.memory.vector_fit import fit_vectors
+
+    found = fit_vectors(
+        states.store, heard.stream, heard.hidden, heard.told, excluded=states.held_out
+    )
+    return found.config if found.share else None
+
+
+def _companions(
+    fitted: _Fitted, model: Model, memory: CountsMemory, listener: Listener
+) -> dict[str, Companion]:
+    """Return the companions of a blend."""
+    found: dict[str, Companion] = {}
+    if CACHE in fitted.blend.companions:
+        found |= _cache_of(fitted.cache, model)
+    if VECTORS in fitted.blend.companions:
+        found |= _asking(vectors_of(model, memory, listener), fitted.vectors, model)
+    return found
 
 
 def _cache_of(config: CacheConfig | None, model: Model) -> dict[str, Companion]:
     if config is None:
         return {}
     return {CACHE: Cache(config, vocabulary_size=model.tokenizer.vocabulary_size)}
+
+
+def vectors_of(model: Model, memory: CountsMemory, listener: Listener) -> VectorMemory:
+    """Return what the network of a model thought when it read the documents."""
+    opened, weights_hash = model.workspace, _weights_hash(model)
+    return refresh_vectors(opened, _network_of(model), weights_hash, memory, listener)
+
+
+def _asking(
+    states: VectorMemory,
+    config: VectorConfig | None,
+    model: Model,
+    *,
+    excluded: Collection[str] = frozenset(),
+) -> dict[str, Companion]:
+    if config is None:
+        return {}
+    size = model.tokenizer.vocabulary_size
+    return {VECTORS: Vectors(states.store, config, vocabulary_size=size, excluded=excluded)}
+
+
+def _weights_hash(model: Model) -> str:
+    found = model.workspace.weights_hash(model.name)
+    if found is None:  # they were here when the model was opened
+        raise CorruptArtefactError(
+            "artefact_unreadable", path=model.workspace.model(model.name) / MANIFEST
+        )
+    return found
 
 
 def _kept_blends(model: Model, weights_hash: str) -> dict[str, Any]:  # Any: JSON
@@ -321,6 +411,7 @@ def _to_json(fitted: _Fitted) -> dict[str, Any]:  # Any: JSON
     return {
         "blend": fitted.blend.to_json(),
         "cache": asdict(fitted.cache) if fitted.cache else None,
+        "vectors": asdict(fitted.vectors) if fitted.vectors else None,
         "nats_alone": dict(fitted.nats_alone),
         "nats": fitted.nats,
         "tokens": fitted.tokens,
@@ -328,10 +419,11 @@ def _to_json(fitted: _Fitted) -> dict[str, Any]:  # Any: JSON
 
 
 def _from_json(values: Mapping[str, Any]) -> _Fitted:  # Any: JSON
-    cache = values["cache"]
+    cache, vectors = values["cache"], values.get("vectors")
     return _Fitted(
         Blend.from_json(values["blend"]),
         CacheConfig(**cache) if cache else None,
+        VectorConfig(**vectors | {"gate": tuple(vectors["gate"])}) if vectors else None,
         values["nats_alone"],
         values["nats"],
         values["tokens"],

@@ -17,7 +17,7 @@ from memlm.documents import (
     note_erased,
     remove_documents,
 )
-from memlm.errors import CorruptArtefactError, NotFoundError
+from memlm.errors import ConfigError, CorruptArtefactError, NotFoundError
 from memlm.index import is_current
 from memlm.messages import render
 from memlm.prepare import CleanedDocuments
@@ -29,6 +29,7 @@ from memlm.workflow.left_behind import foresee_erasing, say_what_is_left_behind
 from memlm.workflow.listener import Listener
 from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of, ensure_index
 from memlm.workflow.preparing import clean, settle_cleaning
+from memlm.workflow.recalling import forget_vectors
 from memlm.workflow.remembering import holds_counts_only, is_remembered, open_memory
 from memlm.workspace import Workspace
 
@@ -178,30 +179,49 @@ def _forget_in_index(left: Leftovers) -> Iterator[str]:
 
 
 def _forget_in_memories(left: Leftovers) -> Iterator[str]:
-    """Bring what was counted in step with the tokens; what else was remembered goes.
-
-    It is made again when it is asked.
-    """
+    """Bring what is remembered in step with the tokens; what else lies there goes."""
     for entry in sorted((left.workspace.path / "memory").glob("*")):
-        if entry.name != "counts":
-            if entry.is_dir():
-                delete_folder(entry)
-            else:
-                entry.unlink()
-            yield left.place_of(entry)
+        if entry.name in _MEMORIES and entry.is_dir():
+            for folder in _folders_in(entry):
+                if _MEMORIES[entry.name](left, folder):
+                    yield left.place_of(folder)
             continue
-        for folder in _folders_in(entry):
-            try:
-                if holds_counts_only(folder) and is_remembered(left.workspace, folder.name):
-                    continue
-                is_wanted = folder.name in left.workspace.tokenizer_names()
-                if is_wanted and not left.is_empty and holds_counts_only(folder):
-                    open_memory(left.workspace, folder.name, listener=left.listener)
-                else:
-                    delete_folder(folder)
-            except (CorruptArtefactError, NotFoundError):  # it is counted when it is asked
-                delete_folder(folder)
-            yield left.place_of(folder)
+        if entry.is_dir():
+            delete_folder(entry)
+        else:
+            entry.unlink()
+        yield left.place_of(entry)
+
+
+def _forget_counts(left: Leftovers, folder: Path) -> bool:
+    try:
+        if holds_counts_only(folder) and is_remembered(left.workspace, folder.name):
+            return False
+        is_wanted = folder.name in left.workspace.tokenizer_names()
+        if is_wanted and not left.is_empty and holds_counts_only(folder):
+            open_memory(left.workspace, folder.name, listener=left.listener)
+        else:
+            delete_folder(folder)
+    except (CorruptArtefactError, NotFoundError):  # it is counted when it is asked
+        delete_folder(folder)
+    return True
+
+
+def _forget_states(left: Leftovers, folder: Path) -> bool:
+    try:
+        if not left.is_empty:
+            return forget_vectors(left.workspace, folder)
+    except (CorruptArtefactError, NotFoundError, ConfigError):  # they are read when they are asked
+        pass
+    delete_folder(folder)
+    return True
+
+
+_MEMORIES: dict[str, Callable[[Leftovers, Path], bool]] = {
+    "counts": _forget_counts,
+    "vectors": _forget_states,
+}
+"""What brings a folder of each memory in step, or deletes it; it says whether anything changed."""
 
 
 def _folders_in(folder: Path) -> list[Path]:

@@ -30,7 +30,8 @@ from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of
 from memlm.workflow.preparing import open_tokens, prepare_documents
 from memlm.workspace import Workspace
 
-_HELD: tuple[Split, ...] = ("train", "held_out")
+HELD: tuple[Split, ...] = ("train", "held_out")
+"""What a memory may hold: all but the sealed."""
 LEARNED: tuple[Split, ...] = ("train",)
 """The view for whatever is fitted or reported on held-out text."""
 _SMOOTHING = "smoothing.json"
@@ -47,7 +48,7 @@ class CountsMemory:
     """Names the tokens."""
 
     def model(
-        self, *, splits: Collection[Split] = _HELD, smoothing: Smoothing | None = None
+        self, *, splits: Collection[Split] = HELD, smoothing: Smoothing | None = None
     ) -> CountsModel:
         """Return the model that has counted these sides of the split."""
         index = self.index(splits=splits)
@@ -58,7 +59,7 @@ class CountsMemory:
             vocabulary_size=size,
         )
 
-    def index(self, *, splits: Collection[Split] = _HELD) -> SuffixIndex:
+    def index(self, *, splits: Collection[Split] = HELD) -> SuffixIndex:
         """Return the tokens of these sides of the split, to be searched."""
         return open_index(self.folder, splits, contents=False)
 
@@ -121,7 +122,7 @@ class CountsMemory:
         Each begins with a token that is only read: the end of the document before, or its own
         first. Documents in `without` (their ids as numbers) give none.
         """
-        units = _Units(self.store, (split,))
+        units = Units(self.store, (split,))
         keys = [key for key in units.entries if int(key.partition(":")[0], 16) not in without]
         total = sum(units.entries[key].size for key in keys)
         share = min(1.0, most_tokens / max(1, total))
@@ -178,7 +179,7 @@ def refresh_memory(workspace: Workspace, store: TokenStore, listener: Listener) 
     folder = workspace.counts_memory(store.folder.name)
     digest = tokens_hash(store)
     if not is_current(folder, digest=digest):
-        units = _Units(store)
+        units = Units(store)
         with workspace.writing():
             listener.note("remembering", tokens=sum(entry.size for entry in units.entries.values()))
             refresh_index(
@@ -225,14 +226,14 @@ def _is_of(workspace: Workspace, tokenizer: str, digest: str) -> bool:
     return bool(read_manifest(folder)["made_from"]["documents"] == digest)
 
 
-class _Units:
+class Units:
     """The stretches of a token store as entries of an index.
 
     One that begins a document begins with the end of the one before it, as every text does: so that
     a memory knows how documents begin.
     """
 
-    def __init__(self, store: TokenStore, splits: Collection[Split] = _HELD) -> None:
+    def __init__(self, store: TokenStore, splits: Collection[Split] = HELD) -> None:
         self._store = store
         self._numbers: dict[str, int] = {}
         self.entries: dict[str, Entry] = {}
@@ -250,16 +251,25 @@ class _Units:
                 continue
             key = f"{store.document_ids[document]}:{number}"
             self._numbers[key] = unit
-            tokens = self._tokens(unit)
+            tokens = self._with_end(unit)
             content = hashlib.blake2b(tokens.tobytes(), digest_size=16).hexdigest()
             self.entries[key] = Entry(content, len(tokens), split)
 
     def read(self, keys: Iterable[str]) -> Iterator[SegmentEntry]:
         """Yield the entries of these keys."""
         for key in keys:
-            yield SegmentEntry(key, self.entries[key].content, self._tokens(self._numbers[key]))
+            yield SegmentEntry(key, self.entries[key].content, self._with_end(self._numbers[key]))
 
-    def _tokens(self, unit: int) -> npt.NDArray[np.uint32]:
+    def size(self, key: str) -> int:
+        """Return the number of a unit's own tokens."""
+        return len(self.tokens(key))
+
+    def tokens(self, key: str) -> npt.NDArray[Any]:  # Any: of the vocabulary's size
+        """Return a unit's own tokens, without the end in front."""
+        record = self._store.units[self._numbers[key]]
+        return np.asarray(self._store.tokens[record["token_start"] : record["token_end"]])
+
+    def _with_end(self, unit: int) -> npt.NDArray[np.uint32]:
         record = self._store.units[unit]
         tokens = self._store.tokens[record["token_start"] : record["token_end"]].astype(np.uint32)
         if not self._begins[unit]:
