@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 import os
 import platform
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from memlm.errors import ConfigError, MissingExtraError, ResourceError
@@ -75,6 +77,28 @@ def require_package(package: str, *, extra: str) -> None:
     """Raise MissingExtraError, with the command that installs it, unless `package` is here."""
     if not is_installed(package):
         raise MissingExtraError("extra_missing", package=package, extra=extra)
+
+
+def kept_loops(module: str, loop: str, *, can_wait: bool = False) -> ModuleType | None:
+    """Return a module of compiled loops where it is here, or was compiled before on this machine.
+
+    `loop` is the one by which that is told. Who can wait gets them in any case: they are compiled
+    at the first call. None without numba, or where numba finds nowhere to keep what it compiles.
+    """
+    if not (can_wait or module in sys.modules or _was_compiled(module, loop)):
+        return None
+    try:
+        return importlib.import_module(module)
+    except (ImportError, RuntimeError):
+        return None
+
+
+def _was_compiled(module: str, loop: str) -> bool:
+    found = importlib.util.find_spec(module)
+    if found is None or found.origin is None:
+        return False
+    path = Path(found.origin)
+    return any((path.parent / "__pycache__").glob(f"{path.stem}.{loop}-*.nbi"))
 
 
 def ready_torch() -> None:

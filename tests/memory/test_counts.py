@@ -167,9 +167,16 @@ def test_reading_at_once_and_token_by_token_say_the_same(draw, is_adaptive):
 
 
 @pytest.mark.parametrize("parts", [1, 3], ids=["one segment", "three segments"])
-def test_the_fast_step_says_what_reading_says(draw, monkeypatch, parts):
+@pytest.mark.parametrize(
+    ("small", "large"),
+    [(4096, 1 << 16), (20, 1 << 16), (20, 300)],
+    ids=["all counted anew", "the common remembered", "the commonest counted as blocks are"],
+)
+def test_the_fast_step_says_what_reading_says(draw, monkeypatch, parts, small, large):
     loops = pytest.importorskip("memlm.memory.kernels")
-    monkeypatch.setattr("memlm.memory.counts.kept_loops", lambda: loops)
+    monkeypatch.setattr("memlm.memory.stepping._SMALL", small)
+    monkeypatch.setattr("memlm.memory.stepping._LARGE", large)
+    monkeypatch.setattr("memlm.memory.counts.kept_loops", lambda *names, **more: loops)
     stretches = stretches_of(draw, (900, 5, 400, 700, 30))
     segments = [lay(*stretches[part::parts]) for part in range(parts)]
     for smoothing in (plain_smoothing(ORDERS), *(wild_smoothing(draw) for _ in range(5))):
@@ -181,6 +188,19 @@ def test_the_fast_step_says_what_reading_says(draw, monkeypatch, parts):
         for place in range(1, stream.shape[1]):
             found, state = model.advance(state, stream[:, place])
             assert np.allclose(found, whole[:, place], atol=1e-5)
+
+
+def test_loops_are_compiled_once_that_has_become_worth_it(draw, monkeypatch):
+    asked = []
+    monkeypatch.setattr("memlm.memory.counts._WORTH_COMPILING", 10)
+    monkeypatch.setattr(
+        "memlm.memory.counts.kept_loops", lambda *names, can_wait: asked.append(can_wait)
+    )
+    model = model_of(*stretches_of(draw, (300,)))
+    state = model.start(3)
+    for token in range(5):
+        _, state = model.advance(state, np.full(3, token))
+    assert asked == [False, True]
 
 
 def test_no_prediction_knows_what_comes_after_it(draw):

@@ -18,7 +18,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from types import ModuleType
 from typing import Protocol
 
@@ -159,14 +158,6 @@ def _compiled() -> ModuleType | None:
     except (ImportError, RuntimeError):  # without numba, or with nowhere to keep what it compiles
         return None
     return kernels
-
-
-@cache
-def kept_loops() -> ModuleType | None:
-    """Return the compiled loops where they are here, or were compiled before on this machine."""
-    folder = Path(__file__).parent / "__pycache__"
-    kept = "memlm.memory.kernels" in sys.modules or any(folder.glob("kernels.mix_above-*.nbi"))
-    return _compiled() if kept else None
 
 
 class _Segment:

@@ -18,13 +18,16 @@ import numpy as np
 import numpy.typing as npt
 
 from memlm.language_model import LogProbabilities, Tokens
-from memlm.memory.contexts import Contexts, Followers, Ints, SuffixArrays, kept_loops
+from memlm.memory.contexts import Contexts, Followers, Ints, SuffixArrays
 from memlm.memory.session import Session
 from memlm.memory.smoothing import Evidence, Floats, Mixture, Smoothing, mix
 from memlm.memory.stepping import LARGEST, Stepper
+from memlm.runtime import kept_loops
 
 _MOST_VALUES = 1 << 22
 _LONGEST_BLOCK = 512
+_WORTH_COMPILING = 1 << 12
+"""Single steps without compiled loops that have cost as much time as compiling them, some 8 s."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class CountsModel:
         self._contexts = Contexts(segments, vocabulary_size=vocabulary_size)
         self._orders = np.asarray(smoothing.orders)
         self._longest = max(smoothing.orders)
+        self._slow_steps = 0
 
     @property
     def vocabulary_size(self) -> int:
@@ -100,13 +104,23 @@ class CountsModel:
     def advance(self, state: CountsState, tokens: Tokens) -> tuple[LogProbabilities, CountsState]:
         stepper = self._stepper
         if stepper is not None and all(self._is_long(row) for row in state):
-            steps = [
-                self._step(stepper, row, int(token))
-                for row, token in zip(state, tokens, strict=True)
-            ]
-            return np.stack([found for found, _ in steps]), tuple(row for _, row in steps)
+            told = np.empty((len(state), self._vocabulary_size), dtype=np.float32)
+            rows = tuple(
+                self._step(stepper, row, int(token), one)
+                for row, token, one in zip(state, tokens, told, strict=True)
+            )
+            return told, rows
+        if stepper is None and not self.is_adaptive:
+            self._count_slow(len(state))
         found, after = self.read(state, np.asarray(tokens)[:, None])
         return found[:, 0], after
+
+    def _count_slow(self, steps: int) -> None:
+        """Note steps that compiled loops would have spared, and compile them when it is time."""
+        before = self._slow_steps
+        self._slow_steps += steps
+        if before < _WORTH_COMPILING <= self._slow_steps:
+            del self._stepper
 
     def _is_long(self, row: _Row) -> bool:
         """Say whether a text is so long that its contexts of the longest order are whole."""
@@ -116,7 +130,8 @@ class CountsModel:
     def _stepper(self) -> Stepper | None:
         """What steps fast; None where that cannot be done, or would first have to be compiled."""
         total = sum(len(segment.suffixes) for segment in self._segments)
-        loops = kept_loops()
+        can_wait = self._slow_steps >= _WORTH_COMPILING
+        loops = kept_loops("memlm.memory.kernels", "mix_above", can_wait=can_wait)
         if self.is_adaptive or loops is None or not 0 < total <= LARGEST:
             return None
         return Stepper(
@@ -127,11 +142,14 @@ class CountsModel:
             common=self._distribution_up_to,
         )
 
-    def _step(self, stepper: Stepper, row: _Row, token: int) -> tuple[LogProbabilities, _Row]:
+    def _step(self, stepper: Stepper, row: _Row, token: int, told: LogProbabilities) -> _Row:
+        """Return the row after one more token; what comes next is written to `told` (V,)."""
         assert row.ranges is not None
         found, *ranges = stepper.step(*row.ranges, token)
-        tail = np.append(row.tail, token)[-self._longest - 1 :]
-        return np.log(found).astype(np.float32), _Row(tail, ranges=(ranges[0], ranges[1]))
+        np.log(found, out=told, casting="same_kind")
+        tail = np.empty(self._longest + 1, dtype=np.int64)
+        tail[:-1], tail[-1] = row.tail[-self._longest :], token
+        return _Row(tail, ranges=(ranges[0], ranges[1]))
 
     def _distribution_up_to(self, place: int, lows: Ints, highs: Ints) -> Floats:
         """Return the distribution (V,) of the orders up to one, of intervals (S, O)."""

@@ -115,14 +115,19 @@ def refine(
     symbols: Integers,
     suffixes: Integers,
     firsts: Ints,
+    offsets: Ints,
     lows: Ints,
     highs: Ints,
     symbol: int,
-) -> tuple[Ints, Ints]:
+    orders: Ints,
+    small: int,
+) -> tuple[Ints, Ints, Ints]:
     """Return the intervals (S, K + 1) of all contexts after one more symbol.
 
     The segments lie end to end; `firsts` (S, base + 1) says where the suffixes of each begin that
-    begin with each symbol.
+    begin with each symbol, and `offsets` (S,) where it begins itself: intervals count from there.
+    And, as one row, how many of the orders occur more than `small` times, with the intervals of the
+    last of these: what tells one common context from another.
     """
     after_lows, after_highs = np.zeros_like(lows), np.zeros_like(highs)
     for segment in range(len(lows)):
@@ -130,13 +135,30 @@ def refine(
             symbols,
             suffixes,
             firsts[segment],
-            lows[segment],
-            highs[segment],
+            lows[segment] + offsets[segment],
+            highs[segment] + offsets[segment],
             symbol,
             after_lows[segment],
             after_highs[segment],
         )
-    return after_lows, after_highs
+        for order in range(lows.shape[1]):
+            if after_highs[segment, order]:
+                after_lows[segment, order] -= offsets[segment]
+                after_highs[segment, order] -= offsets[segment]
+    common = 0
+    while common < len(orders):
+        order, size = orders[common], 0
+        for segment in range(len(lows)):
+            size += after_highs[segment, order] - after_lows[segment, order]
+        if size <= small:
+            break
+        common += 1
+    key = np.zeros(1 + 2 * len(lows), np.int64)
+    key[0] = common
+    if common:
+        key[1 : len(lows) + 1] = after_lows[:, orders[common - 1]]
+        key[len(lows) + 1 :] = after_highs[:, orders[common - 1]]
+    return after_lows, after_highs, key
 
 
 @njit(cache=True, nogil=True)
@@ -147,12 +169,13 @@ def _followers(  # noqa: C901  # one loop over the runs of all segments
     lows: Ints,
     highs: Ints,
     by_count: bool,
-    seen: Ints,
-) -> tuple[Ints, npt.NDArray[np.float64]]:
+    seen: Integers,
+    run: int,
+) -> tuple[Ints, npt.NDArray[np.float64], int]:
     """Return the tokens that followed a context, and how often or after how many others.
 
-    `seen` (base,) is room to note in which run each symbol last stood before: it comes and goes as
-    zeros.
+    `seen` (base,) notes in which run each symbol last stood before; runs are counted on from `run`,
+    up to the number that is returned last.
     """
     at, num, last = lows.copy(), len(lows), len(symbols) - 1
     room = min((highs - lows).sum(), len(seen))
@@ -166,7 +189,7 @@ def _followers(  # noqa: C901  # one loop over the runs of all segments
                     symbol = here
         if symbol < 0:
             break
-        count = 0
+        count, run = 0, run + 1
         for segment in range(num):
             while at[segment] < highs[segment]:
                 position = suffixes[at[segment]]
@@ -176,14 +199,13 @@ def _followers(  # noqa: C901  # one loop over the runs of all segments
                 at[segment] += 1
                 if symbol == 0 or (order == 0 and before == 0):
                     continue
-                if by_count or before == 0 or seen[before] != number + 1:
-                    seen[before] = number + 1
+                if by_count or before == 0 or seen[before] != run:
+                    seen[before] = run
                     count += 1
         if count:
             tokens[number], counts[number] = symbol - 1, count
             number += 1
-    seen[:] = 0
-    return tokens[:number], counts[:number]
+    return tokens[:number], counts[:number], run
 
 
 @njit(cache=True, nogil=True)
@@ -191,27 +213,32 @@ def mix_above(
     symbols: Integers,
     suffixes: Integers,
     orders: Ints,
+    offsets: Ints,
     lows: Ints,
     highs: Ints,
     first: int,
+    last: int,
     discounts: npt.NDArray[np.float64],
     gates: npt.NDArray[np.float64],
     nearest: float,
-    base: int,
-    found: npt.NDArray[np.float64],
-) -> None:
-    """Mix the orders from `first` on into the distribution `found` (V,) of those below them.
+    below: npt.NDArray[np.float64],
+) -> npt.NDArray[np.float64]:
+    """Return the distribution (V,) of the orders before `last`; `below` is of those before `first`.
 
-    What `smoothing.mix` does, for one position, with intervals (S, O) of few occurrences.
+    What `smoothing.mix` does, for one position, with intervals (S, K + 1) of few occurrences.
     """
-    seen = np.zeros(base, np.int64)
-    for place in range(first, len(orders)):
-        low, high = lows[:, place], highs[:, place]
+    found, seen, run = below.copy(), np.zeros(len(below) + 1, np.int32), 0
+    left = (
+        1.0  # what `found` is to be multiplied by, in the end: all of it costs too much each time
+    )
+    for place in range(first, last):
+        low, high = lows[:, orders[place]] + offsets, highs[:, orders[place]] + offsets
         room = (high - low).sum()
         if room == 0:
             break
-        by_count = place == len(orders) - 1
-        tokens, counts = _followers(symbols, suffixes, orders[place], low, high, by_count, seen)
+        tokens, counts, run = _followers(
+            symbols, suffixes, orders[place], low, high, place == len(orders) - 1, seen, run
+        )
         number, total, kinds = len(tokens), counts.sum(), np.zeros(3)
         if number == 0:
             continue
@@ -225,8 +252,13 @@ def mix_above(
         logit += gate[3] * (number == 1) + gate[4] * np.log(room)
         logit += gate[5] * kinds[0] / number + gate[6] * (total == 1)
         passed = 1 / (1 + np.exp(-logit))
-        found *= passed
-        scale = (1 - passed) / (total - removed)
+        left *= passed
+        if left < 1e-200:
+            found *= left
+            left = 1.0
+        scale = (1 - passed) / (total - removed) / left
         for at in range(number):
             taken = discounts[place, min(int(counts[at]), 3) - 1]
             found[tokens[at]] += scale * max(counts[at] - taken, 0.0)
+    found /= found.sum()
+    return found

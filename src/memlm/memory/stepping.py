@@ -21,8 +21,10 @@ Ints = npt.NDArray[np.int64]
 
 LARGEST = 1 << 24
 """Tokens of all segments together, up to which they are laid end to end."""
-_SMALL = 4096
-"""Occurrences up to which a context is counted anew each time."""
+_SMALL = 256
+"""Occurrences up to which a context is counted anew each time; more where there are many tokens."""
+_LARGE = 1 << 16
+"""Occurrences from which on a context is counted with the others of its kind, in `contexts.py`."""
 _MOST_REMEMBERED = 1 << 22
 
 
@@ -45,12 +47,12 @@ class Stepper:
         self._gates = np.asarray(smoothing.gates)
         self._base = vocabulary_size + 1
         sizes = [len(segment.suffixes) for segment in segments]
-        self._offsets = np.concatenate([[0], np.cumsum(sizes)])[:-1].astype(np.int64)[:, None]
+        self._offsets = np.concatenate([[0], np.cumsum(sizes)])[:-1].astype(np.int64)
         self._symbols = np.concatenate([segment.symbols for segment in segments])
         self._suffixes = np.concatenate(
             [
                 segment.suffixes + np.int32(offset)
-                for segment, (offset,) in zip(segments, self._offsets, strict=True)
+                for segment, offset in zip(segments, self._offsets, strict=True)
             ]
         ).astype(np.int32)
         self._firsts = np.stack(
@@ -59,49 +61,64 @@ class Stepper:
                 for segment in segments
             ]
         )
-        self._firsts = (self._firsts + self._offsets).astype(np.int64)
-        self._remembered: dict[tuple[int, ...], Floats] = {}
+        self._firsts = (self._firsts + self._offsets[:, None]).astype(np.int64)
+        self._small = max(_SMALL, vocabulary_size // 4)
+        self._uniform = np.full(vocabulary_size, 1.0 / vocabulary_size)
+        self._remembered: dict[bytes, Floats] = {}
 
     def step(self, lows: Ints, highs: Ints, token: int) -> tuple[Floats, Ints, Ints]:
         """Return the distribution (V,) after one more token, and the intervals (S, K + 1)."""
-        lows, highs = self._loops.refine(
+        lows, highs, key = self._loops.refine(
             self._symbols,
             self._suffixes,
             self._firsts,
-            lows + self._offsets,
-            highs + self._offsets,
+            self._offsets,
+            lows,
+            highs,
             token + 1,
+            self._orders,
+            self._small,
         )
-        at = self._orders
-        own_lows, own_highs = lows[:, at], highs[:, at]
-        sizes = (own_highs - own_lows).sum(axis=0)
-        first = int(np.count_nonzero(sizes > _SMALL))
-        found = self._of_common(first, own_lows, own_highs).copy()
-        self._loops.mix_above(
+        common = int(key[0])
+        found = self._of_common(common, key.tobytes(), lows, highs)
+        return self._mix(common, len(self._orders), lows, highs, found), lows, highs
+
+    def _mix(self, first: int, last: int, lows: Ints, highs: Ints, below: Floats) -> Floats:
+        """Return the distribution of the orders before `last`, given that before `first`."""
+        found: Floats = self._loops.mix_above(
             self._symbols,
             self._suffixes,
-            at,
-            own_lows,
-            own_highs,
+            self._orders,
+            self._offsets,
+            lows,
+            highs,
             first,
+            last,
             self._discounts,
             self._gates,
             NEAREST_TO_CERTAIN,
-            self._base,
-            found,
+            below,
         )
-        return found / found.sum(), lows - self._offsets, highs - self._offsets
+        return found
 
-    def _of_common(self, first: int, lows: Ints, highs: Ints) -> Floats:
-        """Return the distribution of the orders before `first`, remembered."""
+    def _of_common(self, first: int, key: bytes, lows: Ints, highs: Ints) -> Floats:
+        """Return the distribution of the orders before `first`, remembered by `key`."""
         if first == 0:
-            size = self._base - 1
-            return np.full(size, 1.0 / size)
-        key = (first, *lows[:, first - 1].tolist(), *highs[:, first - 1].tolist())
+            return self._uniform
         found = self._remembered.get(key)
         if found is None:
+            found = self._distribution(first, lows, highs)
             if len(self._remembered) * self._base > _MOST_REMEMBERED:
                 self._remembered.clear()
-            own = np.maximum(lows - self._offsets, 0), np.maximum(highs - self._offsets, 0)
-            found = self._remembered[key] = self._common(first - 1, *own)
+            self._remembered[key] = found
         return found
+
+    def _distribution(self, first: int, lows: Ints, highs: Ints) -> Floats:
+        """Return the distribution of the orders before `first`, the last of them counted anew."""
+        own_lows, own_highs = lows[:, self._orders[first - 1]], highs[:, self._orders[first - 1]]
+        if (own_highs - own_lows).sum() > _LARGE:
+            return self._common(first - 1, lows[:, self._orders], highs[:, self._orders])
+        at = self._orders[first - 2]
+        key = np.concatenate([[first - 1], lows[:, at], highs[:, at]]).tobytes()
+        below = self._of_common(first - 1, key, lows, highs)
+        return self._mix(first - 1, first, lows, highs, below)
