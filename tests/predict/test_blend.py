@@ -12,6 +12,7 @@ from memlm.predict.blend import (
     WEIGHTS,
     Blend,
     BlendedModel,
+    combine,
     fixed_blend,
     num_features,
 )
@@ -112,6 +113,11 @@ KINDS = [
 
 
 @pytest.fixture
+def draw() -> np.random.Generator:
+    return np.random.default_rng(3)
+
+
+@pytest.fixture
 def tokens() -> np.ndarray:
     return np.random.default_rng(4).integers(0, V, (2, 40))
 
@@ -195,3 +201,45 @@ def test_rows_are_selected_with_all_that_belongs_to_them(tokens):
     swapped, _ = model.advance(model.select(state, np.array([1, 0, 1])), np.array([3, 3, 3]))
     straight, _ = model.advance(state, np.array([3, 3]))
     assert np.allclose(swapped, straight[[1, 0, 1]], atol=1e-6)
+
+
+@pytest.mark.parametrize("rows", [1, 3], ids=["one text", "three texts"])
+@pytest.mark.parametrize("method", ["linear", "geometric"])
+def test_compiled_steps_say_what_steps_in_numpy_say(draw, monkeypatch, method, rows):
+    loops = pytest.importorskip("memlm.predict.kernels")
+    tokens = draw.integers(0, V, (rows, 40))
+    told = []
+    for here in (None, loops):
+        monkeypatch.setattr("memlm.predict.blend.kept_loops", lambda *names, here=here: here)
+        model = wild(method)
+        state, steps = model.start(rows), []
+        for place in range(tokens.shape[1]):
+            found, state = model.advance(state, tokens[:, place])
+            assert found.dtype == np.float32
+            steps.append(found)
+        told.append(np.stack(steps))
+    assert np.allclose(*told, atol=1e-6)
+
+
+def test_no_weight_leaves_the_network_as_it_is_in_a_compiled_step(monkeypatch, tokens):
+    loops = pytest.importorskip("memlm.predict.kernels")
+    monkeypatch.setattr("memlm.predict.blend.kept_loops", lambda *names: loops)
+    model = BlendedModel(fixed_blend({WEIGHTS: 1.0, COUNTS: 0.0}), EXPERTS)
+    _, state = model.advance(model.start(2), tokens[:, 0])
+    step, _ = model.advance(state, tokens[:, 1])
+    expected, _ = EXPERTS[WEIGHTS].read(EXPERTS[WEIGHTS].start(2), tokens[:, :2])
+    assert np.array_equal(step, expected[:, 1])
+
+
+@pytest.mark.parametrize("is_compiled", [False, True], ids=["numpy", "compiled"])
+def test_what_nobody_thinks_possible_stays_impossible(is_compiled):
+    said = np.full((1, V), -np.inf, dtype=np.float32)
+    said[0, 2] = 0.0
+    weights = np.array([[0.4, 0.6]])
+    found = np.empty((1, V), dtype=np.float32)
+    if is_compiled:
+        pytest.importorskip("memlm.predict.kernels").add((said, said), 0, weights[0], found[0])
+    else:
+        found[:] = combine([said, said], weights, "linear")
+    assert np.isneginf(np.delete(found[0], 2)).all()
+    assert found[0, 2] == pytest.approx(0.0, abs=1e-6)

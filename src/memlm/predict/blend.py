@@ -19,6 +19,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
+from types import ModuleType
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -29,12 +31,15 @@ from memlm.language_model import (
     Hidden,
     LanguageModel,
     LogProbabilities,
+    Probabilities,
     ShowsHidden,
     State,
     Tokens,
 )
+from memlm.runtime import kept_loops
 
 Floats = npt.NDArray[np.float64]
+AnyFloats = npt.NDArray[np.floating]
 Method = Literal["linear", "geometric"]
 
 WEIGHTS = "weights"
@@ -45,7 +50,11 @@ _LEAST = -30.0
 """Nats that an expert says of a token at the least, where a gate sees it or it is multiplied."""
 _NOTHING = -1e6
 """A score that no weight comes of."""
+_LOWEST = -1e30
+"""Below all that is ever said, but not infinite."""
 _MOST_VALUES = 1 << 21
+_LARGEST_LOOPED = 1 << 12
+"""Vocabulary up to which a compiled loop beats numpy, which has exp and log of many at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,18 +98,24 @@ def num_features(num_experts: int) -> int:
     return 1 + 4 * num_experts
 
 
-def gate_features(said: Sequence[Floats], lately: Floats) -> Floats:
+def gate_features(said: Sequence[AnyFloats], lately: Floats) -> Floats:
     """Return what a gate sees at each position, (T, F).
 
     A 1; of each expert its entropy and its largest log-probability, from `said` (T, V); and how
     well each predicted the last token and the last few, `lately` (T, 2 E). Nats, halved, so that
     all are of a size.
     """
-    columns = []
-    for one in said:
+    found = np.empty((len(lately), num_features(len(said))))
+    found[:, 0] = 2.0
+    for place, one in enumerate(said):
         seen = np.maximum(one, _LEAST)
-        columns += [-np.einsum("tv,tv->t", np.exp(seen), seen), one.max(axis=1)]
-    return np.column_stack([np.ones(len(lately)), 0.5 * np.column_stack(columns), 0.5 * lately])
+        found[:, 2 * place + 2] = one.max(axis=1)
+        likely = np.exp(seen)
+        likely *= seen
+        found[:, 2 * place + 1] = -likely.sum(axis=1)
+    found[:, 2 * len(said) + 1 :] = lately
+    found *= 0.5
+    return found
 
 
 def well_lately(gained: Floats, before: Floats) -> Floats:
@@ -109,29 +124,48 @@ def well_lately(gained: Floats, before: Floats) -> Floats:
     `gained` (T, E) is the log-probability that each gave to the token at a position; `before`
     (2 E,) is the last row that this returned for the text.
     """
-    num = gained.shape[1]
-    found = np.empty((len(gained), 2 * num))
-    recent = before[num:]
-    for place, now in enumerate(np.maximum(gained, _LEAST)):
-        recent = _KEPT * recent + (1 - _KEPT) * now
-        found[place, :num], found[place, num:] = now, recent
+    found = np.empty((len(gained), 2 * gained.shape[1]))
+    for place, now in enumerate(gained):
+        before = found[place] = _well_after(now, before)
     return found
 
 
-def combine(said: Sequence[Floats], weights: Floats, method: Method) -> Floats:
+def _well_after(gained: Floats, before: Floats) -> Floats:
+    """Return `well_lately` (..., 2 E) after one more token that each gave `gained` (..., E)."""
+    now = np.maximum(gained, _LEAST)
+    recent = _KEPT * before[..., now.shape[-1] :] + (1 - _KEPT) * now
+    return np.concatenate([now, recent], axis=-1)
+
+
+def combine(said: Sequence[AnyFloats], weights: Floats, method: Method) -> AnyFloats:
     """Return the log-probabilities (T, V) of experts with these weights (T, E)."""
     if method == "linear":
-        with np.errstate(divide="ignore"):
-            logs = np.log(weights)
-        found = said[0] + logs[:, :1]
-        for place in range(1, len(said)):
-            found = np.logaddexp(found, said[place] + logs[:, place : place + 1])
-        return found
-    found = np.zeros_like(said[0])
-    for place, one in enumerate(said):
-        found += weights[:, place : place + 1] * np.maximum(one, _LEAST)
+        logs = _log(weights).astype(said[0].dtype)
+        return _log_sum([one + logs[:, place, None] for place, one in enumerate(said)])
+    powers = weights.astype(said[0].dtype)
+    found = powers[:, :1] * np.maximum(said[0], _LEAST)
+    for place in range(1, len(said)):
+        found += powers[:, place, None] * np.maximum(said[place], _LEAST)
     found -= found.max(axis=1, keepdims=True)
-    return np.asarray(found - np.log(np.exp(found).sum(axis=1, keepdims=True)))
+    found -= np.log(np.exp(found).sum(axis=1, keepdims=True))
+    return found
+
+
+def _log_sum(terms: Sequence[AnyFloats]) -> AnyFloats:
+    """Return ln(e^a + e^b + ...), of which one alone comes out as it is, to the bit.
+
+    What `np.logaddexp` does, which takes a value at a time and ten times as long.
+    """
+    if len(terms) == 1:
+        return terms[0]
+    top = terms[0]
+    for one in terms[1:]:
+        top = np.maximum(top, one)
+    top = np.maximum(top, _LOWEST)  # where all are -inf, so is their sum
+    total = np.exp(terms[0] - top)
+    for one in terms[1:]:
+        total += np.exp(one - top)
+    return np.asarray(_log(total) + top)
 
 
 def weights_of(features: Floats, gate: Floats, method: Method) -> Floats:
@@ -145,12 +179,23 @@ def weights_of(features: Floats, gate: Floats, method: Method) -> Floats:
 
 @dataclass(frozen=True)
 class _Lately:
-    """What the gate has to know of one text; nothing in it is ever changed."""
+    """What the gates have to know of some texts; nothing in it is ever changed."""
 
-    said: tuple[Floats, ...]
-    """What each expert said of the token that comes next, (V,); empty before the first."""
+    said: tuple[LogProbabilities, ...]
+    """What each expert said of the token that comes next, (B, V); empty before the first."""
     well: Floats
-    """The last row of `well_lately`."""
+    """The last row of `well_lately` of each text, (B, 2 E)."""
+
+    def gained(self, tokens: Tokens) -> Floats:
+        """Return what each expert gave to the token that came next, (B, E)."""
+        if not self.said:
+            return np.zeros((len(self.well), self.well.shape[1] // 2))
+        rows = np.arange(len(tokens))
+        return np.stack([one[rows, tokens] for one in self.said], axis=1, dtype=np.float64)
+
+    def select(self, rows: Tokens) -> _Lately:
+        """Return what belongs to some texts."""
+        return _Lately(tuple(one[rows] for one in self.said), self.well[rows])
 
 
 @dataclass(frozen=True)
@@ -159,16 +204,26 @@ class BlendState:
 
     experts: tuple[State, ...]
     companions: tuple[State, ...]
-    lately: tuple[_Lately, ...]
+    lately: _Lately
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What everyone said after some tokens, (B, T, V) each, and the states behind them."""
+
+    experts: list[LogProbabilities]
+    companions: list[Probabilities]
+    expert_states: tuple[State, ...]
+    companion_states: tuple[State, ...]
 
 
 @dataclass(frozen=True)
 class Said:
-    """What everyone said after each token of one text."""
+    """What everyone said at some positions: after each token of a text, or after many texts."""
 
-    experts: tuple[Floats, ...]
+    experts: tuple[AnyFloats, ...]
     """Log-probabilities (T, V) of each."""
-    companions: tuple[Floats, ...]
+    companions: tuple[AnyFloats, ...]
     """Probabilities (T, V) of each; rows of 0 where it knows nothing."""
     features: Floats
     """(T, F)."""
@@ -198,11 +253,11 @@ class BlendedModel:
         return self._vocabulary_size
 
     def start(self, batch: int) -> BlendState:
-        fresh = _Lately((), np.zeros(2 * len(self._experts)))
+        fresh = _Lately((), np.zeros((batch, 2 * len(self._experts))))
         return BlendState(
             tuple(part.start(batch) for part in self._experts),
             tuple(part.start(batch) for part in self._companions),
-            (fresh,) * batch,
+            fresh,
         )
 
     def read(self, state: BlendState, tokens: Tokens) -> tuple[LogProbabilities, BlendState]:
@@ -214,9 +269,35 @@ class BlendedModel:
         return np.concatenate(blocks, axis=1), state
 
     def advance(self, state: BlendState, tokens: Tokens) -> tuple[LogProbabilities, BlendState]:
-        said, state = self._say(state, np.asarray(tokens)[:, None], is_step=True)
-        found = np.concatenate([self._together(one)[0] for one in said])
-        return found.astype(np.float32), state
+        values = np.asarray(tokens)
+        told = self._tell(state, values[:, None], is_step=True)
+        last = tuple(one[:, 0] for one in told.experts)
+        loops = self._loops if state.lately.said else None
+        if loops is not None:
+            well = loops.well_after(state.lately.said, values, state.lately.well, _LEAST, _KEPT)
+            is_linear = self.blend.method == "linear"
+            found = loops.blend_step(last, well, self._gate, is_linear, _LEAST)
+        else:
+            well = _well_after(state.lately.gained(values), state.lately.well)
+            found = self._blended(last, told.companions, well)
+        lately = _Lately(last, well)
+        return found, BlendState(told.expert_states, told.companion_states, lately)
+
+    @cached_property
+    def _loops(self) -> ModuleType | None:
+        """What steps fast; None where that is not faster, or would first have to be compiled."""
+        if self._companions or self._vocabulary_size > _LARGEST_LOOPED:
+            return None
+        return kept_loops("memlm.predict.kernels", "blend_step")
+
+    def _blended(
+        self, said: tuple[LogProbabilities, ...], beside: Sequence[Probabilities], well: Floats
+    ) -> LogProbabilities:
+        """Return the log-probabilities (B, V) of texts of which everyone said (B, V) something."""
+        # In float32, as they are: copies in float64 take most of the time of a large vocabulary.
+        companions = tuple(one[:, 0] for one in beside)
+        found, _, _ = self._together(Said(said, companions, gate_features(said, well)))
+        return found.astype(np.float32, copy=False)
 
     def select(self, state: BlendState, rows: Tokens) -> BlendState:
         return BlendState(
@@ -228,7 +309,7 @@ class BlendedModel:
                 part.select(one, rows)
                 for part, one in zip(self._companions, state.companions, strict=True)
             ),
-            tuple(state.lately[int(row)] for row in rows),
+            state.lately.select(rows),
         )
 
     def said(self, state: BlendState, tokens: Tokens) -> tuple[Said, BlendState]:
@@ -269,7 +350,7 @@ class BlendedModel:
         found = np.stack(columns, axis=1)
         return np.asarray(found / found.sum(axis=1, keepdims=True))
 
-    def _together(self, said: Said) -> tuple[Floats, Floats, list[Floats]]:
+    def _together(self, said: Said) -> tuple[AnyFloats, Floats, list[Floats]]:
         """Return log-probabilities (T, V), experts' weights (T, E), and companions' shares (T,)."""
         weights = weights_of(said.features, self._gate, self.blend.method)
         found = combine(said.experts, weights, self.blend.method)
@@ -277,7 +358,7 @@ class BlendedModel:
         for place, one in enumerate(said.companions):
             score = said.features @ self._companion_gate[place]
             join = 1 / (1 + np.exp(-score)) * (one.any(axis=1))
-            found = np.logaddexp(found + np.log1p(-join)[:, None], _log(join)[:, None] + _log(one))
+            found = _log_sum([found + np.log1p(-join)[:, None], _log(join)[:, None] + _log(one)])
             joins.append(join)
         return found, weights, joins
 
@@ -285,10 +366,23 @@ class BlendedModel:
         """Return how many tokens of so many texts are read at once."""
         return max(1, _MOST_VALUES // (rows * self._vocabulary_size))
 
-    def _say(
-        self, state: BlendState, tokens: Tokens, *, is_step: bool = False
-    ) -> tuple[list[Said], BlendState]:
+    def _say(self, state: BlendState, tokens: Tokens) -> tuple[list[Said], BlendState]:
         """Return what everyone says after each token, for every row, and the state behind them."""
+        told = self._tell(state, tokens)
+        firsts, said = state.lately.gained(tokens[:, 0]), []
+        well = np.empty_like(state.lately.well)
+        for row, line in enumerate(tokens):
+            experts = tuple(one[row].astype(np.float64) for one in told.experts)
+            gained = np.concatenate([firsts[row, None], _gained(experts, line)])
+            lately = well_lately(gained, state.lately.well[row])
+            companions = tuple(one[row].astype(np.float64) for one in told.companions)
+            said.append(Said(experts, companions, gate_features(experts, lately)))
+            well[row] = lately[-1]
+        after = _Lately(tuple(one[:, -1].copy() for one in told.experts), well)
+        return said, BlendState(told.expert_states, told.companion_states, after)
+
+    def _tell(self, state: BlendState, tokens: Tokens, *, is_step: bool = False) -> _Told:
+        """Return what everyone says after each token."""
         hidden: Hidden | None = None
         told, states = [], []
         for name, part, one in zip(self.blend.experts, self._experts, state.experts, strict=True):
@@ -312,33 +406,16 @@ class BlendedModel:
             probabilities, after = companion.read(one, tokens, hidden)
             beside.append(probabilities)
             beside_states.append(after)
-        said, lately = [], []
-        for row, before in enumerate(state.lately):
-            experts = tuple(one[row].astype(np.float64) for one in told)
-            well = _well(experts, before, tokens[row])
-            said.append(
-                Said(
-                    experts,
-                    tuple(one[row].astype(np.float64) for one in beside),
-                    gate_features(experts, well),
-                )
-            )
-            lately.append(_Lately(tuple(one[-1].copy() for one in experts), well[-1].copy()))
-        return said, BlendState(tuple(states), tuple(beside_states), tuple(lately))
+        return _Told(told, beside, tuple(states), tuple(beside_states))
 
 
-def _well(experts: Sequence[Floats], before: _Lately, tokens: Tokens) -> Floats:
-    """Return how well each expert predicted lately, at each token of one text, (T, 2 E)."""
+def _gained(experts: Sequence[Floats], tokens: Tokens) -> Floats:
+    """Return what each expert gave to each token of a text but the first, (T - 1, E)."""
     rows = np.arange(len(tokens) - 1)
-    gained = np.zeros((len(tokens), len(experts)))
-    for place, one in enumerate(experts):
-        if before.said:
-            gained[0, place] = before.said[place][tokens[0]]
-        gained[1:, place] = one[rows, tokens[1:]]
-    return well_lately(gained, before.well)
+    return np.stack([one[rows, tokens[1:]] for one in experts], axis=1)
 
 
-def _log(values: Floats) -> Floats:
+def _log(values: AnyFloats) -> AnyFloats:
     with np.errstate(divide="ignore"):
         return np.asarray(np.log(values))
 
