@@ -105,11 +105,11 @@ class CountsModel:
         stepper = self._stepper
         if stepper is not None and all(self._is_long(row) for row in state):
             told = np.empty((len(state), self._vocabulary_size), dtype=np.float32)
-            rows = tuple(
-                self._step(stepper, row, int(token), one)
-                for row, token, one in zip(state, tokens, told, strict=True)
-            )
-            return told, rows
+            rows = [
+                self._step(stepper, row, token, told, place)
+                for place, (row, token) in enumerate(zip(state, tokens.tolist(), strict=True))
+            ]
+            return told, tuple(rows)
         if stepper is None and not self.is_adaptive:
             self._count_slow(len(state))
         found, after = self.read(state, np.asarray(tokens)[:, None])
@@ -142,14 +142,14 @@ class CountsModel:
             common=self._distribution_up_to,
         )
 
-    def _step(self, stepper: Stepper, row: _Row, token: int, told: LogProbabilities) -> _Row:
-        """Return the row after one more token; what comes next is written to `told` (V,)."""
+    def _step(
+        self, stepper: Stepper, row: _Row, token: int, told: LogProbabilities, place: int
+    ) -> _Row:
+        """Return the row after one more token; what comes next is written to `told` (B, V)."""
         assert row.ranges is not None
-        found, *ranges = stepper.step(*row.ranges, token)
-        np.log(found, out=told, casting="same_kind")
-        tail = np.empty(self._longest + 1, dtype=np.int64)
-        tail[:-1], tail[-1] = row.tail[-self._longest :], token
-        return _Row(tail, ranges=(ranges[0], ranges[1]))
+        found, lows, highs, tail = stepper.step(*row.ranges, row.tail, token)
+        told[place] = np.log(found)
+        return _Row(tail, ranges=(lows, highs))
 
     def _distribution_up_to(self, place: int, lows: Ints, highs: Ints) -> Floats:
         """Return the distribution (V,) of the orders up to one, of intervals (S, O)."""

@@ -118,11 +118,12 @@ def refine(
     offsets: Ints,
     lows: Ints,
     highs: Ints,
-    symbol: int,
+    tail: Ints,
+    token: int,
     orders: Ints,
     small: int,
-) -> tuple[Ints, Ints, Ints]:
-    """Return the intervals (S, K + 1) of all contexts after one more symbol.
+) -> tuple[Ints, Ints, Ints, Ints]:
+    """Return the intervals (S, K + 1) of all contexts after one more token, and the last K + 1.
 
     The segments lie end to end; `firsts` (S, base + 1) says where the suffixes of each begin that
     begin with each symbol, and `offsets` (S,) where it begins itself: intervals count from there.
@@ -137,7 +138,7 @@ def refine(
             firsts[segment],
             lows[segment] + offsets[segment],
             highs[segment] + offsets[segment],
-            symbol,
+            token + 1,
             after_lows[segment],
             after_highs[segment],
         )
@@ -158,7 +159,9 @@ def refine(
     if common:
         key[1 : len(lows) + 1] = after_lows[:, orders[common - 1]]
         key[len(lows) + 1 :] = after_highs[:, orders[common - 1]]
-    return after_lows, after_highs, key
+    after_tail = np.empty(lows.shape[1], np.int64)
+    after_tail[:-1], after_tail[-1] = tail[len(tail) + 1 - len(after_tail) :], token
+    return after_lows, after_highs, after_tail, key
 
 
 @njit(cache=True, nogil=True)

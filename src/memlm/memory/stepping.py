@@ -66,22 +66,28 @@ class Stepper:
         self._uniform = np.full(vocabulary_size, 1.0 / vocabulary_size)
         self._remembered: dict[bytes, Floats] = {}
 
-    def step(self, lows: Ints, highs: Ints, token: int) -> tuple[Floats, Ints, Ints]:
-        """Return the distribution (V,) after one more token, and the intervals (S, K + 1)."""
-        lows, highs, key = self._loops.refine(
+    def step(
+        self, lows: Ints, highs: Ints, tail: Ints, token: int
+    ) -> tuple[Floats, Ints, Ints, Ints]:
+        """Return the distribution (V,) after one more token, and what comes of what was before.
+
+        That are intervals (S, K + 1), and the last tokens: at least K before, K + 1 afterwards.
+        """
+        lows, highs, tail, key = self._loops.refine(
             self._symbols,
             self._suffixes,
             self._firsts,
             self._offsets,
             lows,
             highs,
-            token + 1,
+            tail,
+            token,
             self._orders,
             self._small,
         )
         common = int(key[0])
         found = self._of_common(common, key.tobytes(), lows, highs)
-        return self._mix(common, len(self._orders), lows, highs, found), lows, highs
+        return self._mix(common, len(self._orders), lows, highs, found), lows, highs, tail
 
     def _mix(self, first: int, last: int, lows: Ints, highs: Ints, below: Floats) -> Floats:
         """Return the distribution of the orders before `last`, given that before `first`."""
