@@ -19,6 +19,7 @@ from memlm.runtime import (
     available_cores,
     describe_machine,
     is_installed,
+    kept_loops,
     peak_gpu_bytes,
     peak_memory_bytes,
     processor_model,
@@ -131,3 +132,23 @@ def test_outside_the_main_thread_nothing_is_watched() -> None:
     thread.start()
     thread.join()
     assert [(watch.name, unchanged) for watch, unchanged in seen] == [(None, True)]
+
+
+def test_loops_are_taken_where_they_were_compiled_before_or_somebody_can_wait(
+    tmp_path, monkeypatch
+):
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("never_compiled", "compiled_once"):
+        (tmp_path / f"{name}.py").write_text("", encoding="utf-8")
+    (tmp_path / "__pycache__").mkdir(exist_ok=True)
+    (tmp_path / "__pycache__" / "compiled_once.turn-3.py311.nbi").touch()
+    assert kept_loops("never_compiled", "turn") is None
+    assert kept_loops("compiled_once", "another") is None
+    assert kept_loops("compiled_once", "turn") is not None
+    assert kept_loops("never_compiled", "turn", can_wait=True) is not None
+
+
+def test_loops_that_cannot_be_had_are_none(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "without_its_package.py").write_text("import nobody_has_this", encoding="utf-8")
+    assert kept_loops("without_its_package", "turn", can_wait=True) is None

@@ -210,7 +210,9 @@ def test_compiled_steps_say_what_steps_in_numpy_say(draw, monkeypatch, method, r
     tokens = draw.integers(0, V, (rows, 40))
     told = []
     for here in (None, loops):
-        monkeypatch.setattr("memlm.predict.blend.kept_loops", lambda *names, here=here: here)
+        monkeypatch.setattr(
+            "memlm.predict.blend.kept_loops", lambda *names, here=here, **more: here
+        )
         model = wild(method)
         state, steps = model.start(rows), []
         for place in range(tokens.shape[1]):
@@ -223,7 +225,7 @@ def test_compiled_steps_say_what_steps_in_numpy_say(draw, monkeypatch, method, r
 
 def test_no_weight_leaves_the_network_as_it_is_in_a_compiled_step(monkeypatch, tokens):
     loops = pytest.importorskip("memlm.predict.kernels")
-    monkeypatch.setattr("memlm.predict.blend.kept_loops", lambda *names: loops)
+    monkeypatch.setattr("memlm.predict.blend.kept_loops", lambda *names, **more: loops)
     model = BlendedModel(fixed_blend({WEIGHTS: 1.0, COUNTS: 0.0}), EXPERTS)
     _, state = model.advance(model.start(2), tokens[:, 0])
     step, _ = model.advance(state, tokens[:, 1])
@@ -243,3 +245,16 @@ def test_what_nobody_thinks_possible_stays_impossible(is_compiled):
         found[:] = combine([said, said], weights, "linear")
     assert np.isneginf(np.delete(found[0], 2)).all()
     assert found[0, 2] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_the_loop_is_compiled_once_that_has_become_worth_it(monkeypatch, tokens):
+    asked = []
+    monkeypatch.setattr("memlm.predict.blend._WORTH_COMPILING", 3)
+    monkeypatch.setattr(
+        "memlm.predict.blend.kept_loops", lambda *names, can_wait: asked.append(can_wait)
+    )
+    model = wild("linear")
+    state = model.start(2)
+    for place in range(10):
+        _, state = model.advance(state, tokens[:, place])
+    assert asked == [False, True]

@@ -41,6 +41,8 @@ from memlm.runtime import kept_loops
 Floats = npt.NDArray[np.float64]
 AnyFloats = npt.NDArray[np.floating]
 Method = Literal["linear", "geometric"]
+_Heard = tuple[tuple[LogProbabilities, ...], Hidden | None, tuple[State, ...]]
+"""What each expert said, the network's hidden states where they are asked for, and all states."""
 
 WEIGHTS = "weights"
 COUNTS = "counts"
@@ -53,6 +55,8 @@ _NOTHING = -1e6
 _LOWEST = -1e30
 """Below all that is ever said, but not infinite."""
 _MOST_VALUES = 1 << 21
+_WORTH_COMPILING = 1 << 15
+"""Steps without the compiled loop that have cost as much time as compiling it, some 5 s."""
 _LARGEST_LOOPED = 1 << 12
 """Vocabulary up to which a compiled loop beats numpy, which has exp and log of many at once."""
 
@@ -208,16 +212,6 @@ class BlendState:
 
 
 @dataclass(frozen=True)
-class _Told:
-    """What everyone said after some tokens, (B, T, V) each, and the states behind them."""
-
-    experts: list[LogProbabilities]
-    companions: list[Probabilities]
-    expert_states: tuple[State, ...]
-    companion_states: tuple[State, ...]
-
-
-@dataclass(frozen=True)
 class Said:
     """What everyone said at some positions: after each token of a text, or after many texts."""
 
@@ -242,6 +236,7 @@ class BlendedModel:
         self._experts = [experts[name] for name in blend.experts]
         self._companions = [(companions or {})[name] for name in blend.companions]
         self._gate = np.asarray(blend.gate)
+        self._slow_steps = 0
         self._companion_gate = np.asarray(blend.companion_gate)
         self._vocabulary_size = self._experts[0].vocabulary_size
         parts: list[LanguageModel | Companion] = [*self._experts, *self._companions]
@@ -269,34 +264,37 @@ class BlendedModel:
         return np.concatenate(blocks, axis=1), state
 
     def advance(self, state: BlendState, tokens: Tokens) -> tuple[LogProbabilities, BlendState]:
-        values = np.asarray(tokens)
-        told = self._tell(state, values[:, None], is_step=True)
-        last = tuple(one[:, 0] for one in told.experts)
-        loops = self._loops if state.lately.said else None
-        if loops is not None:
-            well = loops.well_after(state.lately.said, values, state.lately.well, _LEAST, _KEPT)
-            is_linear = self.blend.method == "linear"
-            found = loops.blend_step(last, well, self._gate, is_linear, _LEAST)
+        values = np.asarray(tokens, dtype=np.int64)
+        said, hidden, states = self._advance_experts(state, values)
+        beside, beside_states = self._read_companions(state, values[:, None], hidden)
+        loops = self._loops
+        before = state.lately
+        if loops is None or not before.said:  # before the first token nobody has said anything
+            self._slow_steps += 1
+            if self._slow_steps == _WORTH_COMPILING:
+                del self._loops
+            well = _well_after(before.gained(values), before.well)
+            found = self._blended(said, tuple(one[:, 0] for one in beside), well)
         else:
-            well = _well_after(state.lately.gained(values), state.lately.well)
-            found = self._blended(last, told.companions, well)
-        lately = _Lately(last, well)
-        return found, BlendState(told.expert_states, told.companion_states, lately)
+            well = loops.well_after(before.said, values, before.well, _LEAST, _KEPT)
+            is_linear = self.blend.method == "linear"
+            found = loops.blend_step(said, well, self._gate, is_linear, _LEAST)
+        return found, BlendState(states, beside_states, _Lately(said, well))
 
     @cached_property
     def _loops(self) -> ModuleType | None:
         """What steps fast; None where that is not faster, or would first have to be compiled."""
         if self._companions or self._vocabulary_size > _LARGEST_LOOPED:
             return None
-        return kept_loops("memlm.predict.kernels", "blend_step")
+        can_wait = self._slow_steps >= _WORTH_COMPILING
+        return kept_loops("memlm.predict.kernels", "blend_step", can_wait=can_wait)
 
     def _blended(
-        self, said: tuple[LogProbabilities, ...], beside: Sequence[Probabilities], well: Floats
+        self, said: tuple[LogProbabilities, ...], beside: tuple[Probabilities, ...], well: Floats
     ) -> LogProbabilities:
         """Return the log-probabilities (B, V) of texts of which everyone said (B, V) something."""
         # In float32, as they are: copies in float64 take most of the time of a large vocabulary.
-        companions = tuple(one[:, 0] for one in beside)
-        found, _, _ = self._together(Said(said, companions, gate_features(said, well)))
+        found, _, _ = self._together(Said(said, beside, gate_features(said, well)))
         return found.astype(np.float32, copy=False)
 
     def select(self, state: BlendState, rows: Tokens) -> BlendState:
@@ -368,45 +366,58 @@ class BlendedModel:
 
     def _say(self, state: BlendState, tokens: Tokens) -> tuple[list[Said], BlendState]:
         """Return what everyone says after each token, for every row, and the state behind them."""
-        told = self._tell(state, tokens)
+        told, hidden, states = self._read_experts(state, tokens)
+        beside, beside_states = self._read_companions(state, tokens, hidden)
         firsts, said = state.lately.gained(tokens[:, 0]), []
         well = np.empty_like(state.lately.well)
         for row, line in enumerate(tokens):
-            experts = tuple(one[row].astype(np.float64) for one in told.experts)
+            experts = tuple(one[row].astype(np.float64) for one in told)
             gained = np.concatenate([firsts[row, None], _gained(experts, line)])
             lately = well_lately(gained, state.lately.well[row])
-            companions = tuple(one[row].astype(np.float64) for one in told.companions)
+            companions = tuple(one[row].astype(np.float64) for one in beside)
             said.append(Said(experts, companions, gate_features(experts, lately)))
             well[row] = lately[-1]
-        after = _Lately(tuple(one[:, -1].copy() for one in told.experts), well)
-        return said, BlendState(told.expert_states, told.companion_states, after)
+        after = _Lately(tuple(one[:, -1].copy() for one in told), well)
+        return said, BlendState(states, beside_states, after)
 
-    def _tell(self, state: BlendState, tokens: Tokens, *, is_step: bool = False) -> _Told:
-        """Return what everyone says after each token."""
+    def _read_experts(self, state: BlendState, tokens: Tokens) -> _Heard:
+        """Return what each expert says after each token (B, T)."""
         hidden: Hidden | None = None
         told, states = [], []
         for name, part, one in zip(self.blend.experts, self._experts, state.experts, strict=True):
             if name == WEIGHTS and self._companions:
-                shows = cast(ShowsHidden, part)
-                if is_step:
-                    step, last, after = shows.advance_hidden(one, tokens[:, 0])
-                    found, hidden = step[:, None], last[:, None]
-                else:
-                    found, hidden, after = shows.read_hidden(one, tokens)
-            elif is_step:
-                step, after = part.advance(one, tokens[:, 0])
-                found = step[:, None]
+                found, hidden, after = cast(ShowsHidden, part).read_hidden(one, tokens)
             else:
                 found, after = part.read(one, tokens)
             told.append(found)
             states.append(after)
-        beside, beside_states = [], []
+        return tuple(told), hidden, tuple(states)
+
+    def _advance_experts(self, state: BlendState, tokens: Tokens) -> _Heard:
+        """Return what each expert says after one token of each text (B,)."""
+        hidden: Hidden | None = None
+        told, states = [], []
+        for name, part, one in zip(self.blend.experts, self._experts, state.experts, strict=True):
+            if name == WEIGHTS and self._companions:
+                found, last, after = cast(ShowsHidden, part).advance_hidden(one, tokens)
+                hidden = last[:, None]
+            else:
+                found, after = part.advance(one, tokens)
+            told.append(found)
+            states.append(after)
+        return tuple(told), hidden, tuple(states)
+
+    def _read_companions(
+        self, state: BlendState, tokens: Tokens, hidden: Hidden | None
+    ) -> tuple[list[Probabilities], tuple[State, ...]]:
+        """Return what each companion says after each token (B, T), beside the hidden states."""
+        beside, states = [], []
         for companion, one in zip(self._companions, state.companions, strict=True):
             assert hidden is not None  # a blend with companions has the network
             probabilities, after = companion.read(one, tokens, hidden)
             beside.append(probabilities)
-            beside_states.append(after)
-        return _Told(told, beside, tuple(states), tuple(beside_states))
+            states.append(after)
+        return beside, tuple(states)
 
 
 def _gained(experts: Sequence[Floats], tokens: Tokens) -> Floats:
