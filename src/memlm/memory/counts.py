@@ -26,7 +26,7 @@ from memlm.runtime import kept_loops
 
 _MOST_VALUES = 1 << 22
 _LONGEST_BLOCK = 512
-_WORTH_COMPILING = 1 << 12
+_WORTH_COMPILING = 1 << 11
 """Single steps without compiled loops that have cost as much time as compiling them, some 8 s."""
 
 
