@@ -82,14 +82,13 @@ def _counts(*, is_adaptive: bool) -> Callable[[], CountsModel]:
 
 def _blended(method: str, make: Callable[[], LanguageModel], **beside: Companion) -> Callable:
     def make_blended() -> BlendedModel:
-        width = num_features(2)
-        gate = np.random.default_rng(1).normal(0, 0.3, (2 + len(beside), width))
+        count = 2 + len(beside)
+        gate = np.random.default_rng(1).normal(0, 0.3, (count, num_features(count)))
         blend = Blend(
             experts=("weights", "counts"),
             method=method,
-            gate=tuple(map(tuple, gate[:2])),
+            gate=tuple(map(tuple, gate)),
             companions=tuple(beside),
-            companion_gate=tuple(map(tuple, gate[2:])),
         )
         experts = {"weights": make(), "counts": _counts(is_adaptive=False)()}
         return BlendedModel(blend, experts, beside)

@@ -88,17 +88,16 @@ class Beside:
 
 
 EXPERTS = {WEIGHTS: Made(1), COUNTS: Made(2)}
-WIDTH = num_features(2)
 
 
 def wild(method: str, *, companions: bool = False, seed: int = 0) -> BlendedModel:
     draw = np.random.default_rng(seed)
+    count = 3 if companions else 2
     blend = Blend(
         experts=(WEIGHTS, COUNTS),
         method=method,
-        gate=tuple(map(tuple, draw.normal(0, 1, (2, WIDTH)))),
+        gate=tuple(map(tuple, draw.normal(0, 1, (count, num_features(count))))),
         companions=("cache",) if companions else (),
-        companion_gate=tuple(map(tuple, draw.normal(0, 1, (1, WIDTH)))) if companions else (),
     )
     assert Blend.from_json(blend.to_json()) == blend
     return BlendedModel(blend, EXPERTS, {"cache": Beside()})
@@ -171,10 +170,39 @@ def test_a_plain_mixture_is_the_mean_of_probabilities(tokens):
     assert np.allclose(np.exp(found), 0.25 * one + 0.75 * two, atol=1e-6)
 
 
-def test_a_companion_that_knows_nothing_counts_for_nothing(tokens):
-    with_one, without = wild("linear", companions=True), wild("linear")
-    first = [model.read(model.start(2), tokens[:, :2])[0] for model in (with_one, without)]
+def probabilities(expert, tokens) -> np.ndarray:
+    return np.exp(expert.read(expert.start(2), tokens)[0].astype(float))
+
+
+@pytest.mark.parametrize("method", ["linear", "geometric"])
+def test_a_companion_that_knows_nothing_says_what_the_network_says(tokens, method):
+    model = wild(method, companions=True)
+    twice = Blend(experts=(WEIGHTS, COUNTS, "again"), method=method, gate=model.blend.gate)
+    same = BlendedModel(twice, EXPERTS | {"again": EXPERTS[WEIGHTS]})
+    first = [one.read(one.start(2), tokens[:, :2])[0] for one in (model, same)]
     assert np.allclose(first[0], first[1], atol=1e-6)
+
+
+def test_a_companion_is_heard_together_with_the_network(tokens):
+    gate = np.zeros((3, num_features(3)))
+    gate[:, 0] = np.log([0.5, 0.2, 0.3])
+    blend = Blend(
+        experts=(WEIGHTS, COUNTS), method="linear", gate=tuple(map(tuple, gate)),
+        companions=("cache",),
+    )  # fmt: skip
+    model = BlendedModel(blend, EXPERTS, {"cache": Beside()})
+    network, counts = (probabilities(one, tokens) for one in EXPERTS.values())
+    cache = 0.95 * np.eye(V)[tokens] + 0.05 * network
+    cache[:, :2] = network[:, :2]  # it knows nothing yet
+    assert np.allclose(
+        probabilities(model, tokens), 0.5 * network + 0.2 * counts + 0.3 * cache, atol=1e-6
+    )
+    shares = model.shares(tokens[0])
+    assert np.all(shares["cache"][:2] == 0)
+    at, wanted = np.arange(2, tokens.shape[1] - 1), tokens[0, 3:]
+    own = 0.3 * 0.95 * (tokens[0, 2:-1] == wanted)
+    whole = (0.5 * network + 0.2 * counts + 0.3 * cache)[0, at, wanted]
+    assert np.allclose(shares["cache"][2:], own / whole, atol=1e-6)
 
 
 @pytest.mark.parametrize(("method", "companions"), KINDS)
@@ -204,8 +232,8 @@ def test_rows_are_selected_with_all_that_belongs_to_them(tokens):
 
 
 @pytest.mark.parametrize("rows", [1, 3], ids=["one text", "three texts"])
-@pytest.mark.parametrize("method", ["linear", "geometric"])
-def test_compiled_steps_say_what_steps_in_numpy_say(draw, monkeypatch, method, rows):
+@pytest.mark.parametrize(("method", "companions"), KINDS)
+def test_compiled_steps_say_what_steps_in_numpy_say(draw, monkeypatch, method, companions, rows):
     loops = pytest.importorskip("memlm.predict.kernels")
     tokens = draw.integers(0, V, (rows, 40))
     told = []
@@ -213,7 +241,7 @@ def test_compiled_steps_say_what_steps_in_numpy_say(draw, monkeypatch, method, r
         monkeypatch.setattr(
             "memlm.predict.blend.kept_loops", lambda *names, here=here, **more: here
         )
-        model = wild(method)
+        model = wild(method, companions=companions)
         state, steps = model.start(rows), []
         for place in range(tokens.shape[1]):
             found, state = model.advance(state, tokens[:, place])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from memlm.predict import fit as fit_room
-from memlm.predict.blend import COUNTS, WEIGHTS, BlendedModel
+from memlm.predict.blend import COUNTS, WEIGHTS, BlendedModel, gate_features
 from memlm.predict.fit import fit_blend
 
 pytest.importorskip("scipy")
@@ -85,10 +85,8 @@ def test_gradients_are_those_of_the_loss(name):
     told = fit_room._Told(
         draw.normal(0, 1, (num, width)),
         np.stack([one[np.arange(num), targets] for one in rows], axis=1),
-        np.empty((num, 0)),
-        np.empty((num, 0)),
-        rows,
         targets,
+        rows,
     )
     gate = draw.normal(0, 0.5, (2, width))
     function = getattr(fit_room, name)
@@ -125,9 +123,23 @@ def test_a_companion_joins_only_where_it_helps():
 
     experts = {WEIGHTS: Network((0, 1)), COUNTS: Knows((2,))}
     beside = {"right": Beside(1), "wrong": Beside(3)}
-    fitted = fit_blend(experts, [text(1500, 1)], beside)
+    fitted = fit_blend(experts, [text(6000, 1)], beside)
     assert fitted.blend.companions == ("right",)
     stream = text(2000, 3)
     with_one = loss(BlendedModel(fitted.blend, experts, beside), stream)
+    assert len(fitted.blend.gate) == 3
     without = loss(BlendedModel(fit_blend(experts, [text(1500, 1)]).blend, experts), stream)
     assert with_one < without - 0.1
+
+
+def test_a_part_of_what_was_told_is_what_a_gate_sees_that_knows_no_others():
+    draw = np.random.default_rng(0)
+    said = [np.log(draw.dirichlet(np.ones(V), 30)) for _ in range(3)]
+    lately = draw.normal(0, 1, (30, 6))
+    features = gate_features(said, lately)
+    of_target = draw.normal(0, 1, (30, 3))
+    told = fit_room._Told(features, of_target, np.zeros(30, int), said).of([0, 2])
+    expected = gate_features([said[0], said[2]], lately[:, [0, 2, 3, 5]])
+    assert np.array_equal(told.features, expected)
+    assert np.array_equal(told.of_target, of_target[:, [0, 2]])
+    assert told.rows[1] is said[2]

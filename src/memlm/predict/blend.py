@@ -1,18 +1,18 @@
 """Several predictors as one: weights, memories, and a gate that says whom to believe.
 
 An *expert* predicts by itself: a network (`weights`), a memory (`counts`). A *companion* needs the
-hidden states of the network beside it (`cache`, `vectors`), and may know nothing; then it counts
-for nothing. A gate sees how sure each expert is and how well it has predicted just now (see
-`gate_features`), never what comes next:
+hidden states of the network beside it (`cache`, `vectors`), gives most tokens no probability, and
+may know nothing: so it is heard together with the network, p_c <- 0.95 p_c + 0.05 p_weights, and
+where it knows nothing it says what the network says. A gate sees how sure each member is and how
+well it has predicted just now (see `gate_features`), never what comes next:
 
-    linear      p(x) = sum_e w_e p_e(x),                    w = softmax(G f)
-    geometric   p(x) = exp(sum_e w_e ln p_e(x)) / Z,        w = softplus(G f)
+    linear      p(x) = sum_m w_m p_m(x),                    w = softmax(G f)
+    geometric   p(x) = exp(sum_m w_m ln p_m(x)) / Z,        w = softplus(G f)
 
 *Linear* with a gate that sees nothing is the plain mixture; with one that does it is a mixture of
 experts (Jacobs et al. 1991), and the geometric one is what the best compressors do (Mahoney 2005).
-Companions join last, one after the other, p <- (1 - s) p + s p_c with s = sigmoid(g_c . f): they
-say 0 of most tokens. Every distribution sums to 1; weight 0 leaves the others as they are, to the
-bit. `fit.py` fits the gates on held-out text, with a memory that has not read it.
+Every distribution sums to 1; weight 0 leaves the others as they are, to the bit. `fit.py` fits the
+gate on held-out text, with a memory that has not read it.
 """
 
 from __future__ import annotations
@@ -41,15 +41,14 @@ from memlm.runtime import kept_loops
 Floats = npt.NDArray[np.float64]
 AnyFloats = npt.NDArray[np.floating]
 Method = Literal["linear", "geometric"]
-_Heard = tuple[tuple[LogProbabilities, ...], Hidden | None, tuple[State, ...]]
-"""What each expert said, the network's hidden states where they are asked for, and all states."""
-
 WEIGHTS = "weights"
 COUNTS = "counts"
 _KEPT = 0.9
-"""How much of what was before a token stays in how well an expert predicts lately."""
+"""How much of what was before a token stays in how well a member predicts lately."""
 _LEAST = -30.0
-"""Nats that an expert says of a token at the least, where a gate sees it or it is multiplied."""
+"""Nats that a member says of a token at the least, where a gate sees it or it is multiplied."""
+_OWN = 0.95
+"""How much of what a companion is heard to say is its own."""
 _NOTHING = -1e6
 """A score that no weight comes of."""
 _LOWEST = -1e30
@@ -68,10 +67,13 @@ class Blend:
     experts: tuple[str, ...]
     method: Method
     gate: tuple[tuple[float, ...], ...]
-    """G, a row for each expert; as many columns as `num_features` says."""
+    """G, a row for each expert, then for each companion; as many columns as `num_features` says."""
     companions: tuple[str, ...] = ()
-    companion_gate: tuple[tuple[float, ...], ...] = ()
-    """g_c, a row for each companion."""
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Experts and companions, in the order of the gate."""
+        return (*self.experts, *self.companions)
 
     def to_json(self) -> dict[str, Any]:  # Any: JSON
         """Return what `from_json` takes."""
@@ -85,7 +87,6 @@ class Blend:
             method=values["method"],
             gate=_rows(values["gate"]),
             companions=tuple(map(str, values["companions"])),
-            companion_gate=_rows(values["companion_gate"]),
         )
 
 
@@ -97,15 +98,15 @@ def fixed_blend(weights: Mapping[str, float]) -> Blend:
     return Blend(experts=tuple(weights), method="linear", gate=gate)
 
 
-def num_features(num_experts: int) -> int:
-    """Return how many features the gate of so many experts sees."""
-    return 1 + 4 * num_experts
+def num_features(num_members: int) -> int:
+    """Return how many features the gate of so many members sees."""
+    return 1 + 4 * num_members
 
 
 def gate_features(said: Sequence[AnyFloats], lately: Floats) -> Floats:
     """Return what a gate sees at each position, (T, F).
 
-    A 1; of each expert its entropy and its largest log-probability, from `said` (T, V); and how
+    A 1; of each member its entropy and its largest log-probability, from `said` (T, V); and how
     well each predicted the last token and the last few, `lately` (T, 2 E). Nats, halved, so that
     all are of a size.
     """
@@ -186,12 +187,12 @@ class _Lately:
     """What the gates have to know of some texts; nothing in it is ever changed."""
 
     said: tuple[LogProbabilities, ...]
-    """What each expert said of the token that comes next, (B, V); empty before the first."""
+    """What each member said of the token that comes next, (B, V); empty before the first."""
     well: Floats
     """The last row of `well_lately` of each text, (B, 2 E)."""
 
     def gained(self, tokens: Tokens) -> Floats:
-        """Return what each expert gave to the token that came next, (B, E)."""
+        """Return what each member gave to the token that came next, (B, M)."""
         if not self.said:
             return np.zeros((len(self.well), self.well.shape[1] // 2))
         rows = np.arange(len(tokens))
@@ -206,19 +207,29 @@ class _Lately:
 class BlendState:
     """What is carried on: each part's own state, and what the gates know of each text."""
 
-    experts: tuple[State, ...]
-    companions: tuple[State, ...]
+    members: tuple[State, ...]
     lately: _Lately
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """What everyone said of some texts, and the states behind it."""
+
+    members: tuple[LogProbabilities, ...]
+    """(B, T, V) each, or (B, V) of a single step."""
+    own: Floats
+    """(B, T, M), or (B, M): see `Said`."""
+    states: tuple[State, ...]
 
 
 @dataclass(frozen=True)
 class Said:
     """What everyone said at some positions: after each token of a text, or after many texts."""
 
-    experts: tuple[AnyFloats, ...]
-    """Log-probabilities (T, V) of each."""
-    companions: tuple[AnyFloats, ...]
-    """Probabilities (T, V) of each; rows of 0 where it knows nothing."""
+    members: tuple[AnyFloats, ...]
+    """Log-probabilities (T, V) of each; of companions, together with the network."""
+    own: Floats
+    """(T, M): how much of that is a member's own; the rest is the network's."""
     features: Floats
     """(T, F)."""
 
@@ -237,23 +248,21 @@ class BlendedModel:
         self._companions = [(companions or {})[name] for name in blend.companions]
         self._gate = np.asarray(blend.gate)
         self._slow_steps = 0
-        self._companion_gate = np.asarray(blend.companion_gate)
         self._vocabulary_size = self._experts[0].vocabulary_size
-        parts: list[LanguageModel | Companion] = [*self._experts, *self._companions]
-        sizes = {part.vocabulary_size for part in parts}
+        sizes = {part.vocabulary_size for part in self._parts}
         assert sizes == {self._vocabulary_size}, "all have the same vocabulary"
 
     @property
     def vocabulary_size(self) -> int:
         return self._vocabulary_size
 
+    @property
+    def _parts(self) -> list[LanguageModel | Companion]:
+        return [*self._experts, *self._companions]
+
     def start(self, batch: int) -> BlendState:
-        fresh = _Lately((), np.zeros((batch, 2 * len(self._experts))))
-        return BlendState(
-            tuple(part.start(batch) for part in self._experts),
-            tuple(part.start(batch) for part in self._companions),
-            fresh,
-        )
+        fresh = _Lately((), np.zeros((batch, 2 * len(self._gate))))
+        return BlendState(tuple(part.start(batch) for part in self._parts), fresh)
 
     def read(self, state: BlendState, tokens: Tokens) -> tuple[LogProbabilities, BlendState]:
         values, blocks = np.asarray(tokens), []
@@ -265,49 +274,34 @@ class BlendedModel:
 
     def advance(self, state: BlendState, tokens: Tokens) -> tuple[LogProbabilities, BlendState]:
         values = np.asarray(tokens, dtype=np.int64)
-        said, hidden, states = self._advance_experts(state, values)
-        beside, beside_states = self._read_companions(state, values[:, None], hidden)
-        loops = self._loops
-        before = state.lately
+        heard = self._advance_members(state, values)
+        said, before, loops = heard.members, state.lately, self._loops
         if loops is None or not before.said:  # before the first token nobody has said anything
             self._slow_steps += 1
             if self._slow_steps == _WORTH_COMPILING:
                 del self._loops
             well = _well_after(before.gained(values), before.well)
-            found = self._blended(said, tuple(one[:, 0] for one in beside), well)
+            # In float32, as they are: copies in float64 take most of a large vocabulary's time.
+            found, _ = self._together(Said(said, heard.own, gate_features(said, well)))
+            found = found.astype(np.float32, copy=False)
         else:
             well = loops.well_after(before.said, values, before.well, _LEAST, _KEPT)
             is_linear = self.blend.method == "linear"
             found = loops.blend_step(said, well, self._gate, is_linear, _LEAST)
-        return found, BlendState(states, beside_states, _Lately(said, well))
+        return found, BlendState(heard.states, _Lately(said, well))
 
     @cached_property
     def _loops(self) -> ModuleType | None:
         """What steps fast; None where that is not faster, or would first have to be compiled."""
-        if self._companions or self._vocabulary_size > _LARGEST_LOOPED:
+        if self._vocabulary_size > _LARGEST_LOOPED:
             return None
         can_wait = self._slow_steps >= _WORTH_COMPILING
         return kept_loops("memlm.predict.kernels", "blend_step", can_wait=can_wait)
 
-    def _blended(
-        self, said: tuple[LogProbabilities, ...], beside: tuple[Probabilities, ...], well: Floats
-    ) -> LogProbabilities:
-        """Return the log-probabilities (B, V) of texts of which everyone said (B, V) something."""
-        # In float32, as they are: copies in float64 take most of the time of a large vocabulary.
-        found, _, _ = self._together(Said(said, beside, gate_features(said, well)))
-        return found.astype(np.float32, copy=False)
-
     def select(self, state: BlendState, rows: Tokens) -> BlendState:
+        parts = zip(self._parts, state.members, strict=True)
         return BlendState(
-            tuple(
-                part.select(one, rows)
-                for part, one in zip(self._experts, state.experts, strict=True)
-            ),
-            tuple(
-                part.select(one, rows)
-                for part, one in zip(self._companions, state.companions, strict=True)
-            ),
-            state.lately.select(rows),
+            tuple(part.select(one, rows) for part, one in parts), state.lately.select(rows)
         )
 
     def said(self, state: BlendState, tokens: Tokens) -> tuple[Said, BlendState]:
@@ -319,10 +313,10 @@ class BlendedModel:
         """Return, by name, everyone's share of each token of a text but the first, (T - 1,).
 
         In a linear blend that is the part of the token's probability that came from there; in a
-        geometric one, where none comes from one alone, the part of the weights. They sum to 1.
+        geometric one, where none comes from one alone, the part of the gate's weights. They sum to
+        1. What a companion leaves to the network is the network's.
         """
-        names = (*self.blend.experts, *self.blend.companions)
-        parts: list[Floats] = []
+        names, parts = self.blend.members, []
         state, width = self.start(1), self._block(1)
         values = np.asarray(stream, dtype=np.int64)
         for start in range(0, len(values) - 1, width):
@@ -333,32 +327,25 @@ class BlendedModel:
         return {name: found[:, place] for place, name in enumerate(names)}
 
     def _shares_of(self, said: Said, targets: Tokens) -> Floats:
-        rows = np.arange(len(targets))
-        _, weights, joins = self._together(said)
+        _, found = self._together(said)
+        lent = 1 - said.own
         if self.blend.method == "linear":
-            told = np.stack([np.exp(one[rows, targets]) for one in said.experts], axis=1)
-            base = weights * told
-        else:
-            mixed = combine(said.experts, weights, self.blend.method)[rows, targets]
-            base = np.exp(mixed)[:, None] * weights / weights.sum(axis=1, keepdims=True)
-        columns = [*base.T]
-        for join, one in zip(joins, said.companions, strict=True):
-            columns = [(1 - join) * column for column in columns]
-            columns.append(join * one[rows, targets])
-        found = np.stack(columns, axis=1)
+            rows = np.arange(len(targets))
+            told = np.stack([np.exp(one[rows, targets]) for one in said.members], axis=1)
+            if lent.any():  # of a token that a companion does not know, all is the network's
+                network = told[:, self.blend.experts.index(WEIGHTS), None]
+                lent = np.minimum(1.0, lent * network / told)
+            found = found * told
+        given = found * lent
+        found = found - given
+        if given.any():
+            found[:, self.blend.experts.index(WEIGHTS)] += given.sum(axis=1)
         return np.asarray(found / found.sum(axis=1, keepdims=True))
 
-    def _together(self, said: Said) -> tuple[AnyFloats, Floats, list[Floats]]:
-        """Return log-probabilities (T, V), experts' weights (T, E), and companions' shares (T,)."""
+    def _together(self, said: Said) -> tuple[AnyFloats, Floats]:
+        """Return log-probabilities (T, V), and the weight of each member (T, M)."""
         weights = weights_of(said.features, self._gate, self.blend.method)
-        found = combine(said.experts, weights, self.blend.method)
-        joins = []
-        for place, one in enumerate(said.companions):
-            score = said.features @ self._companion_gate[place]
-            join = 1 / (1 + np.exp(-score)) * (one.any(axis=1))
-            found = _log_sum([found + np.log1p(-join)[:, None], _log(join)[:, None] + _log(one)])
-            joins.append(join)
-        return found, weights, joins
+        return combine(said.members, weights, self.blend.method), weights
 
     def _block(self, rows: int) -> int:
         """Return how many tokens of so many texts are read at once."""
@@ -366,38 +353,36 @@ class BlendedModel:
 
     def _say(self, state: BlendState, tokens: Tokens) -> tuple[list[Said], BlendState]:
         """Return what everyone says after each token, for every row, and the state behind them."""
-        told, hidden, states = self._read_experts(state, tokens)
-        beside, beside_states = self._read_companions(state, tokens, hidden)
+        heard = self._read_members(state, tokens)
         firsts, said = state.lately.gained(tokens[:, 0]), []
         well = np.empty_like(state.lately.well)
         for row, line in enumerate(tokens):
-            experts = tuple(one[row].astype(np.float64) for one in told)
-            gained = np.concatenate([firsts[row, None], _gained(experts, line)])
+            members = tuple(one[row].astype(np.float64) for one in heard.members)
+            gained = np.concatenate([firsts[row, None], _gained(members, line)])
             lately = well_lately(gained, state.lately.well[row])
-            companions = tuple(one[row].astype(np.float64) for one in beside)
-            said.append(Said(experts, companions, gate_features(experts, lately)))
+            said.append(Said(members, heard.own[row], gate_features(members, lately)))
             well[row] = lately[-1]
-        after = _Lately(tuple(one[:, -1].copy() for one in told), well)
-        return said, BlendState(states, beside_states, after)
+        after = _Lately(tuple(one[:, -1].copy() for one in heard.members), well)
+        return said, BlendState(heard.states, after)
 
-    def _read_experts(self, state: BlendState, tokens: Tokens) -> _Heard:
-        """Return what each expert says after each token (B, T)."""
+    def _read_members(self, state: BlendState, tokens: Tokens) -> _Heard:
+        """Return what each member says after each token (B, T)."""
         hidden: Hidden | None = None
         told, states = [], []
-        for name, part, one in zip(self.blend.experts, self._experts, state.experts, strict=True):
+        for name, part, one in zip(self.blend.experts, self._experts, state.members, strict=False):
             if name == WEIGHTS and self._companions:
                 found, hidden, after = cast(ShowsHidden, part).read_hidden(one, tokens)
             else:
                 found, after = part.read(one, tokens)
             told.append(found)
             states.append(after)
-        return tuple(told), hidden, tuple(states)
+        return self._with_companions(state, tokens, hidden, told, states)
 
-    def _advance_experts(self, state: BlendState, tokens: Tokens) -> _Heard:
-        """Return what each expert says after one token of each text (B,)."""
+    def _advance_members(self, state: BlendState, tokens: Tokens) -> _Heard:
+        """Return what each member says after one token of each text (B,)."""
         hidden: Hidden | None = None
         told, states = [], []
-        for name, part, one in zip(self.blend.experts, self._experts, state.experts, strict=True):
+        for name, part, one in zip(self.blend.experts, self._experts, state.members, strict=False):
             if name == WEIGHTS and self._companions:
                 found, last, after = cast(ShowsHidden, part).advance_hidden(one, tokens)
                 hidden = last[:, None]
@@ -405,25 +390,47 @@ class BlendedModel:
                 found, after = part.advance(one, tokens)
             told.append(found)
             states.append(after)
-        return tuple(told), hidden, tuple(states)
+        if not self._companions:
+            return _Heard(tuple(told), np.ones((len(tokens), len(told))), tuple(states))
+        wide = [one[:, None] for one in told]
+        heard = self._with_companions(state, tokens[:, None], hidden, wide, states)
+        return _Heard(tuple(one[:, 0] for one in heard.members), heard.own[:, 0], heard.states)
 
-    def _read_companions(
-        self, state: BlendState, tokens: Tokens, hidden: Hidden | None
-    ) -> tuple[list[Probabilities], tuple[State, ...]]:
-        """Return what each companion says after each token (B, T), beside the hidden states."""
-        beside, states = [], []
-        for companion, one in zip(self._companions, state.companions, strict=True):
+    def _with_companions(
+        self,
+        state: BlendState,
+        tokens: Tokens,
+        hidden: Hidden | None,
+        told: Sequence[LogProbabilities],
+        states: Sequence[State],
+    ) -> _Heard:
+        """Return what the experts said after each token (B, T), and what companions say to that."""
+        own = np.ones((*tokens.shape, len(self._gate)))
+        members, after = [*told], [*states]
+        for place, companion in enumerate(self._companions, start=len(told)):
             assert hidden is not None  # a blend with companions has the network
-            probabilities, after = companion.read(one, tokens, hidden)
-            beside.append(probabilities)
-            states.append(after)
-        return beside, tuple(states)
+            found, one = companion.read(state.members[place], tokens, hidden)
+            network = told[self.blend.experts.index(WEIGHTS)]
+            knows = np.asarray(found.any(axis=-1))
+            members.append(_beside(network, found, knows))
+            own[..., place] = _OWN * knows
+            after.append(one)
+        return _Heard(tuple(members), own, tuple(after))
 
 
-def _gained(experts: Sequence[Floats], tokens: Tokens) -> Floats:
-    """Return what each expert gave to each token of a text but the first, (T - 1, E)."""
+def _beside(
+    network: LogProbabilities, companion: Probabilities, knows: npt.NDArray[np.bool_]
+) -> LogProbabilities:
+    """Return log-probabilities (B, T, V) of a companion together with the network."""
+    found = np.float32(_OWN) * companion
+    found += np.float32(1 - _OWN) * np.exp(network)
+    return np.where(knows[..., None], _log(found), network)
+
+
+def _gained(members: Sequence[Floats], tokens: Tokens) -> Floats:
+    """Return what each member gave to each token of a text but the first, (T - 1, M)."""
     rows = np.arange(len(tokens) - 1)
-    return np.stack([one[rows, tokens[1:]] for one in experts], axis=1)
+    return np.stack([one[rows, tokens[1:]] for one in members], axis=1)
 
 
 def _log(values: AnyFloats) -> AnyFloats:

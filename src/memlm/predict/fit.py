@@ -1,7 +1,7 @@
 """Fit a blend on text that nobody in it has read.
 
-Each way of blending is fitted on two thirds of the text and compared on the rest; the one that
-predicts that best is fitted again on all of it. A companion that does not help there is left out.
+Each way of blending is fitted on two thirds of the text and compared on the rest; companions that
+do not help there are left out; what predicts it best is fitted again on all of it.
 Losses are smooth in the gates: L-BFGS with exact gradients, and a light pull to gates that see
 nothing.
 """
@@ -37,9 +37,8 @@ _MOST_VALUES = 1 << 25
 _BLOCK = 512
 _MOST_AT_ONCE = 1 << 21
 """Log-probabilities of one expert that are looked at together."""
-_SELDOM = -3.0
-"""Where the share of a companion begins: the logit of a twentieth."""
-_LEAST_GAIN = 1e-3  # nats
+_LEAST_GAIN = 1e-3
+"""Nats that a companion must be worth."""
 
 
 @dataclass(frozen=True)
@@ -54,24 +53,20 @@ class BlendFit:
     nats_by_way: Mapping[str, float]
     """Loss of each way of blending there."""
     nats: float
-    """Loss of what was chosen there, companions included."""
+    """Loss of what was chosen there, without companions that were left out."""
 
 
 @dataclass
 class _Told:
-    """What everyone said of the targets of a text."""
+    """What everyone said of the targets of a text; M of them, experts first."""
 
     features: Floats
     """(N, F)."""
-    experts: Floats
-    """(N, E) log-probabilities of the target."""
-    companions: Floats
-    """(N, C) probabilities of the target."""
-    knows: Floats
-    """(N, C) 1 where a companion knows anything, else 0."""
+    of_target: Floats
+    """(N, M) log-probabilities of the target."""
+    targets: Ints
     rows: list[npt.NDArray[np.float32]] = field(default_factory=list)
-    """(N, V) log-probabilities of each expert; none where that would be too much to keep."""
-    targets: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    """(N, V) log-probabilities of each; none where that would be too much to keep."""
 
     def __len__(self) -> int:
         return len(self.features)
@@ -80,13 +75,16 @@ class _Told:
         """Return some positions of it."""
         at = slice(start, stop)
         rows = [one[at] for one in self.rows]
+        return _Told(self.features[at], self.of_target[at], self.targets[at], rows)
+
+    def of(self, members: Sequence[int]) -> _Told:
+        """Return what some of them said, as a gate sees it that knows no others."""
+        count = self.of_target.shape[1]
+        columns = [0, *(1 + 2 * one + which for one in members for which in (0, 1))]
+        columns += [1 + (2 + which) * count + one for which in (0, 1) for one in members]
+        rows = [self.rows[one] for one in members] if self.rows else []
         return _Told(
-            self.features[at],
-            self.experts[at],
-            self.companions[at],
-            self.knows[at],
-            rows,
-            self.targets[at],
+            self.features[:, columns], self.of_target[:, list(members)], self.targets, rows
         )
 
 
@@ -104,20 +102,18 @@ def fit_blend(
 
     Each stream begins with a token that is only read. Raises ModuleNotFoundError without scipy.
     """
-    names, beside = tuple(experts), dict(companions or {})
-    even = _even(names, tuple(beside))
-    told = _listen(BlendedModel(even, experts, beside), streams)
+    names, beside = tuple(experts), tuple(companions or {})
+    told = _listen(BlendedModel(_even(names, beside), experts, companions), streams)
     if not told.rows:
         ways = [way for way in ways if way != "geometric"]
     cut = int(len(told) * _FITTED_SHARE)
     fitted, compared = told.part(0, cut), told.part(cut, len(told))
-    tried = {way: _fit_way(way, fitted, even) for way in ways}
-    nats_by_way = {way: _nats(compared, blend) for way, blend in tried.items()}
+    tried = {way: _fit_way(way, fitted, names, beside) for way in ways}
+    nats_by_way = {way: float(_losses(compared, one).mean()) for way, one in tried.items()}
     best = min(nats_by_way, key=lambda way: nats_by_way[way])
-    chosen, nats = _fit_companions(tried[best], fitted, compared, tuple(beside))
-    final = _fit_way(best, told, even)
-    final, _ = _fit_companions(final, told, told, tuple(beside), chosen.companions)
-    alone = -compared.experts.mean(axis=0)
+    kept, nats = _needed(best, fitted, compared, names, beside)
+    final = _fit_way(best, told.of(_places(names, beside, kept)), names, kept)
+    alone = -compared.of_target[:, : len(names)].mean(axis=0)
     return BlendFit(
         blend=final,
         tokens=len(told),
@@ -127,25 +123,38 @@ def fit_blend(
     )
 
 
-def _even(names: tuple[str, ...], companions: tuple[str, ...]) -> Blend:
-    width = num_features(len(names))
-    seldom = (_SELDOM, *(0.0,) * (width - 1))
-    return Blend(
-        experts=names,
-        method="linear",
-        gate=((0.0,) * width,) * len(names),
-        companions=companions,
-        companion_gate=(seldom,) * len(companions),
-    )
+def _needed(
+    way: str, fitted: _Told, compared: _Told, names: tuple[str, ...], beside: tuple[str, ...]
+) -> tuple[tuple[str, ...], float]:
+    """Return the companions without which a blend is worse, and its loss on the compared part."""
+    losses = _losses(compared, _fit_way(way, fitted, names, beside))
+    for name in beside:
+        others = tuple(other for other in beside if other != name)
+        members = _places(names, beside, others)
+        without = _fit_way(way, fitted.of(members), names, others)
+        if _losses(compared.of(members), without).mean() < losses.mean() + _LEAST_GAIN:
+            return _needed(way, fitted.of(members), compared.of(members), names, others)
+    return beside, float(losses.mean())
+
+
+def _places(names: tuple[str, ...], beside: tuple[str, ...], kept: tuple[str, ...]) -> list[int]:
+    """Return which of all the experts, and those companions that are kept, are."""
+    return [*range(len(names)), *(len(names) + beside.index(name) for name in kept)]
+
+
+def _even(names: tuple[str, ...], beside: tuple[str, ...]) -> Blend:
+    count = len(names) + len(beside)
+    gate = ((0.0,) * num_features(count),) * count
+    return Blend(experts=names, companions=beside, method="linear", gate=gate)
 
 
 def _listen(model: BlendedModel, streams: Sequence[Ints]) -> _Told:
     """Return what everyone says of the tokens of some texts, each before it is read."""
-    features, experts, beside, knows, targets = [], [], [], [], []
-    rows: list[list[npt.NDArray[np.float32]]] = [[] for _ in model.blend.experts]
-    total = sum(len(stream) - 1 for stream in streams)
-    if total * model.vocabulary_size * len(rows) > _MOST_VALUES:
+    count = len(model.blend.gate)
+    rows: list[list[npt.NDArray[np.float32]]] = [[] for _ in range(count)]
+    if sum(len(one) - 1 for one in streams) * model.vocabulary_size * count > _MOST_VALUES:
         rows = []
+    features, of_target, targets = [], [], []
     width = max(1, min(_BLOCK, _MOST_AT_ONCE // model.vocabulary_size))
     for stream in streams:
         state = model.start(1)
@@ -155,37 +164,32 @@ def _listen(model: BlendedModel, streams: Sequence[Ints]) -> _Told:
             said, state = model.said(state, block)
             at = np.arange(len(block))
             features.append(said.features)
-            experts.append(np.stack([one[at, wanted] for one in said.experts], axis=1))
-            none = np.empty((len(block), 0))
-            beside.append(np.column_stack([none, *(one[at, wanted] for one in said.companions)]))
-            knows.append(np.column_stack([none, *(one.any(axis=1) for one in said.companions)]))
+            of_target.append(np.stack([one[at, wanted] for one in said.members], axis=1))
             targets.append(wanted)
-            for kept, one in zip(rows, said.experts, strict=False):
+            for kept, one in zip(rows, said.members, strict=False):
                 kept.append(one.astype(np.float32))
     return _Told(
         np.concatenate(features),
-        np.concatenate(experts),
-        np.concatenate(beside),
-        np.concatenate(knows).astype(np.float64),
-        [np.concatenate(kept) for kept in rows],
+        np.concatenate(of_target),
         np.concatenate(targets),
+        [np.concatenate(kept) for kept in rows],
     )
 
 
-def _fit_way(way: str, told: _Told, even: Blend) -> Blend:
-    """Return the experts blended in one way, their gate fitted; companions left out."""
-    alone = replace(even, companions=(), companion_gate=())
-    if way == "even" or len(even.experts) == 1:
-        return alone
+def _fit_way(way: str, told: _Told, names: tuple[str, ...], beside: tuple[str, ...]) -> Blend:
+    """Return experts and companions blended in one way, their gate fitted."""
+    even = _even(names, beside)
     first = np.asarray(even.gate)
+    if way == "even" or len(first) == 1:
+        return even
     if way != "geometric":
         width = 1 if way == "linear" else first.shape[1]
         gate = np.zeros_like(first)
         gate[:, :width] = _minimised(_linear_loss, first[:, :width], told)
-        return _with_gate(alone, "linear", gate)
+        return _with_gate(even, "linear", gate)
     begun = np.zeros_like(first)
     begun[:, 0] = np.log(np.expm1(1 / len(first)))  # softplus of it: all alike, of sum 1
-    return _with_gate(alone, "geometric", _minimised(_geometric_loss, begun, told))
+    return _with_gate(even, "geometric", _minimised(_geometric_loss, begun, told))
 
 
 def _with_gate(blend: Blend, method: Method, gate: Floats) -> Blend:
@@ -213,7 +217,7 @@ def _linear_loss(gate: Floats, told: _Told) -> tuple[float, Floats]:
     """Return the loss of a linear mixture and its gradient by the gate (E, F')."""
     features = told.features[:, : gate.shape[1]]
     weights = weights_of(features, gate, "linear")
-    parts = weights * np.exp(told.experts)
+    parts = weights * np.exp(told.of_target)
     whole = np.maximum(parts.sum(axis=1, keepdims=True), 1e-300)
     slope = (weights - parts / whole) / len(features)
     return float(-np.log(whole).mean()), slope.T @ features
@@ -240,73 +244,16 @@ def _geometric_loss(gate: Floats, told: _Told) -> tuple[float, Floats]:
     return loss / len(told), slopes.T @ told.features
 
 
-def _fit_companions(
-    blend: Blend,
-    fitted: _Told,
-    compared: _Told,
-    names: tuple[str, ...],
-    wanted: tuple[str, ...] | None = None,
-) -> tuple[Blend, float]:
-    """Return the blend with those companions that help, and its loss on the compared part.
-
-    `names` are those that were listened to; of these only the wanted are tried.
-    """
-    nats = _nats(compared, blend)
-    for place, name in enumerate(names):
-        if wanted is not None and name not in wanted:
-            continue
-        first = np.zeros((1, fitted.features.shape[1]))
-        first[0, 0] = _SELDOM
-        below = _chances(fitted, blend, names)
-        one = fitted.companions[:, place], fitted.knows[:, place], below
-
-        def loss(gate: Floats, told: _Told, one: tuple[Floats, ...] = one) -> tuple[float, Floats]:
-            return _joining_loss(gate, told.features, *one)
-
-        gate = _minimised(loss, first, fitted)
-        row = tuple(float(value) for value in gate[0])
-        tried = replace(
-            blend,
-            companions=(*blend.companions, name),
-            companion_gate=(*blend.companion_gate, row),
-        )
-        found = _nats(compared, tried, names)
-        if found < nats - _LEAST_GAIN:
-            blend, nats = tried, found
-    return blend, nats
+def _losses(told: _Told, blend: Blend) -> Floats:
+    """Return the loss of a blend at each target, in nats (N,)."""
+    return np.asarray(-np.log(np.maximum(_chances(told, blend), 1e-300)))
 
 
-def _joining_loss(
-    gate: Floats, features: Floats, companion: Floats, knows: Floats, below: Floats
-) -> tuple[float, Floats]:
-    """Return the loss where a companion joins, and its gradient by the gate (1, F)."""
-    share = knows / (1 + np.exp(-(features @ gate[0])))
-    whole = np.maximum((1 - share) * below + share * companion, 1e-300)
-    slope = (below - companion) / whole * share * (1 - share) / len(below)
-    return float(-np.log(whole).mean()), (slope @ features)[None]
-
-
-def _nats(told: _Told, blend: Blend, names: tuple[str, ...] = ()) -> float:
-    """Return the loss of a blend, in nats per token."""
-    return float(-np.log(np.maximum(_chances(told, blend, names), 1e-300)).mean())
-
-
-def _chances(told: _Told, blend: Blend, names: tuple[str, ...] = ()) -> Floats:
-    """Return the probability (N,) of each target; `names` are the companions that `told` has."""
-    chances = _chances_of_experts(told, blend)
-    for name, row in zip(blend.companions, blend.companion_gate, strict=True):
-        place = names.index(name)
-        score = told.features @ np.asarray(row)
-        share = told.knows[:, place] / (1 + np.exp(-score))
-        chances = (1 - share) * chances + share * told.companions[:, place]
-    return chances
-
-
-def _chances_of_experts(told: _Told, blend: Blend) -> Floats:
-    """Return the probability (N,) of each target by the experts of a blend."""
+def _chances(told: _Told, blend: Blend) -> Floats:
+    """Return the probability (N,) of each target."""
     weights = weights_of(told.features, np.asarray(blend.gate), blend.method)
     if blend.method == "linear":
-        return np.asarray((weights * np.exp(told.experts)).sum(axis=1))
+        return np.asarray((weights * np.exp(told.of_target)).sum(axis=1))
     found = np.empty(len(told.rows[0]))
     for start in range(0, len(found), _BLOCK):
         part = slice(start, min(start + _BLOCK, len(found)))

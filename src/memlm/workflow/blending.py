@@ -50,6 +50,7 @@ VECTORS = "vectors"
 MEMORIES = (COUNTS, CACHE, VECTORS)
 DEFAULT_MEMORIES = (COUNTS,)
 _FILE = "blend.json"
+_FORMAT = 2  # another when a gate means something else
 _NOT_READY = ("no_documents", "workspace_busy", "cannot_write", "memory_of_other_tokens")
 _FEWEST_TOKENS = 2_000
 _MOST_TOKENS = 12_000
@@ -218,7 +219,7 @@ def ensure_blend(
         listener.note("blend_fitting", model=model.name)
         fitted = _fit(model, memory, memories, streams, adapt=adapt, listener=listener)
         kept = _kept_blends(model, weights_hash) | {key: _to_json(fitted)}
-        write_json(folder / _FILE, {"weights": weights_hash, "blends": kept})
+        write_json(folder / _FILE, {"format": _FORMAT, "weights": weights_hash, "blends": kept})
     for kind in memories:
         if kind not in (*fitted.blend.experts, *fitted.blend.companions):
             listener.note("memory_does_not_pay", model=model.name, kind=kind)
@@ -400,7 +401,8 @@ def _kept_blends(model: Model, weights_hash: str) -> dict[str, Any]:  # Any: JSO
     path = model.workspace.model(model.name) / _FILE
     try:
         found = read_json(path)
-        return dict(found["blends"]) if found["weights"] == weights_hash else {}
+        is_current = found.get("format") == _FORMAT and found["weights"] == weights_hash
+        return dict(found["blends"]) if is_current else {}
     except NotFoundError:
         return {}
     except (KeyError, TypeError, ValueError) as error:
