@@ -117,21 +117,26 @@ class CountsMemory:
     def streams(
         self, split: Split, *, most_tokens: int, without: Collection[int] = ()
     ) -> list[npt.NDArray[np.int64]]:
-        """Return stretches of one side of the split, as they are read, spread over all of it.
+        """Return one side of the split, or a part of each of its documents, as it is read.
 
-        Each begins with a token that is only read: the end of the document before, or its own
-        first. Documents in `without` (their ids as numbers) give none.
+        What a document has on that side is read on and on, as a long text would be, over what is
+        left out. Each stream begins with a token that is only read: the end of the document before,
+        or its own first. Documents in `without` (their ids as numbers) give none.
         """
         units = Units(self.store, (split,))
-        keys = [key for key in units.entries if int(key.partition(":")[0], 16) not in without]
-        total = sum(units.entries[key].size for key in keys)
-        share = min(1.0, most_tokens / max(1, total))
+        by_document: dict[str, list[str]] = {}
+        for key in units.entries:
+            by_document.setdefault(key.partition(":")[0], []).append(key)
+        for document in [one for one in by_document if int(one, 16) in without]:
+            del by_document[document]
+        sizes = {one: sum(map(units.size, keys)) for one, keys in by_document.items()}
+        share = min(1.0, most_tokens / max(1, sum(sizes.values())))
         found: list[npt.NDArray[np.int64]] = []
-        for entry in units.read(keys):
-            tokens = np.asarray(entry.symbols, dtype=np.int64)
-            kept = tokens[: max(_SHORTEST_STREAM, int(len(tokens) * share))]
-            if len(kept) > 1 and sum(map(len, found)) < most_tokens + _SHORTEST_STREAM:
-                found.append(kept)
+        for document, keys in by_document.items():
+            kept = max(_SHORTEST_STREAM, int(sizes[document] * share))
+            tokens = np.concatenate([entry.symbols for entry in units.read(keys)])[:kept]
+            if len(tokens) > 1 and sum(map(len, found)) < most_tokens + _SHORTEST_STREAM:
+                found.append(tokens.astype(np.int64))
         return found
 
     def _tokenizer_hash(self) -> str:
