@@ -1,15 +1,18 @@
 """How well a memory predicts, alone and beside a network, with PPMd in the same run.
 
-    python benchmarks/remembering.py [--text shakespeare|en|zh] [--minutes M] [--threads N]
-        [--repeat N] [--without-ppmd] [--data FOLDER]
+    python benchmarks/remembering.py [--text shakespeare|en|zh] [--minutes M | --peer]
+        [--held-out-share S] [--scored N] [--threads N] [--repeat N] [--without-ppmd]
+        [--data FOLDER]
 
-The first 90 % of a text are collected, the last 10 % are scored, in nats per character. Nothing is
+The first 90 % of a text are collected, the last 10 % are scored, or the first N characters of them,
+in nats per character. Nothing is
 chosen on these: smoothing and blend are fitted on text that the training part holds out.
 
     memory     counts alone, without any training; `reset`: what it reads counts too, and is
                forgotten every 1,024 characters, as PPMd's is in its row of that name
     PPMd       order 6 (pyppmd): the bytes that the end adds to the beginning
-    network    trained for M minutes, its weights alone, then with the memories
+    network    trained for M minutes, or for the time that the peer of learning.py takes, its
+               weights alone, then with the memories
 """
 
 from __future__ import annotations
@@ -24,9 +27,11 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from learning import run_peer
 from texts import data_beside_checkout, read_text
 
 import memlm
+from memlm.workflow.blending import MEMORIES
 from memlm.workflow.remembering import memory_model
 
 RESET = 1024
@@ -73,7 +78,7 @@ def reset_score(memory: memlm.Model, last: str) -> float:
 def run(text: str, options: argparse.Namespace, seed: int) -> dict[str, object]:
     """Return every figure of one run."""
     cut = len(text) * 9 // 10
-    first, last = text[:cut], text[cut:]
+    first, last = text[:cut], text[cut:][: options.scored]
     found: dict[str, object] = {"load_before": os.getloadavg()[0]}
     if not options.without_ppmd and seed == 0:
         found["ppmd"] = ppmd(first, last)
@@ -81,7 +86,8 @@ def run(text: str, options: argparse.Namespace, seed: int) -> dict[str, object]:
         source, workspace = Path(folder) / "first.txt", Path(folder) / "ws"
         source.write_text(first, encoding="utf-8")
         memlm.collect_documents(workspace, source)
-        memlm.prepare_documents(workspace)
+        config = memlm.PrepareConfig(held_out_share=options.held_out_share)
+        memlm.prepare_documents(workspace, config=config)
         started = time.perf_counter()
         memory = memory_model(workspace)
         found["ready_seconds"] = time.perf_counter() - started
@@ -95,16 +101,17 @@ def run(text: str, options: argparse.Namespace, seed: int) -> dict[str, object]:
             config = memlm.TrainConfig(minutes=options.minutes, seed=seed, threads=options.threads)
             report = memlm.train_model(workspace, config=config)
             model = memlm.load_model(workspace)
-            found["train_seconds"] = report.seconds
+            found["train_seconds"], found["steps"] = report.seconds, report.steps
             found["network"] = {
                 name: _score(model, last, memories, adapt=adapt)
                 for name, memories, adapt in (
                     ("frozen", (), False),
                     ("frozen + counts", ("counts",), False),
                     ("frozen + counts + cache", ("counts", "cache"), False),
+                    ("frozen + counts + cache + vectors", MEMORIES, False),
                     ("adaptive", (), True),
-                    ("adaptive + counts", ("counts",), True),
                     ("adaptive + counts + cache", ("counts", "cache"), True),
+                    ("adaptive + counts + cache + vectors", MEMORIES, True),
                 )
             }
             fitted = memory_model(workspace)
@@ -132,12 +139,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--text", default="shakespeare")
     parser.add_argument("--minutes", type=float, default=0.0)
+    parser.add_argument("--peer", action="store_true", help="train as long as the peer")
+    parser.add_argument("--held-out-share", type=float)
+    parser.add_argument("--scored", type=int)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--without-ppmd", action="store_true")
     parser.add_argument("--data", type=Path, default=data_beside_checkout())
     options = parser.parse_args()
     text = read_text(options.text, options.data)
+    if options.peer:
+        peer = run_peer(options.text, options.data)
+        print(json.dumps(peer), flush=True)
+        options.minutes = peer["seconds"] / 60
     runs = []
     for seed in range(options.repeat):
         runs.append(run(text, options, seed))
