@@ -9,9 +9,10 @@ import pytest
 
 import memlm
 from memlm.memory.vector_store import VectorStore
-from memlm.storage import read_json, write_json
+from memlm.storage import read_json, size_on_disk, write_json
 from memlm.workflow import recalling
 from memlm.workflow.blending import memory_of, vectors_of
+from memlm.workflow.keeping import delete_model
 
 TEXTS = [
     f"{n}: the cat sees the moon, and dog {n * n} follows it home at dusk. " * 9 for n in range(8)
@@ -153,3 +154,18 @@ def test_states_of_a_model_that_is_gone_go_when_documents_are_erased(workspace):
     shutil.rmtree(workspace.model("lstm-1"))
     memlm.erase_documents(workspace, first)
     assert not store.folder.exists()
+
+
+def test_a_model_that_is_deleted_takes_its_states_along(workspace):
+    store = recalled(workspace).store
+    before = size_on_disk(workspace.path)
+    freed = delete_model(workspace, "lstm-1")
+    assert not store.folder.exists()
+    assert freed == before - size_on_disk(workspace.path)
+
+
+def test_where_nothing_is_left_that_was_learned_the_rest_is_recalled(workspace, monkeypatch):
+    found = recalled(workspace).store
+    monkeypatch.setattr(recalling, "LEARNED", ())
+    shutil.rmtree(found.folder)
+    assert recalled(workspace).store.document_ids == found.document_ids

@@ -43,17 +43,23 @@ def delete_model(
     *,
     may_delete: Callable[[int], bool] = lambda size_bytes: True,
 ) -> int | None:
-    """Delete a model with its checkpoints; return the bytes that this freed.
+    """Delete a model with its checkpoints and what is remembered of its states.
+
+    Returns the bytes that this freed.
 
     `may_delete` is told how many those will be; where it says no, nothing goes and it is None.
     """
     opened = as_workspace(workspace)
     with opened.writing():
         folder = _folder_of(opened, name)
-        size_bytes = size_on_disk(folder)
+        weights_hash = opened.weights_hash(name)
+        states = opened.vector_memory(weights_hash) if weights_hash else None
+        doomed = [folder, *([states] if states and states.exists() else [])]
+        size_bytes = sum(map(size_on_disk, doomed))
         if not may_delete(size_bytes):
             return None
-        delete_folder(folder)
+        for one in reversed(doomed):
+            delete_folder(one)
         return size_bytes
 
 

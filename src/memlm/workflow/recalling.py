@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,12 @@ class VectorMemory:
     """The states of one network, in step with the tokens."""
 
     store: VectorStore
-    held_out: frozenset[str]
-    """Names of the pieces that are of held-out text."""
+    tokens: TokenStore
+
+    @cached_property
+    def held_out(self) -> frozenset[str]:
+        """Names of the pieces that are of held-out text."""
+        return frozenset(_Pieces(self.tokens).of({"held_out"}))
 
 
 @dataclass(frozen=True)
@@ -100,8 +105,8 @@ class _Pieces:
                 yield self._passage(name, piece.unit, piece.start, piece.stop)
 
     def samples(self) -> Iterator[Passage]:
-        """Yield stretches from all over the learned text."""
-        learned = [self._by_name[name] for name in self.of(LEARNED)]
+        """Yield stretches from all over the learned text, or of all where none is left."""
+        learned = [self._by_name[name] for name in self.of(LEARNED) or self.of(HELD)]
         ends = np.cumsum([piece.stop - piece.start for piece in learned])
         total = int(ends[-1])
         count = min(_SAMPLES, total // _SAMPLE + 1)
@@ -124,13 +129,13 @@ def refresh_vectors(
     listener: Listener,
 ) -> VectorMemory:
     """Bring the states of a network in step with some tokens, and return them."""
-    folder, pieces = workspace.vector_memory(weights_hash), _Pieces(memory.store)
+    folder = workspace.vector_memory(weights_hash)
     made_from = {"tokenizer": memory.store.folder.name, "tokens": memory.digest}
     about = _read_about(folder)
-    held_out = frozenset(pieces.of({"held_out"}))
     if about and about["made_from"] == made_from:
-        return VectorMemory(open_vectors(folder, weights_hash=weights_hash), held_out)
+        return VectorMemory(open_vectors(folder, weights_hash=weights_hash), memory.store)
     with workspace.writing():
+        pieces = _Pieces(memory.store)
         wanted = pieces.size(pieces.names)
         if not about or wanted > _GROWN * about["codec_states"]:
             delete_folder(folder)
@@ -144,7 +149,7 @@ def refresh_vectors(
         _add(store, model, memory, pieces, listener)
         kept = {"made_from": made_from, "states": store.rows}
         write_json(folder / STATES_FILE, kept | {"codec_states": about["codec_states"]})
-    return VectorMemory(store, held_out)
+    return VectorMemory(store, memory.store)
 
 
 def forget_vectors(workspace: Workspace, folder: Path) -> bool:
