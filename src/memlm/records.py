@@ -270,6 +270,8 @@ class Score:
     baseline_nats_per_character: float
     """Every symbol of the vocabulary equally likely."""
     protocol: str
+    memories: tuple[str, ...] = ()
+    """Those that predicted beside the weights."""
 
 
 @dataclass(frozen=True, kw_only=True)

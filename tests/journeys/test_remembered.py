@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 import memlm
+from memlm.errors import ConfigError
 from memlm.storage import read_json
 from memlm.workflow import blended_predictor
+from memlm.workflow.remembering import memory_model
 
 WORDS = ["the", "old", "cat", "sees", "a", "grey", "dog", "near", "some", "house", "and", "runs"]
 
@@ -139,3 +141,36 @@ def test_whose_each_token_is_is_told_of_what_is_written(memlm_command, trained):
     for one in written["shares"]:
         assert sum(one["shares"].values()) == pytest.approx(1, abs=1e-3)
         assert set(one["shares"]) == {"weights", "counts"}
+
+
+def test_documents_that_came_and_went_leave_a_blend_as_it_was(memlm_command, tmp_path, trained):
+    def score(*options: str) -> float:
+        return memlm_command("score", trained, asked, *options)["nats_per_character"]
+
+    asked, later = tmp_path / "asked.txt", tmp_path / "later.txt"
+    asked.write_text("the old dog sees a cat near the house. " * 8, encoding="utf-8")
+    before = score()
+    later.write_text("Quite another thing, ñandú & zebra: 1234567890! " * 40, encoding="utf-8")
+    memlm_command("collect", trained, later)
+    score()
+    with memlm.DocumentStore(trained / "documents.sqlite") as store:
+        (gone,) = [one.id for one in store if one.source.endswith("later.txt")]
+    memlm.erase_documents(trained, gone)
+    assert score() == pytest.approx(before, abs=1e-6)
+    # What was held out is still known, though the tokens are not those of the training.
+    memlm_command("score", trained, asked, "--memory", "cache")
+    kept = read_json(trained / "models" / "lstm-1" / "blend.json")["blends"]
+    assert kept["cache"]["tokens"] > 1000
+
+
+def test_a_score_names_what_predicted(memlm_command, trained, text):
+    assert memlm_command("score", trained, text)["memories"] == ["counts"]
+    assert memlm_command("score", trained, text, "--no-memory")["memories"] == []
+
+
+def test_a_memory_has_no_hidden_states_beside_it(trained):
+    model = memory_model(trained)
+    with pytest.raises(ConfigError) as refused:
+        memlm.score_text(model, "the cat", memories=["cache"])
+    assert refused.value.code == "memory_beside_memory"
+    memlm.score_text(model, "the cat", memories=["counts"])

@@ -69,7 +69,11 @@ def score(
         return 0
     said = "adaptive" if adapt else "long_context" if window is None else "window"
     protocol = render(f"protocol.{said}", window=window)
-    say("score.summary", model=model.name, **asdict(found) | {"protocol": protocol})
+    name = model.name
+    if found.memories:
+        memories = " + ".join(found.memories)
+        name = render("score.with_memories", model=name, memories=memories)
+    say("score.summary", model=name, **asdict(found) | {"protocol": protocol})
     say("score.baseline", **asdict(found))
     if found.unknown:
         say("note.unknown_charged", count=found.unknown)

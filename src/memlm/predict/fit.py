@@ -32,7 +32,7 @@ WAYS = ("even", "linear", "gated", "geometric")
 _FITTED_SHARE = 2 / 3
 _PULL = 1e-4
 _MOST_STEPS = 80
-_MOST_VALUES = 1 << 25
+_MOST_VALUES = 1 << 24
 """Log-probabilities of whole vocabularies that are kept for the geometric way, 4 bytes each."""
 _BLOCK = 512
 _MOST_AT_ONCE = 1 << 21

@@ -26,7 +26,7 @@ from memlm.records import (
 )
 from memlm.runtime import resend_signal
 from memlm.train import TrainConfig
-from memlm.workflow.blending import blended_predictor
+from memlm.workflow.blending import blended_predictor, memories_in
 from memlm.workflow.erasing import finish_erasing
 from memlm.workflow.learned import count_collected
 from memlm.workflow.listener import Listener
@@ -106,14 +106,16 @@ def score_text(
 
     check_protocol(window, is_adaptive=adapt)
     hears = listener or Listener()
-    return score(
-        blended_predictor(model, memories=memories, adapt=adapt, listener=hears),
+    predictor = blended_predictor(model, memories=memories, adapt=adapt, listener=hears)
+    found = score(
+        predictor,
         model.tokenizer,
         text,
         window=window,
         is_adaptive=adapt,
         progress=lambda done, total: hears.progress("score", done, total),
     )
+    return replace(found, memories=memories_in(predictor))
 
 
 def generate_text(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,12 +31,13 @@ from memlm.language_model import (
 )
 from memlm.memory.cache import Cache, CacheConfig
 from memlm.memory.counts import CountsModel
-from memlm.memory.smoothing import Evidence, usual_smoothing
+from memlm.memory.smoothing import Evidence, Smoothing, usual_smoothing
 from memlm.memory.smoothing_fit import fit_smoothing
 from memlm.memory.vectors import VectorConfig, Vectors
+from memlm.messages import render
 from memlm.predict.blend import COUNTS, WEIGHTS, Blend, BlendedModel, fixed_blend
 from memlm.prepare import PrepareConfig, load_tokenizer, tokenizer_name
-from memlm.storage import MANIFEST, read_json, read_manifest, write_json
+from memlm.storage import MANIFEST, new_file, read_json, read_manifest, write_json
 from memlm.workflow.adapting import adapting_predictor
 from memlm.workflow.listener import Listener
 from memlm.workflow.models import MEMORY, Model
@@ -50,7 +52,8 @@ VECTORS = "vectors"
 MEMORIES = (COUNTS, CACHE, VECTORS)
 DEFAULT_MEMORIES = (COUNTS,)
 _FILE = "blend.json"
-_FORMAT = 2  # another when a gate means something else
+_HELD_OUT = "held_out.bin"
+_FORMAT = 3  # another when a gate means something else
 _NOT_READY = ("no_documents", "workspace_busy", "cannot_write", "memory_of_other_tokens")
 _FEWEST_TOKENS = 2_000
 _MOST_TOKENS = 12_000
@@ -68,6 +71,8 @@ class _Fitted:
     blend: Blend
     cache: CacheConfig | None
     vectors: VectorConfig | None
+    smoothing: Smoothing | None
+    """Of the counts that it was fitted with."""
     nats_alone: Mapping[str, float]
     nats: float
     tokens: int
@@ -95,6 +100,8 @@ def blended_predictor(
     hears = listener or Listener()
     check_memories(memories)
     if model.name == MEMORY:
+        if {*(memories or ())} - {COUNTS}:
+            raise ConfigError("memory_beside_memory", model=MEMORY)
         assert isinstance(model.predictor, CountsModel)
         return model.predictor.adaptive() if adapt else model.predictor
     wanted = DEFAULT_MEMORIES if memories is None else tuple(dict.fromkeys(memories))
@@ -117,6 +124,13 @@ def blended_predictor(
     network = adapting_predictor(model, hears) if adapt else model.predictor
     experts = {WEIGHTS: network, COUNTS: counts.adaptive() if adapt else counts}
     return BlendedModel(fitted.blend, experts, _companions(fitted, model, memory, hears))
+
+
+def memories_in(predictor: LanguageModel) -> tuple[str, ...]:
+    """Return the memories that predict beside the weights."""
+    if not isinstance(predictor, BlendedModel):
+        return ()
+    return tuple(name for name in predictor.blend.members if name != WEIGHTS)
 
 
 def ready_blend(model: Model, *, listener: Listener | None = None) -> None:
@@ -203,20 +217,24 @@ def ensure_blend(
     folder = model.workspace.model(model.name)
     weights_hash = _weights_hash(model)
     kept = _kept_blends(model, weights_hash)
-    if key in kept and not (COUNTS in memories and memory.smoothing is None):
-        return _from_json(kept[key])
+    if key in kept:
+        fitted = _from_json(kept[key])
+        if memory.smoothing is None and fitted.smoothing is not None:  # its tokens are cut anew
+            with model.workspace.writing():
+                memory.keep(fitted.smoothing, tokens=fitted.tokens)
+        return fitted
+    learned, held_out = _learned_by(model, memory)
     streams = memory.streams(
-        "held_out",
-        most_tokens=_most_tokens(model, adapt=adapt),
-        without=_learned_documents(model, memory),
+        "held_out", most_tokens=_most_tokens(model, adapt=adapt), without=learned, but=held_out
     )
     if sum(map(len, streams)) < _FEWEST_TOKENS // 2 or find_spec("scipy") is None:
         code = "blend_not_fitted" if COUNTS in memories else "companions_not_fitted"
-        listener.note(code, model=model.name)
+        reason = render("note.blend_needs_text" if find_spec("scipy") else "note.blend_needs_scipy")
+        listener.note(code, model=model.name, reason=reason)
         even = fixed_blend({WEIGHTS: 0.5, COUNTS: 0.5} if COUNTS in memories else {WEIGHTS: 1.0})
-        return _Fitted(even, None, None, {}, float("nan"), 0)
+        return _Fitted(even, None, None, None, {}, float("nan"), 0)
     with model.workspace.writing():
-        listener.note("blend_fitting", model=model.name)
+        listener.note("blend_fitting", model=model.name, memories=" + ".join(memories))
         fitted = _fit(model, memory, memories, streams, adapt=adapt, listener=listener)
         kept = _kept_blends(model, weights_hash) | {key: _to_json(fitted)}
         write_json(folder / _FILE, {"format": _FORMAT, "weights": weights_hash, "blends": kept})
@@ -232,16 +250,24 @@ def ensure_blend(
     return fitted
 
 
-def _learned_documents(model: Model, memory: CountsMemory) -> frozenset[int]:
-    """Return the ids of documents that are not to be fitted on: the weights learned from them.
+def _learned_by(model: Model, memory: CountsMemory) -> tuple[frozenset[int], frozenset[int]]:
+    """Return the ids of documents that the weights learned from, and what of them was held out.
 
-    There are none where the tokens are those of the training: then their split is, too.
+    None of them where the tokens are those of the training: their split is, too. What was held out
+    then is noted, for when documents have come and gone and the tokens are others.
     """
     folder = model.workspace.model(model.name)
-    learned = folder / "documents.bin"
-    if read_run(folder)["made_from"]["tokens"] == memory.digest or not learned.exists():
-        return frozenset()
-    return frozenset(np.fromfile(learned, dtype="<u8").tolist())
+    learned, held_out = folder / "documents.bin", folder / _HELD_OUT
+    if read_run(folder)["made_from"]["tokens"] == memory.digest:
+        if not held_out.exists():
+            with model.workspace.writing(), new_file(held_out) as temporary:
+                memory.contents("held_out").tofile(temporary)
+        return frozenset(), frozenset()
+    return _numbers_in(learned), _numbers_in(held_out)
+
+
+def _numbers_in(path: Path) -> frozenset[int]:
+    return frozenset(np.fromfile(path, dtype="<u8").tolist()) if path.exists() else frozenset()
 
 
 def _most_tokens(model: Model, *, adapt: bool) -> int:
@@ -280,7 +306,10 @@ def _fit(
         vectors = _fit_vectors(heard, states)
         companions |= _asking(states, vectors, model, excluded=states.held_out)
     found = fit_blend(experts, streams, companions)
-    return _Fitted(found.blend, cache, vectors, found.nats_alone, found.nats, found.tokens)
+    smoothing = memory.smoothing if COUNTS in memories else None
+    return _Fitted(
+        found.blend, cache, vectors, smoothing, found.nats_alone, found.nats, found.tokens
+    )
 
 
 def fit_memory(memory: CountsMemory, streams: Sequence[npt.NDArray[np.int64]]) -> None:
@@ -414,6 +443,7 @@ def _to_json(fitted: _Fitted) -> dict[str, Any]:  # Any: JSON
         "blend": fitted.blend.to_json(),
         "cache": asdict(fitted.cache) if fitted.cache else None,
         "vectors": asdict(fitted.vectors) if fitted.vectors else None,
+        "smoothing": fitted.smoothing.to_json() if fitted.smoothing else None,
         "nats_alone": dict(fitted.nats_alone),
         "nats": fitted.nats,
         "tokens": fitted.tokens,
@@ -421,11 +451,12 @@ def _to_json(fitted: _Fitted) -> dict[str, Any]:  # Any: JSON
 
 
 def _from_json(values: Mapping[str, Any]) -> _Fitted:  # Any: JSON
-    cache, vectors = values["cache"], values.get("vectors")
+    cache, vectors = values["cache"], values["vectors"]
     return _Fitted(
         Blend.from_json(values["blend"]),
         CacheConfig(**cache) if cache else None,
         VectorConfig(**vectors | {"gate": tuple(vectors["gate"])}) if vectors else None,
+        Smoothing.from_json(smoothing) if (smoothing := values["smoothing"]) else None,
         values["nats_alone"],
         values["nats"],
         values["tokens"],

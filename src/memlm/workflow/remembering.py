@@ -115,20 +115,26 @@ class CountsMemory:
             raise CorruptArtefactError("artefact_unreadable", path=path) from error
 
     def streams(
-        self, split: Split, *, most_tokens: int, without: Collection[int] = ()
+        self,
+        split: Split,
+        *,
+        most_tokens: int,
+        without: Collection[int] = (),
+        but: Collection[int] = (),
     ) -> list[npt.NDArray[np.int64]]:
         """Return one side of the split, or a part of each of its documents, as it is read.
 
         What a document has on that side is read on and on, as a long text would be, over what is
         left out. Each stream begins with a token that is only read: the end of the document before,
-        or its own first. Documents in `without` (their ids as numbers) give none.
+        or its own first. Documents in `without` (their ids as numbers) give only those units that
+        are among `but` (numbers as `contents` has them).
         """
         units = Units(self.store, (split,))
         by_document: dict[str, list[str]] = {}
-        for key in units.entries:
-            by_document.setdefault(key.partition(":")[0], []).append(key)
-        for document in [one for one in by_document if int(one, 16) in without]:
-            del by_document[document]
+        for key, entry in units.entries.items():
+            document = key.partition(":")[0]
+            if int(document, 16) not in without or _number_of(entry) in but:
+                by_document.setdefault(document, []).append(key)
         sizes = {one: sum(map(units.size, keys)) for one, keys in by_document.items()}
         share = min(1.0, most_tokens / max(1, sum(sizes.values())))
         found: list[npt.NDArray[np.int64]] = []
@@ -138,6 +144,11 @@ class CountsMemory:
             if len(tokens) > 1 and sum(map(len, found)) < most_tokens + _SHORTEST_STREAM:
                 found.append(tokens.astype(np.int64))
         return found
+
+    def contents(self, split: Split) -> npt.NDArray[np.uint64]:
+        """Return a number for the text of each unit on one side of the split, sorted."""
+        entries = Units(self.store, (split,)).entries.values()
+        return np.sort(np.fromiter(map(_number_of, entries), dtype="<u8"))
 
     def _tokenizer_hash(self) -> str:
         return hash_json(self.store.tokenizer.to_json())
@@ -229,6 +240,10 @@ def _is_of(workspace: Workspace, tokenizer: str, digest: str) -> bool:
     if not (folder / MANIFEST).exists():
         return False
     return bool(read_manifest(folder)["made_from"]["documents"] == digest)
+
+
+def _number_of(entry: Entry) -> int:
+    return int(entry.content[:16], 16)
 
 
 class Units:
