@@ -174,3 +174,28 @@ def test_a_memory_has_no_hidden_states_beside_it(trained):
         memlm.score_text(model, "the cat", memories=["cache"])
     assert refused.value.code == "memory_beside_memory"
     memlm.score_text(model, "the cat", memories=["counts"])
+
+
+def test_vectors_are_fitted_anew_where_states_are_compared_in_other_units(trained, text):
+    from memlm.workflow import blending
+
+    model, asked = memlm.load_model(trained), text.read_text("utf-8")[:500]
+    path = trained / "models" / "lstm-1" / "blend.json"
+    config = {"neighbours": 8, "temperature": 900.0, "enough": 4, "gate": [], "lists": 8}
+    memlm.score_text(model, asked, memories=["counts", "vectors"])
+    kept = read_json(path)
+    codec = kept["blends"]["counts+vectors"]["codec"]
+    assert codec
+    kept["blends"]["counts+vectors"] |= {"vectors": config, "codec": "another", "tokens": -1}
+    blending.write_json(path, kept)
+    memlm.score_text(model, asked, memories=["counts", "vectors"])
+    again = read_json(path)["blends"]["counts+vectors"]
+    assert again["codec"] == codec
+    assert again["tokens"] > 1000
+
+
+def test_a_blend_that_was_fitted_is_used_where_nothing_could_be_fitted_now(trained, monkeypatch):
+    from memlm.workflow import blending
+
+    monkeypatch.setattr(blending, "find_spec", lambda name: None)  # no scipy
+    assert memlm.score_text(memlm.load_model(trained), "the cat").memories == ("counts",)

@@ -128,7 +128,7 @@ def test_a_companion_joins_only_where_it_helps():
     stream = text(2000, 3)
     with_one = loss(BlendedModel(fitted.blend, experts, beside), stream)
     assert len(fitted.blend.gate) == 3
-    without = loss(BlendedModel(fit_blend(experts, [text(1500, 1)]).blend, experts), stream)
+    without = loss(BlendedModel(fit_blend(experts, [text(6000, 1)]).blend, experts), stream)
     assert with_one < without - 0.1
 
 

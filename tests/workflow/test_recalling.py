@@ -114,12 +114,12 @@ def test_a_memory_that_grew_is_that_of_a_fresh_start_with_the_same_codec(workspa
         assert np.abs(one - other).max() <= 1  # other passages were read beside it
 
 
-def test_of_very_much_text_a_part_is_recalled_and_half_of_it_where_there_is_twice_as_much(
+def test_of_very_much_text_a_part_is_recalled_and_a_part_of_that_where_there_is_more(
     workspace, monkeypatch
 ):
     every = recalled(workspace).store
     chosen = [every.document_ids]
-    for most in (every.rows - 1, every.rows // 4):
+    for most in (every.rows - 1, every.rows // 8):
         monkeypatch.setattr(recalling, "MOST_STATES", most)
         shutil.rmtree(every.folder)
         chosen.append(recalled(workspace).store.document_ids)
@@ -169,3 +169,17 @@ def test_where_nothing_is_left_that_was_learned_the_rest_is_recalled(workspace, 
     monkeypatch.setattr(recalling, "LEARNED", ())
     shutil.rmtree(found.folder)
     assert recalled(workspace).store.document_ids == found.document_ids
+
+
+def test_a_document_that_is_erased_and_collected_again_is_recalled_again(workspace):
+    memlm.collect_documents(workspace, texts=[LATER])
+    memlm.prepare_documents(workspace)
+    before = held(recalled(workspace).store)
+    with memlm.DocumentStore(workspace.documents_file) as store:
+        (gone,) = [one.id for one in store if one.text == LATER]
+    memlm.erase_documents(workspace, gone)
+    memlm.collect_documents(workspace, texts=[LATER])
+    memlm.prepare_documents(workspace)
+    after = recalled(workspace).store
+    assert held(after).keys() == before.keys()
+    assert after.rows == sum(len(values) // 4 for values, _ in before.values())

@@ -27,6 +27,7 @@ _FOLLOWED = (1 / 64, 1 / 16, 1 / 4)  # of the neighbours
 _ENOUGH_OF_GAIN = 0.95
 _RIDGE = 1.0  # tokens' worth of evidence, for each standard deviation, that nothing matters
 _BLOCKS = 20
+_LEAST = -60.0  # nats that the network gives to a token at the least
 _STANDARD_ERRORS = 2.0
 
 
@@ -61,7 +62,7 @@ def fit_vectors(
     """
     count = min(len(hidden), _MOST_TOKENS)
     tokens, states = np.asarray(stream[: count + 1]), hidden[:count]
-    network = np.exp(log_probabilities[:count].astype(np.float64))
+    network = np.exp(np.maximum(log_probabilities[:count].astype(np.float64), _LEAST))
     alone = float(-np.log(network).mean())
     asked = _Asked(store, tokens, states, excluded)
     config, memory = _sharpest(asked, network)
@@ -123,7 +124,7 @@ def _sharpest(asked: _Asked, network: Numbers) -> tuple[VectorConfig, Numbers]:
     """Return the best number of neighbours and temperature, and what they gave to each token."""
     distances, is_next = asked.nearest(_NEIGHBOURS[-1])
     finite = distances[np.isfinite(distances)]
-    scale = float(finite.mean()) if len(finite) else 1.0
+    scale = max(float(finite.mean()), 1.0) if len(finite) else 1.0
     best = (math.inf, VectorConfig(), np.zeros(len(network)))
     for neighbours in _NEIGHBOURS:
         for part in _TEMPERATURES:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -48,7 +48,7 @@ LARGEST_SEGMENT = 1 << 20
 _SMALL_SEGMENT = LARGEST_SEGMENT // 8  # joins what is added
 _ROWS = 16
 """Passages that are read side by side."""
-_LIST, _CODEC = "segments.json", "codec"
+_LIST, CODEC = "segments.json", "codec"
 
 
 @dataclass(frozen=True)
@@ -276,12 +276,20 @@ class VectorStore:
                 found[number] = segment.document_ids[stretch], int(position)
         return found
 
-    def are_of(self, rows: Rows, document_ids: Collection[str]) -> npt.NDArray[np.bool_]:
-        """Say of each row whether it is of one of these documents."""
+    def marks(self, document_ids: Collection[str]) -> list[npt.NDArray[np.bool_]]:
+        """Return, for each segment, which of its stretches are of these documents."""
+        return [
+            np.array([identity in document_ids for identity in segment.document_ids], dtype=bool)
+            for segment in self.segments
+        ]
+
+    def are_marked(
+        self, rows: Rows, marks: Sequence[npt.NDArray[np.bool_]]
+    ) -> npt.NDArray[np.bool_]:
+        """Say of each row whether its stretch is marked."""
         found = np.zeros(len(rows), dtype=bool)
         for segment, at, own in self._by_segment(rows):
-            is_one = np.array([identity in document_ids for identity in segment.document_ids])
-            found[at] = is_one[segment.stretch_of(own)]
+            found[at] = marks[self.segments.index(segment)][segment.stretch_of(own)]
         return found
 
     def _by_segment(self, rows: Rows) -> Iterator[tuple[VectorSegment, Rows, Rows]]:
@@ -303,14 +311,13 @@ class VectorStore:
         """Write segments of what all parts yield, and return their names."""
         names: list[str] = []
         held: list[_Coded] = []
+        size = 0
         for one in chain(*parts):
-            if (
-                held
-                and sum(len(other.values) for other in held) + len(one.values) > LARGEST_SEGMENT
-            ):
+            if held and size + len(one.values) > LARGEST_SEGMENT:
                 names.append(_write_segment(self.folder, held, self.codec))
-                held = []
+                held, size = [], 0
             held.append(one)
+            size += len(one.values)
         return [*names, _write_segment(self.folder, held, self.codec)] if held else names
 
     def _put_in_force(self, names: list[str]) -> None:
@@ -336,7 +343,7 @@ class VectorStore:
 
 def new_vectors(folder: Path, codec: VectorCodec, *, weights_hash: str) -> VectorStore:
     """Return an empty memory in `folder`, for the network with these weights."""
-    save_codec(folder / _CODEC, codec, weights_hash=weights_hash)
+    save_codec(folder / CODEC, codec, weights_hash=weights_hash)
     write_json(folder / _LIST, {"segments": []})
     return VectorStore(folder, codec)
 
@@ -346,7 +353,7 @@ def open_vectors(folder: Path, *, weights_hash: str) -> VectorStore:
 
     Raises ConfigError if it was made with other weights, CorruptArtefactError if it was changed.
     """
-    codec, bound_to = load_codec(folder / _CODEC)
+    codec, bound_to = load_codec(folder / CODEC)
     if bound_to != weights_hash:
         raise ConfigError("vectors_of_another", path=folder)
     return VectorStore(folder, codec)

@@ -47,8 +47,9 @@ class VectorHit:
     """A state of old like the present one."""
 
     document_id: str
+    """What the stretch was called when it was remembered."""
     position: int
-    """Of the token that came next, in tokens of the document."""
+    """Of the token that came next, in tokens of what that names."""
     token: int
     weight: float
     """Share of all hits; they sum to 1."""
@@ -76,7 +77,7 @@ class Vectors:
     ) -> None:
         self.store, self.config = store, config
         self._vocabulary_size = vocabulary_size
-        self._excluded = frozenset(excluded)
+        self._excluded = store.marks(excluded) if excluded else None
         self._gate = np.asarray(config.gate, dtype=np.float32)
 
     @property
@@ -146,8 +147,8 @@ class Vectors:
         if len(known):  # they may lie in a list that is not visited
             rows = np.concatenate([rows, known])
             distances = np.concatenate([distances, self.store.distances(query, known)])
-        if self._excluded:
-            is_other = ~self.store.are_of(rows, self._excluded)
+        if self._excluded is not None:
+            is_other = ~self.store.are_marked(rows, self._excluded)
             rows, distances = rows[is_other], distances[is_other]
         if len(rows) > self.config.neighbours:
             # One more for each that is known, which may be among those found too.

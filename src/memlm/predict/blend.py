@@ -11,8 +11,8 @@ well it has predicted just now (see `gate_features`), never what comes next:
 
 *Linear* with a gate that sees nothing is the plain mixture; with one that does it is a mixture of
 experts (Jacobs et al. 1991), and the geometric one is what the best compressors do (Mahoney 2005).
-Every distribution sums to 1; weight 0 leaves the others as they are, to the bit. `fit.py` fits the
-gate on held-out text, with a memory that has not read it.
+Every distribution sums to 1; in a linear blend weight 0 leaves the others as they are, to the bit.
+`fit.py` fits the gate on held-out text, with a memory that has not read it.
 """
 
 from __future__ import annotations
@@ -334,13 +334,15 @@ class BlendedModel:
             told = np.stack([np.exp(one[rows, targets]) for one in said.members], axis=1)
             if lent.any():  # of a token that a companion does not know, all is the network's
                 network = told[:, self.blend.experts.index(WEIGHTS), None]
-                lent = np.minimum(1.0, lent * network / told)
+                lent = lent * network
+                lent = np.minimum(1.0, np.divide(lent, told, out=lent.copy(), where=told > 0))
             found = found * told
         given = found * lent
         found = found - given
         if given.any():
             found[:, self.blend.experts.index(WEIGHTS)] += given.sum(axis=1)
-        return np.asarray(found / found.sum(axis=1, keepdims=True))
+        whole = found.sum(axis=1, keepdims=True)
+        return np.where(whole > 0, found / np.where(whole > 0, whole, 1.0), 1 / len(self._gate))
 
     def _together(self, said: Said) -> tuple[AnyFloats, Floats]:
         """Return log-probabilities (T, V), and the weight of each member (T, M)."""

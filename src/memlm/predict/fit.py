@@ -127,14 +127,19 @@ def _needed(
     way: str, fitted: _Told, compared: _Told, names: tuple[str, ...], beside: tuple[str, ...]
 ) -> tuple[tuple[str, ...], float]:
     """Return the companions without which a blend is worse, and its loss on the compared part."""
-    losses = _losses(compared, _fit_way(way, fitted, names, beside))
+    nats = float(_losses(compared, _fit_way(way, fitted, names, beside)).mean())
+    without: dict[str, float] = {}
     for name in beside:
         others = tuple(other for other in beside if other != name)
         members = _places(names, beside, others)
-        without = _fit_way(way, fitted.of(members), names, others)
-        if _losses(compared.of(members), without).mean() < losses.mean() + _LEAST_GAIN:
-            return _needed(way, fitted.of(members), compared.of(members), names, others)
-    return beside, float(losses.mean())
+        blend = _fit_way(way, fitted.of(members), names, others)
+        without[name] = float(_losses(compared.of(members), blend).mean())
+    least = min(without, key=lambda name: without[name], default="")
+    if not least or without[least] >= nats + _LEAST_GAIN:
+        return beside, nats
+    others = tuple(other for other in beside if other != least)
+    members = _places(names, beside, others)
+    return _needed(way, fitted.of(members), compared.of(members), names, others)
 
 
 def _places(names: tuple[str, ...], beside: tuple[str, ...], kept: tuple[str, ...]) -> list[int]:

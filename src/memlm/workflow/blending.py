@@ -71,6 +71,8 @@ class _Fitted:
     blend: Blend
     cache: CacheConfig | None
     vectors: VectorConfig | None
+    codec: str | None
+    """Names the codec of the states that the vectors were fitted with."""
     smoothing: Smoothing | None
     """Of the counts that it was fitted with."""
     nats_alone: Mapping[str, float]
@@ -108,7 +110,7 @@ def blended_predictor(
     if not wanted:
         return adapting_predictor(model, hears) if adapt else model.predictor
     try:
-        if memories is None and not _can_be_fitted(model):
+        if memories is None and not (_can_be_fitted(model) or _has_default_blend(model, adapt)):
             return adapting_predictor(model, hears) if adapt else model.predictor
         memory = memory_of(model, hears)
         fitted = ensure_blend(model, memory, wanted, adapt=adapt, listener=hears)
@@ -120,7 +122,7 @@ def blended_predictor(
         return adapting_predictor(model, hears) if adapt else model.predictor
     if fitted.blend.experts == (WEIGHTS,) and not fitted.blend.companions:
         return adapting_predictor(model, hears) if adapt else model.predictor
-    counts = memory.model()
+    counts = memory.model(smoothing=fitted.smoothing)
     network = adapting_predictor(model, hears) if adapt else model.predictor
     experts = {WEIGHTS: network, COUNTS: counts.adaptive() if adapt else counts}
     return BlendedModel(fitted.blend, experts, _companions(fitted, model, memory, hears))
@@ -148,6 +150,15 @@ def _can_be_fitted(model: Model) -> bool:
         return False
     held_out: int = read_json(store)["counts"]["tokens"]["held_out"]
     return held_out >= _FEWEST_TOKENS
+
+
+def _has_default_blend(model: Model, adapt: bool) -> bool:
+    """Say whether that was fitted already, when there was what it needs."""
+    return _key(DEFAULT_MEMORIES, adapt=adapt) in _kept_blends(model, _weights_hash(model))
+
+
+def _key(memories: Sequence[str], *, adapt: bool) -> str:
+    return "+".join(sorted(memories)) + ("+adapt" if adapt else "")
 
 
 def _tokenizer_name(model: Model) -> str:
@@ -213,16 +224,17 @@ def ensure_blend(
     listener: Listener,
 ) -> _Fitted:
     """Return how a model and these memories are blended, fitted if that was not done yet."""
-    key = "+".join(sorted(memories)) + ("+adapt" if adapt else "")
+    key = _key(memories, adapt=adapt)
     folder = model.workspace.model(model.name)
     weights_hash = _weights_hash(model)
     kept = _kept_blends(model, weights_hash)
     if key in kept:
-        fitted = _from_json(kept[key])
-        if memory.smoothing is None and fitted.smoothing is not None:  # its tokens are cut anew
-            with model.workspace.writing():
-                memory.keep(fitted.smoothing, tokens=fitted.tokens)
-        return fitted
+        fitted = _read_fitted(kept[key], folder / _FILE)
+        is_same = fitted.vectors is None or (
+            fitted.codec == vectors_of(model, memory, listener).codec_hash
+        )
+        if is_same:
+            return fitted
     learned, held_out = _learned_by(model, memory)
     streams = memory.streams(
         "held_out", most_tokens=_most_tokens(model, adapt=adapt), without=learned, but=held_out
@@ -232,8 +244,9 @@ def ensure_blend(
         reason = render("note.blend_needs_text" if find_spec("scipy") else "note.blend_needs_scipy")
         listener.note(code, model=model.name, reason=reason)
         even = fixed_blend({WEIGHTS: 0.5, COUNTS: 0.5} if COUNTS in memories else {WEIGHTS: 1.0})
-        return _Fitted(even, None, None, None, {}, float("nan"), 0)
+        return _Fitted(even, None, None, None, None, {}, float("nan"), 0)
     with model.workspace.writing():
+        _note_held_out(model, memory)
         listener.note("blend_fitting", model=model.name, memories=" + ".join(memories))
         fitted = _fit(model, memory, memories, streams, adapt=adapt, listener=listener)
         kept = _kept_blends(model, weights_hash) | {key: _to_json(fitted)}
@@ -253,17 +266,27 @@ def ensure_blend(
 def _learned_by(model: Model, memory: CountsMemory) -> tuple[frozenset[int], frozenset[int]]:
     """Return the ids of documents that the weights learned from, and what of them was held out.
 
-    None of them where the tokens are those of the training: their split is, too. What was held out
-    then is noted, for when documents have come and gone and the tokens are others.
+    None of them where the tokens are those of the training: their split is, too.
     """
     folder = model.workspace.model(model.name)
     learned, held_out = folder / "documents.bin", folder / _HELD_OUT
-    if read_run(folder)["made_from"]["tokens"] == memory.digest:
-        if not held_out.exists():
-            with model.workspace.writing(), new_file(held_out) as temporary:
-                memory.contents("held_out").tofile(temporary)
+    if _has_learned(model, memory):
         return frozenset(), frozenset()
     return _numbers_in(learned), _numbers_in(held_out)
+
+
+def _note_held_out(model: Model, memory: CountsMemory) -> None:
+    """Note what was held out of a training, while its tokens are here."""
+    held_out = model.workspace.model(model.name) / _HELD_OUT
+    if _has_learned(model, memory) and not held_out.exists():
+        with new_file(held_out) as temporary:
+            memory.contents("held_out").tofile(temporary)
+
+
+def _has_learned(model: Model, memory: CountsMemory) -> bool:
+    """Say whether tokens are those of a model's training."""
+    run = read_run(model.workspace.model(model.name))
+    return bool(run["made_from"]["tokens"] == memory.digest)
 
 
 def _numbers_in(path: Path) -> frozenset[int]:
@@ -297,18 +320,18 @@ def _fit(
         experts[COUNTS] = counts.adaptive() if adapt else counts
     heard = _listen(model, streams) if {CACHE, VECTORS} & {*memories} else None
     companions: dict[str, Companion] = {}
-    cache = vectors = None
+    cache = vectors = codec = None
     if heard and CACHE in memories:
         cache = _fit_cache(heard)
         companions |= _cache_of(cache, model)
     if heard and VECTORS in memories:
         states = vectors_of(model, memory, listener)
-        vectors = _fit_vectors(heard, states)
+        vectors, codec = _fit_vectors(heard, states), states.codec_hash
         companions |= _asking(states, vectors, model, excluded=states.held_out)
     found = fit_blend(experts, streams, companions)
     smoothing = memory.smoothing if COUNTS in memories else None
     return _Fitted(
-        found.blend, cache, vectors, smoothing, found.nats_alone, found.nats, found.tokens
+        found.blend, cache, vectors, codec, smoothing, found.nats_alone, found.nats, found.tokens
     )
 
 
@@ -443,11 +466,19 @@ def _to_json(fitted: _Fitted) -> dict[str, Any]:  # Any: JSON
         "blend": fitted.blend.to_json(),
         "cache": asdict(fitted.cache) if fitted.cache else None,
         "vectors": asdict(fitted.vectors) if fitted.vectors else None,
+        "codec": fitted.codec,
         "smoothing": fitted.smoothing.to_json() if fitted.smoothing else None,
         "nats_alone": dict(fitted.nats_alone),
         "nats": fitted.nats,
         "tokens": fitted.tokens,
     }
+
+
+def _read_fitted(values: Mapping[str, Any], path: Path) -> _Fitted:  # Any: JSON
+    try:
+        return _from_json(values)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptArtefactError("artefact_unreadable", path=path) from error
 
 
 def _from_json(values: Mapping[str, Any]) -> _Fitted:  # Any: JSON
@@ -456,6 +487,7 @@ def _from_json(values: Mapping[str, Any]) -> _Fitted:  # Any: JSON
         Blend.from_json(values["blend"]),
         CacheConfig(**cache) if cache else None,
         VectorConfig(**vectors | {"gate": tuple(vectors["gate"])}) if vectors else None,
+        values["codec"],
         Smoothing.from_json(smoothing) if (smoothing := values["smoothing"]) else None,
         values["nats_alone"],
         values["nats"],

@@ -53,8 +53,11 @@ def delete_model(
     with opened.writing():
         folder = _folder_of(opened, name)
         weights_hash = opened.weights_hash(name)
-        states = opened.vector_memory(weights_hash) if weights_hash else None
-        doomed = [folder, *([states] if states and states.exists() else [])]
+        others = [opened.weights_hash(other) for other in opened.model_names() if other != name]
+        doomed = [folder]
+        if weights_hash and weights_hash not in others:
+            doomed += [states for states in opened.vector_memories()
+                       if states == opened.vector_memory(weights_hash)]  # fmt: skip
         size_bytes = sum(map(size_on_disk, doomed))
         if not may_delete(size_bytes):
             return None

@@ -20,6 +20,7 @@ from memlm.errors import CorruptArtefactError, NotFoundError
 from memlm.language_model import ShowsHidden
 from memlm.memory.vector_codec import learn_codec
 from memlm.memory.vector_store import (
+    CODEC,
     Passage,
     VectorStore,
     VectorStretch,
@@ -29,7 +30,14 @@ from memlm.memory.vector_store import (
 )
 from memlm.prepare import TokenStore
 from memlm.records import Split
-from memlm.storage import MANIFEST, delete_folder, read_json, write_json
+from memlm.storage import (
+    MANIFEST,
+    delete_folder,
+    hash_json,
+    read_json,
+    read_manifest,
+    write_json,
+)
 from memlm.workflow.listener import Listener
 from memlm.workflow.remembering import HELD, LEARNED, CountsMemory, Units
 from memlm.workspace import STATES_FILE, Workspace
@@ -56,6 +64,11 @@ class VectorMemory:
     def held_out(self) -> frozenset[str]:
         """Names of the pieces that are of held-out text."""
         return frozenset(_Pieces(self.tokens).of({"held_out"}))
+
+    @property
+    def codec_hash(self) -> str:
+        """Names the units in which states are compared: what was fitted in others says nothing."""
+        return hash_json(read_manifest(self.store.folder / CODEC)["files"])
 
 
 @dataclass(frozen=True)
@@ -131,24 +144,29 @@ def refresh_vectors(
     """Bring the states of a network in step with some tokens, and return them."""
     folder = workspace.vector_memory(weights_hash)
     made_from = {"tokenizer": memory.store.folder.name, "tokens": memory.digest}
-    about = _read_about(folder)
-    if about and about["made_from"] == made_from:
+    if _read_about(folder).get("made_from") == made_from:
         return VectorMemory(open_vectors(folder, weights_hash=weights_hash), memory.store)
     with workspace.writing():
+        about = _read_about(folder)  # another process may have been here
+        for other in workspace.vector_memories():
+            if other != folder and _weights_of(workspace, other) is None:
+                delete_folder(other)
         pieces = _Pieces(memory.store)
         wanted = pieces.size(pieces.names)
         if not about or wanted > _GROWN * about["codec_states"]:
             delete_folder(folder)
-            about = {"codec_states": wanted}
+            codec_states = wanted
             told = read_stretches(model, memory.store.tokenizer.end, pieces.samples())
             codec = learn_codec(np.concatenate([one.hidden for one in told]), rows=wanted)
             store = new_vectors(folder, codec, weights_hash=weights_hash)
         else:
             store = open_vectors(folder, weights_hash=weights_hash)
+            codec_states = about["codec_states"]
+            _take_out_of_step(folder)
         store.remove(store.document_ids - pieces.names)
         _add(store, model, memory, pieces, listener)
-        kept = {"made_from": made_from, "states": store.rows}
-        write_json(folder / STATES_FILE, kept | {"codec_states": about["codec_states"]})
+        about = {"made_from": made_from, "states": store.rows, "codec_states": codec_states}
+        write_json(folder / STATES_FILE, about)
     return VectorMemory(store, memory.store)
 
 
@@ -163,9 +181,18 @@ def forget_vectors(workspace: Workspace, folder: Path) -> bool:
         delete_folder(folder)
         return True
     store = open_vectors(folder, weights_hash=weights_hash)
+    _take_out_of_step(folder)  # what comes back must be read again
     gone = store.document_ids - _Pieces(TokenStore(tokens)).names
     store.remove(gone)  # also what a removal that was killed has left
+    write_json(folder / STATES_FILE, read_json(folder / STATES_FILE) | {"states": store.rows})
     return bool(gone)
+
+
+def _take_out_of_step(folder: Path) -> None:
+    """Note, before a memory changes, that it is of no tokens."""
+    about = read_json(folder / STATES_FILE)
+    made_from = about["made_from"] | {"tokens": ""}
+    write_json(folder / STATES_FILE, about | {"made_from": made_from})
 
 
 def _weights_of(workspace: Workspace, folder: Path) -> str | None:

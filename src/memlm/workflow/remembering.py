@@ -122,7 +122,7 @@ class CountsMemory:
         without: Collection[int] = (),
         but: Collection[int] = (),
     ) -> list[npt.NDArray[np.int64]]:
-        """Return one side of the split, or a part of each of its documents, as it is read.
+        """Return one side of the split as it is read, or a part of it from all over.
 
         What a document has on that side is read on and on, as a long text would be, over what is
         left out. Each stream begins with a token that is only read: the end of the document before,
@@ -135,6 +135,8 @@ class CountsMemory:
             document = key.partition(":")[0]
             if int(document, 16) not in without or _number_of(entry) in but:
                 by_document.setdefault(document, []).append(key)
+        step = -(-len(by_document) * _SHORTEST_STREAM // most_tokens)
+        by_document = {one: by_document[one] for one in list(by_document)[:: max(1, step)]}
         sizes = {one: sum(map(units.size, keys)) for one, keys in by_document.items()}
         share = min(1.0, most_tokens / max(1, sum(sizes.values())))
         found: list[npt.NDArray[np.int64]] = []
