@@ -9,10 +9,12 @@ import pytest
 
 import memlm
 from memlm.memory.vector_store import VectorStore
+from memlm.prepare import CleanConfig
 from memlm.storage import read_json, size_on_disk, write_json
 from memlm.workflow import recalling
 from memlm.workflow.blending import memory_of, vectors_of
 from memlm.workflow.keeping import delete_model
+from memlm.workflow.remembering import open_memory
 
 TEXTS = [
     f"{n}: the cat sees the moon, and dog {n * n} follows it home at dusk. " * 9 for n in range(8)
@@ -183,3 +185,22 @@ def test_a_document_that_is_erased_and_collected_again_is_recalled_again(workspa
     after = recalled(workspace).store
     assert held(after).keys() == before.keys()
     assert after.rows == sum(len(values) // 4 for values, _ in before.values())
+
+
+def test_a_network_knows_the_label_of_a_document_in_all_of_its_pieces(tmp_path):
+    (tmp_path / "rows.csv").write_text(
+        "text,label\n" + "".join(f'"{text * 9}",{"ab"[n % 2]}\n' for n, text in enumerate(TEXTS)),
+        encoding="utf-8",
+    )
+    opened = memlm.open_workspace(tmp_path / "ws", create=True)
+    memlm.collect_documents(opened, tmp_path / "rows.csv")
+    prepare = memlm.PrepareConfig(tokenizer="char", held_out_share=0.2)
+    cleaning = CleanConfig(without=("repeats", "near-duplicates"))
+    memlm.prepare_documents(opened, config=prepare, cleaning=cleaning)
+    store = open_memory(opened, "char").store
+    pieces = recalling._Pieces(store)
+    labels = set(store.tokenizer.labels.values())
+    read = list(pieces.read(pieces.names))
+    assert any(one.position > recalling._BEFORE for one in read)
+    for one in read:
+        assert int(one.tokens[0]) in labels

@@ -85,6 +85,7 @@ class _Pieces:
 
     def __init__(self, store: TokenStore) -> None:
         self._units = Units(store, HELD)
+        self._labels = frozenset(store.tokenizer.labels.values())
         sizes = {key: self._units.size(key) for key in self._units.entries}
         share = _NAMES
         while sum(sizes.values()) * share > MOST_STATES * _NAMES:
@@ -131,7 +132,15 @@ class _Pieces:
 
     def _passage(self, name: str, unit: str, start: int, stop: int) -> Passage:
         before = min(start, _BEFORE)
-        return Passage(name, start, self._units.tokens(unit)[start - before : stop], before)
+        tokens = self._units.tokens(unit)
+        label = self._units.label(unit)
+        if label is None and before < start and int(tokens[0]) in self._labels:
+            label = int(tokens[0])
+        read = tokens[start - before : stop]
+        if label is None:
+            return Passage(name, start, read, before)
+        # The network knows the label wherever it is in the document.
+        return Passage(name, start, np.concatenate([[label], read]), before + 1)
 
 
 def refresh_vectors(

@@ -286,6 +286,15 @@ class Units:
         """Return the number of a unit's own tokens."""
         return len(self.tokens(key))
 
+    def label(self, key: str) -> int | None:
+        """Return the token of the label that a unit's document has, if that begins outside it."""
+        units, number = self._store.units, self._numbers[key]
+        if self._begins[number]:
+            return None
+        first = int(np.searchsorted(units["document"], units["document"][number]))
+        opening = int(self._store.tokens[units["token_start"][first]])
+        return opening if opening in self._store.tokenizer.labels.values() else None
+
     def tokens(self, key: str) -> npt.NDArray[Any]:  # Any: of the vocabulary's size
         """Return a unit's own tokens, without the end in front."""
         record = self._store.units[self._numbers[key]]
