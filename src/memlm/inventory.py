@@ -139,12 +139,7 @@ def _is_cleaned_so(workspace: Workspace, made_from: dict[str, Any]) -> bool:  # 
 
 def _describe_states(workspace: Workspace, folder: Path) -> dict[str, Any]:  # Any: JSON
     """Return what is remembered of a network's states; stale where the tokens are others now."""
-    models = [
-        name
-        for name in workspace.model_names()
-        if (weights_hash := workspace.weights_hash(name))
-        and workspace.vector_memory(weights_hash) == folder
-    ]
+    models = workspace.models_with_states(folder)
     found = {
         "kind": "vectors",
         "name": folder.name,

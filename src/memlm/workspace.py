@@ -162,6 +162,14 @@ class Workspace:
         except (NotFoundError, CorruptArtefactError, KeyError):
             return None
 
+    def models_with_states(self, folder: Path) -> list[str]:
+        """Return the models whose network had the states in a folder."""
+        return [
+            name
+            for name in self.model_names()
+            if (found := self.weights_hash(name)) and self.vector_memory(found) == folder
+        ]
+
     def tokenizer_names(self) -> list[str]:
         """Return the names of all tokenizers whose tokens are here."""
         return sorted(entry.parent.name for entry in (self.path / "prepared").glob("*/store.json"))

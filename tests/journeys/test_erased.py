@@ -43,7 +43,8 @@ from memlm.prepare.tokenizer import _byte_alphabet
 from memlm.prepare.vocabulary import learn_tokenizer
 from memlm.storage import verify_folder
 from memlm.survey import survey_workspace
-from memlm.workflow.blending import memory_of, vectors_of
+from memlm.workflow.blend_fitting import vectors_of
+from memlm.workflow.blending import memory_of
 from memlm.workspace import find_checkpoints
 
 KINDS = {"char": None, "byte": None, "bpe": 400, "word": None, "whitespace": None}

@@ -12,7 +12,8 @@ from memlm.memory.vector_store import VectorStore
 from memlm.prepare import CleanConfig
 from memlm.storage import read_json, size_on_disk, write_json
 from memlm.workflow import recalling
-from memlm.workflow.blending import memory_of, vectors_of
+from memlm.workflow.blend_fitting import vectors_of
+from memlm.workflow.blending import memory_of
 from memlm.workflow.keeping import delete_model
 from memlm.workflow.remembering import open_memory
 

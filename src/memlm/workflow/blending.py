@@ -6,14 +6,12 @@ the whole memory. It is kept in the model's folder, bound to its weights by thei
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from memlm.errors import (
     ConfigError,
@@ -23,32 +21,30 @@ from memlm.errors import (
     ResourceError,
 )
 from memlm.language_model import (
-    Companion,
-    Hidden,
     LanguageModel,
-    LogProbabilities,
-    ShowsHidden,
 )
-from memlm.memory.cache import Cache, CacheConfig
 from memlm.memory.counts import CountsModel
-from memlm.memory.smoothing import Evidence, Smoothing, usual_smoothing
-from memlm.memory.smoothing_fit import fit_smoothing
-from memlm.memory.vectors import VectorConfig, Vectors
 from memlm.messages import render
-from memlm.predict.blend import COUNTS, WEIGHTS, Blend, BlendedModel, fixed_blend
+from memlm.predict.blend import COUNTS, WEIGHTS, BlendedModel, fixed_blend
 from memlm.prepare import PrepareConfig, load_tokenizer, tokenizer_name
-from memlm.storage import MANIFEST, new_file, read_json, read_manifest, write_json
+from memlm.storage import new_file, read_json, read_manifest, write_json
 from memlm.workflow.adapting import adapting_predictor
+from memlm.workflow.blend_fitting import (
+    CACHE,
+    VECTORS,
+    FittedBlend,
+    companions_of,
+    fit_parts,
+    vectors_of,
+    weights_hash_of,
+)
 from memlm.workflow.listener import Listener
 from memlm.workflow.models import MEMORY, Model
 from memlm.workflow.opening import documents_of
 from memlm.workflow.preparing import prepare_documents
-from memlm.workflow.recalling import VectorMemory, refresh_vectors
-from memlm.workflow.remembering import LEARNED, CountsMemory, open_memory
+from memlm.workflow.remembering import CountsMemory, open_memory
 from memlm.workspace import Workspace, read_run
 
-CACHE = "cache"
-VECTORS = "vectors"
 MEMORIES = (COUNTS, CACHE, VECTORS)
 DEFAULT_MEMORIES = (COUNTS,)
 _FILE = "blend.json"
@@ -60,24 +56,6 @@ _MOST_TOKENS = 12_000
 _MOST_TOKENS_ADAPTING = 10_000
 _MOST_TOKENS_OF_WORDS = 6_000
 _MANY_WORDS = 2_000
-_BLOCK = 256
-_MOST_AT_ONCE = 1 << 21
-
-
-@dataclass(frozen=True)
-class _Fitted:
-    """What a model is blended with, and how that did on held-out text."""
-
-    blend: Blend
-    cache: CacheConfig | None
-    vectors: VectorConfig | None
-    codec: str | None
-    """Names the codec of the states that the vectors were fitted with."""
-    smoothing: Smoothing | None
-    """Of the counts that it was fitted with."""
-    nats_alone: Mapping[str, float]
-    nats: float
-    tokens: int
 
 
 def check_memories(wish: Sequence[str] | None) -> None:
@@ -125,7 +103,7 @@ def blended_predictor(
     counts = memory.model(smoothing=fitted.smoothing)
     network = adapting_predictor(model, hears) if adapt else model.predictor
     experts = {WEIGHTS: network, COUNTS: counts.adaptive() if adapt else counts}
-    return BlendedModel(fitted.blend, experts, _companions(fitted, model, memory, hears))
+    return BlendedModel(fitted.blend, experts, companions_of(fitted, model, memory, hears))
 
 
 def memories_in(predictor: LanguageModel) -> tuple[str, ...]:
@@ -154,7 +132,7 @@ def _can_be_fitted(model: Model) -> bool:
 
 def _has_default_blend(model: Model, adapt: bool) -> bool:
     """Say whether that was fitted already, when there was what it needs."""
-    return _key(DEFAULT_MEMORIES, adapt=adapt) in _kept_blends(model, _weights_hash(model))
+    return _key(DEFAULT_MEMORIES, adapt=adapt) in _kept_blends(model, weights_hash_of(model))
 
 
 def _key(memories: Sequence[str], *, adapt: bool) -> str:
@@ -222,11 +200,11 @@ def ensure_blend(
     *,
     adapt: bool = False,
     listener: Listener,
-) -> _Fitted:
+) -> FittedBlend:
     """Return how a model and these memories are blended, fitted if that was not done yet."""
     key = _key(memories, adapt=adapt)
     folder = model.workspace.model(model.name)
-    weights_hash = _weights_hash(model)
+    weights_hash = weights_hash_of(model)
     kept = _kept_blends(model, weights_hash)
     if key in kept:
         fitted = _read_fitted(kept[key], folder / _FILE)
@@ -244,12 +222,12 @@ def ensure_blend(
         reason = render("note.blend_needs_text" if find_spec("scipy") else "note.blend_needs_scipy")
         listener.note(code, model=model.name, reason=reason)
         even = fixed_blend({WEIGHTS: 0.5, COUNTS: 0.5} if COUNTS in memories else {WEIGHTS: 1.0})
-        return _Fitted(even, None, None, None, None, {}, float("nan"), 0)
+        return FittedBlend(even, None, None, None, None, {}, float("nan"), 0)
     with model.workspace.writing():
         _note_held_out(model, memory)
         listener.note("blend_fitting", model=model.name, memories=" + ".join(memories))
-        fitted = _fit(model, memory, memories, streams, adapt=adapt, listener=listener)
-        kept = _kept_blends(model, weights_hash) | {key: _to_json(fitted)}
+        fitted = fit_parts(model, memory, memories, streams, adapt=adapt, listener=listener)
+        kept = _kept_blends(model, weights_hash) | {key: fitted.to_json()}
         write_json(folder / _FILE, {"format": _FORMAT, "weights": weights_hash, "blends": kept})
     for kind in memories:
         if kind not in (*fitted.blend.experts, *fitted.blend.companions):
@@ -300,155 +278,6 @@ def _most_tokens(model: Model, *, adapt: bool) -> int:
     return _MOST_TOKENS_OF_WORDS if many else _MOST_TOKENS
 
 
-def _fit(
-    model: Model,
-    memory: CountsMemory,
-    memories: Sequence[str],
-    streams: list[npt.NDArray[np.int64]],
-    *,
-    adapt: bool,
-    listener: Listener,
-) -> _Fitted:
-    from memlm.predict.fit import fit_blend
-
-    network = adapting_predictor(model, listener) if adapt else model.predictor
-    experts: dict[str, LanguageModel] = {WEIGHTS: network}
-    if COUNTS in memories:
-        if memory.smoothing is None:
-            fit_memory(memory, streams)
-        counts = memory.model(splits=LEARNED)
-        experts[COUNTS] = counts.adaptive() if adapt else counts
-    heard = _listen(model, streams) if {CACHE, VECTORS} & {*memories} else None
-    companions: dict[str, Companion] = {}
-    cache = vectors = codec = None
-    if heard and CACHE in memories:
-        cache = _fit_cache(heard)
-        companions |= _cache_of(cache, model)
-    if heard and VECTORS in memories:
-        states = vectors_of(model, memory, listener)
-        vectors, codec = _fit_vectors(heard, states), states.codec_hash
-        companions |= _asking(states, vectors, model, excluded=states.held_out)
-    found = fit_blend(experts, streams, companions)
-    smoothing = memory.smoothing if COUNTS in memories else None
-    return _Fitted(
-        found.blend, cache, vectors, codec, smoothing, found.nats_alone, found.nats, found.tokens
-    )
-
-
-def fit_memory(memory: CountsMemory, streams: Sequence[npt.NDArray[np.int64]]) -> None:
-    """Fit the smoothing of a memory on text that it must not have read, and keep it."""
-    first = usual_smoothing(memory.store.tokenizer.vocabulary_size)
-    counts = memory.model(splits=LEARNED, smoothing=first)
-
-    def told() -> Iterator[tuple[Evidence, npt.NDArray[np.int64]]]:
-        width = max(1, min(_BLOCK, _MOST_AT_ONCE // counts.vocabulary_size))
-        for stream in streams:
-            state = counts.start(1)
-            for start in range(0, len(stream) - 1, width):
-                wanted = stream[start + 1 : start + 1 + width]
-                evidence, state = counts.evidence(state, stream[start : start + len(wanted)])
-                yield evidence, wanted
-
-    fitted = fit_smoothing(told(), first)
-    memory.keep(fitted.smoothing, tokens=fitted.tokens, nats_per_token=fitted.nats_per_token)
-
-
-@dataclass(frozen=True)
-class _Heard:
-    """What a network thought and said of a text."""
-
-    stream: npt.NDArray[np.int64]
-    """(N + 1,)"""
-    hidden: Hidden
-    """(N, D), after each token but the last."""
-    told: LogProbabilities
-    """(N,), of each token but the first."""
-
-
-def _listen(model: Model, streams: Sequence[npt.NDArray[np.int64]]) -> _Heard:
-    network = _network_of(model)
-    stream = np.concatenate(streams)
-    state = network.start(1)
-    width = max(1, min(_BLOCK, _MOST_AT_ONCE // network.vocabulary_size))
-    told, seen = [], []
-    for start in range(0, len(stream) - 1, width):
-        wanted = stream[start + 1 : start + 1 + width]
-        block = stream[None, start : start + len(wanted)]
-        found, hidden, state = network.read_hidden(state, block)
-        told.append(found[0, np.arange(len(wanted)), wanted])
-        seen.append(hidden[0])
-    return _Heard(stream, np.concatenate(seen), np.concatenate(told))
-
-
-def _network_of(model: Model) -> ShowsHidden:
-    from memlm.models.network import NetworkModel
-
-    assert isinstance(model.predictor, NetworkModel)
-    return model.predictor
-
-
-def _fit_cache(heard: _Heard) -> CacheConfig:
-    from memlm.memory.cache_fit import fit_cache
-
-    return fit_cache(heard.stream, heard.hidden, heard.told).config
-
-
-def _fit_vectors(heard: _Heard, states: VectorMemory) -> VectorConfig | None:
-    """Return how the states of old are asked; None where that does not pay."""
-    from memlm.memory.vector_fit import fit_vectors
-
-    found = fit_vectors(
-        states.store, heard.stream, heard.hidden, heard.told, excluded=states.held_out
-    )
-    return found.config if found.share else None
-
-
-def _companions(
-    fitted: _Fitted, model: Model, memory: CountsMemory, listener: Listener
-) -> dict[str, Companion]:
-    """Return the companions of a blend."""
-    found: dict[str, Companion] = {}
-    if CACHE in fitted.blend.companions:
-        found |= _cache_of(fitted.cache, model)
-    if VECTORS in fitted.blend.companions:
-        found |= _asking(vectors_of(model, memory, listener), fitted.vectors, model)
-    return found
-
-
-def _cache_of(config: CacheConfig | None, model: Model) -> dict[str, Companion]:
-    if config is None:
-        return {}
-    return {CACHE: Cache(config, vocabulary_size=model.tokenizer.vocabulary_size)}
-
-
-def vectors_of(model: Model, memory: CountsMemory, listener: Listener) -> VectorMemory:
-    """Return what the network of a model thought when it read the documents."""
-    opened, weights_hash = model.workspace, _weights_hash(model)
-    return refresh_vectors(opened, _network_of(model), weights_hash, memory, listener)
-
-
-def _asking(
-    states: VectorMemory,
-    config: VectorConfig | None,
-    model: Model,
-    *,
-    excluded: Collection[str] = frozenset(),
-) -> dict[str, Companion]:
-    if config is None:
-        return {}
-    size = model.tokenizer.vocabulary_size
-    return {VECTORS: Vectors(states.store, config, vocabulary_size=size, excluded=excluded)}
-
-
-def _weights_hash(model: Model) -> str:
-    found = model.workspace.weights_hash(model.name)
-    if found is None:  # they were here when the model was opened
-        raise CorruptArtefactError(
-            "artefact_unreadable", path=model.workspace.model(model.name) / MANIFEST
-        )
-    return found
-
-
 def _kept_blends(model: Model, weights_hash: str) -> dict[str, Any]:  # Any: JSON
     path = model.workspace.model(model.name) / _FILE
     try:
@@ -457,39 +286,12 @@ def _kept_blends(model: Model, weights_hash: str) -> dict[str, Any]:  # Any: JSO
         return dict(found["blends"]) if is_current else {}
     except NotFoundError:
         return {}
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CorruptArtefactError("artefact_unreadable", path=path) from error
 
 
-def _to_json(fitted: _Fitted) -> dict[str, Any]:  # Any: JSON
-    return {
-        "blend": fitted.blend.to_json(),
-        "cache": asdict(fitted.cache) if fitted.cache else None,
-        "vectors": asdict(fitted.vectors) if fitted.vectors else None,
-        "codec": fitted.codec,
-        "smoothing": fitted.smoothing.to_json() if fitted.smoothing else None,
-        "nats_alone": dict(fitted.nats_alone),
-        "nats": fitted.nats,
-        "tokens": fitted.tokens,
-    }
-
-
-def _read_fitted(values: Mapping[str, Any], path: Path) -> _Fitted:  # Any: JSON
+def _read_fitted(values: Mapping[str, Any], path: Path) -> FittedBlend:  # Any: JSON
     try:
-        return _from_json(values)
+        return FittedBlend.from_json(values)
     except (KeyError, TypeError, ValueError) as error:
         raise CorruptArtefactError("artefact_unreadable", path=path) from error
-
-
-def _from_json(values: Mapping[str, Any]) -> _Fitted:  # Any: JSON
-    cache, vectors = values["cache"], values["vectors"]
-    return _Fitted(
-        Blend.from_json(values["blend"]),
-        CacheConfig(**cache) if cache else None,
-        VectorConfig(**vectors | {"gate": tuple(vectors["gate"])}) if vectors else None,
-        values["codec"],
-        Smoothing.from_json(smoothing) if (smoothing := values["smoothing"]) else None,
-        values["nats_alone"],
-        values["nats"],
-        values["tokens"],
-    )

@@ -52,12 +52,8 @@ def delete_model(
     opened = as_workspace(workspace)
     with opened.writing():
         folder = _folder_of(opened, name)
-        weights_hash = opened.weights_hash(name)
-        others = [opened.weights_hash(other) for other in opened.model_names() if other != name]
-        doomed = [folder]
-        if weights_hash and weights_hash not in others:
-            doomed += [states for states in opened.vector_memories()
-                       if states == opened.vector_memory(weights_hash)]  # fmt: skip
+        states = opened.vector_memories()
+        doomed = [folder, *(one for one in states if opened.models_with_states(one) == [name])]
         size_bytes = sum(map(size_on_disk, doomed))
         if not may_delete(size_bytes):
             return None

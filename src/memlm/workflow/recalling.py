@@ -206,11 +206,8 @@ def _take_out_of_step(folder: Path) -> None:
 
 def _weights_of(workspace: Workspace, folder: Path) -> str | None:
     """Return the hash of the weights that a folder is named after; None if no model has them."""
-    for name in workspace.model_names():
-        weights_hash = workspace.weights_hash(name)
-        if weights_hash and workspace.vector_memory(weights_hash) == folder:
-            return weights_hash
-    return None
+    names = workspace.models_with_states(folder)
+    return workspace.weights_hash(names[0]) if names else None
 
 
 def _number(name: str) -> int:
