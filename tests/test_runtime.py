@@ -8,18 +8,19 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 
 from memlm.errors import MissingExtraError, ResourceError
 from memlm.runtime import (
+    KeptLoops,
     SignalWatch,
     Terminated,
     available_cores,
     describe_machine,
     is_installed,
-    kept_loops,
     peak_gpu_bytes,
     peak_memory_bytes,
     processor_model,
@@ -142,13 +143,37 @@ def test_loops_are_taken_where_they_were_compiled_before_or_somebody_can_wait(
         (tmp_path / f"{name}.py").write_text("", encoding="utf-8")
     (tmp_path / "__pycache__").mkdir(exist_ok=True)
     (tmp_path / "__pycache__" / "compiled_once.turn-3.py311.nbi").touch()
-    assert kept_loops("never_compiled", "turn") is None
-    assert kept_loops("compiled_once", "another") is None
-    assert kept_loops("compiled_once", "turn") is not None
-    assert kept_loops("never_compiled", "turn", can_wait=True) is not None
+
+    def taken(module: str, loop: str, steps: int) -> bool:
+        loops = KeptLoops(module, loop, loading=10, compiling=100)
+        loops.spend(steps)
+        return loops.take() is not None
+
+    monkeypatch.delitem(sys.modules, "numba", raising=False)
+    assert not taken("compiled_once", "another", 10)
+    assert not taken("compiled_once", "turn", 9)
+    assert taken("compiled_once", "turn", 10)
+    assert taken("compiled_once", "turn", 0)  # loaded by another
+    assert not taken("never_compiled", "turn", 99)
+    assert taken("never_compiled", "turn", 100)
+
+
+def test_where_numba_is_loaded_already_its_loops_cost_nothing_more(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "compiled_before.py").write_text("", encoding="utf-8")
+    (tmp_path / "__pycache__").mkdir(exist_ok=True)
+    (tmp_path / "__pycache__" / "compiled_before.turn-3.py311.nbi").touch()
+    monkeypatch.setitem(sys.modules, "numba", ModuleType("numba"))
+    assert KeptLoops("compiled_before", "turn", loading=10, compiling=100).take() is not None
+
+
+def test_it_is_said_when_loops_may_have_become_worth_it() -> None:
+    loops = KeptLoops("a_module", "turn", loading=4, compiling=9)
+    assert [loops.spend(3) for _ in range(4)] == [False, True, True, False]
 
 
 def test_loops_that_cannot_be_had_are_none(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "without_its_package.py").write_text("import nobody_has_this", encoding="utf-8")
-    assert kept_loops("without_its_package", "turn", can_wait=True) is None
+    loops = KeptLoops("without_its_package", "turn", loading=0, compiling=0)
+    assert loops.take() is None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +67,14 @@ class ShowsHidden(LanguageModel, Protocol):
 
     def hidden_states(self, state: State, tokens: Tokens) -> tuple[Hidden, State]:
         """Read tokens (B, T) and return the hidden states alone, which costs less."""
+
+
+@runtime_checkable
+class ExpectsSteps(Protocol):
+    """A model that steps faster once something is loaded or compiled, which takes a while."""
+
+    def expect(self, steps: int) -> None:
+        """Hear that so many single steps will come. What the model says does not change."""
 
 
 class Companion(Protocol):

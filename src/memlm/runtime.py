@@ -79,18 +79,42 @@ def require_package(package: str, *, extra: str) -> None:
         raise MissingExtraError("extra_missing", package=package, extra=extra)
 
 
-def kept_loops(module: str, loop: str, *, can_wait: bool = False) -> ModuleType | None:
-    """Return a module of compiled loops where it is here, or was compiled before on this machine.
+class KeptLoops:
+    """A module of compiled loops, taken as soon as it saves more time than it costs.
 
-    `loop` is the one by which that is told. Who can wait gets them in any case: they are compiled
-    at the first call. None without numba, or where numba finds nowhere to keep what it compiles.
+    To load them takes as long as some hundreds of steps without them, to compile them as long as
+    thousands; `loading` and `compiling` are these numbers of steps. Steps count when they are
+    expected, or when they were made without loops; so no text waits much longer than it must.
+    `loop` is the one by which is told whether the module was compiled before on this machine.
     """
-    if not (can_wait or module in sys.modules or _was_compiled(module, loop)):
-        return None
-    try:
-        return importlib.import_module(module)
-    except (ImportError, RuntimeError):
-        return None
+
+    def __init__(self, module: str, loop: str, *, loading: int, compiling: int) -> None:
+        self._module, self._loop = module, loop
+        self._loading, self._compiling = loading, compiling
+        self._steps = 0
+
+    def take(self) -> ModuleType | None:
+        """Return the loops; None where they are not worth it yet, or are not to be had.
+
+        That is without numba, or where numba finds nowhere to keep what it compiles.
+        """
+        is_loaded = "numba" in sys.modules or self._steps >= self._loading
+        if not (
+            self._module in sys.modules
+            or self._steps >= self._compiling
+            or (is_loaded and _was_compiled(self._module, self._loop))
+        ):
+            return None
+        try:
+            return importlib.import_module(self._module)
+        except (ImportError, RuntimeError):
+            return None
+
+    def spend(self, steps: int) -> bool:
+        """Count steps; say whether the loops may have become worth it now."""
+        before = self._steps
+        self._steps += steps
+        return any(before < limit <= self._steps for limit in (self._loading, self._compiling))
 
 
 def _was_compiled(module: str, loop: str) -> bool:

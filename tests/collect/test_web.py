@@ -28,7 +28,8 @@ from memlm.collect import (
     collection,
     list_files,
 )
-from memlm.collect.fetching import Fetcher, _is_public, clean_address
+from memlm.collect.addresses import clean_address
+from memlm.collect.fetching import Fetcher, _is_public
 from memlm.documents import DocumentStore
 from memlm.errors import InputError, NotFoundError
 from memlm.records import CollectReport, SourceNote

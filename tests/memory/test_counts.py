@@ -12,6 +12,7 @@ from memlm.memory import contexts as contexts_room
 from memlm.memory.contexts import Contexts
 from memlm.memory.counts import CountsModel
 from memlm.memory.smoothing import Smoothing, mix, plain_smoothing, shares_of, usual_smoothing
+from memlm.runtime import KeptLoops
 
 V = 6
 ORDERS = (0, 1, 2, 3, 5)
@@ -70,7 +71,7 @@ def test_followers_are_those_that_looking_everywhere_finds(draw, monkeypatch, pa
     segments = [lay(*stretches[part::parts]) for part in range(parts)]
     contexts = Contexts(segments, vocabulary_size=V)
     stream = np.array(stretches_of(draw, (300,))[0])
-    lows, highs = contexts.follow(stream, 5)
+    lows, highs = contexts.follow(stream, *contexts.start(5))
     for order in range(6):
         found = contexts.followers(
             np.full(len(stream), order), lows[:, :, order], highs[:, :, order]
@@ -82,11 +83,29 @@ def test_followers_are_those_that_looking_everywhere_finds(draw, monkeypatch, pa
             assert told == looked_up(stretches, stream[place + 1 - order : place + 1].tolist())
 
 
+@pytest.mark.parametrize("width", [1, 3, 40])
+@pytest.mark.parametrize("is_compiled", [False, True], ids=["numpy", "compiled"])
+def test_a_stream_is_followed_piece_by_piece_as_at_once(draw, monkeypatch, width, is_compiled):
+    loops = pytest.importorskip("memlm.memory.kernels") if is_compiled else None
+    monkeypatch.setattr(contexts_room, "_loops", lambda steps: loops)
+    contexts = Contexts(
+        [lay(*stretches_of(draw, (size,))) for size in (900, 120)], vocabulary_size=V
+    )
+    stream = np.array(stretches_of(draw, (100,))[0])
+    whole = contexts.follow(stream, *contexts.start(5))
+    ranges, found = contexts.start(5), []
+    for at in range(0, len(stream), width):
+        found.append(contexts.follow(stream[at : at + width], *ranges))
+        ranges = tuple(ends[:, -1] for ends in found[-1])
+    for ends, pieces in zip(whole, zip(*found, strict=True), strict=True):
+        assert np.array_equal(ends, np.concatenate(pieces, axis=1))
+
+
 def test_a_context_that_is_everywhere_is_only_counted(draw, monkeypatch):
     monkeypatch.setattr("memlm.memory.contexts.LARGEST_COUNTED", 100)
     stretches = stretches_of(draw, (900,))
     contexts = Contexts([lay(*stretches)], vocabulary_size=V)
-    lows, highs = contexts.follow(np.array([stretches[0][0]]), 1)
+    lows, highs = contexts.follow(np.array([stretches[0][0]]), *contexts.start(1))
     for order in (0, 1):
         found = contexts.followers(np.array([order]), lows[:, :, order], highs[:, :, order])
         expected = looked_up(stretches, stretches[0][:order])
@@ -176,7 +195,7 @@ def test_the_fast_step_says_what_reading_says(draw, monkeypatch, parts, small, l
     loops = pytest.importorskip("memlm.memory.kernels")
     monkeypatch.setattr("memlm.memory.stepping._SMALL", small)
     monkeypatch.setattr("memlm.memory.stepping._LARGE", large)
-    monkeypatch.setattr("memlm.memory.counts.kept_loops", lambda *names, **more: loops)
+    monkeypatch.setattr(KeptLoops, "take", lambda self: loops)
     stretches = stretches_of(draw, (900, 5, 400, 700, 30))
     segments = [lay(*stretches[part::parts]) for part in range(parts)]
     for smoothing in (plain_smoothing(ORDERS), *(wild_smoothing(draw) for _ in range(5))):
@@ -192,15 +211,14 @@ def test_the_fast_step_says_what_reading_says(draw, monkeypatch, parts, small, l
 
 def test_loops_are_compiled_once_that_has_become_worth_it(draw, monkeypatch):
     asked = []
+    monkeypatch.setattr("memlm.memory.counts._WORTH_LOADING", 4)
     monkeypatch.setattr("memlm.memory.counts._WORTH_COMPILING", 10)
-    monkeypatch.setattr(
-        "memlm.memory.counts.kept_loops", lambda *names, can_wait: asked.append(can_wait)
-    )
+    monkeypatch.setattr(KeptLoops, "take", lambda self: asked.append(place))
     model = model_of(*stretches_of(draw, (300,)))
     state = model.start(3)
-    for token in range(5):
-        _, state = model.advance(state, np.full(3, token))
-    assert asked == [False, True]
+    for place in range(7):
+        _, state = model.advance(state, np.full(3, place))
+    assert asked == [0, 2, 4]
 
 
 def test_no_prediction_knows_what_comes_after_it(draw):

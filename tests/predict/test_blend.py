@@ -16,6 +16,7 @@ from memlm.predict.blend import (
     fixed_blend,
     num_features,
 )
+from memlm.runtime import KeptLoops
 
 V, D = 7, 3
 
@@ -238,9 +239,7 @@ def test_compiled_steps_say_what_steps_in_numpy_say(draw, monkeypatch, method, c
     tokens = draw.integers(0, V, (rows, 40))
     told = []
     for here in (None, loops):
-        monkeypatch.setattr(
-            "memlm.predict.blend.kept_loops", lambda *names, here=here, **more: here
-        )
+        monkeypatch.setattr(KeptLoops, "take", lambda self, here=here: here)
         model = wild(method, companions=companions)
         state, steps = model.start(rows), []
         for place in range(tokens.shape[1]):
@@ -253,7 +252,7 @@ def test_compiled_steps_say_what_steps_in_numpy_say(draw, monkeypatch, method, c
 
 def test_no_weight_leaves_the_network_as_it_is_in_a_compiled_step(monkeypatch, tokens):
     loops = pytest.importorskip("memlm.predict.kernels")
-    monkeypatch.setattr("memlm.predict.blend.kept_loops", lambda *names, **more: loops)
+    monkeypatch.setattr(KeptLoops, "take", lambda self: loops)
     model = BlendedModel(fixed_blend({WEIGHTS: 1.0, COUNTS: 0.0}), EXPERTS)
     _, state = model.advance(model.start(2), tokens[:, 0])
     step, _ = model.advance(state, tokens[:, 1])
@@ -277,12 +276,20 @@ def test_what_nobody_thinks_possible_stays_impossible(is_compiled):
 
 def test_the_loop_is_compiled_once_that_has_become_worth_it(monkeypatch, tokens):
     asked = []
-    monkeypatch.setattr("memlm.predict.blend._WORTH_COMPILING", 3)
-    monkeypatch.setattr(
-        "memlm.predict.blend.kept_loops", lambda *names, can_wait: asked.append(can_wait)
-    )
+    monkeypatch.setattr("memlm.predict.blend._WORTH_LOADING", 3)
+    monkeypatch.setattr("memlm.predict.blend._WORTH_COMPILING", 5)
+    monkeypatch.setattr(KeptLoops, "take", lambda self: asked.append(place))
     model = wild("linear")
     state = model.start(2)
     for place in range(10):
         _, state = model.advance(state, tokens[:, place])
-    assert asked == [False, True]
+    assert asked == [0, 3, 5]
+
+
+def test_who_expects_many_steps_has_the_loops_at_once(monkeypatch, tokens):
+    asked = []
+    monkeypatch.setattr(KeptLoops, "take", lambda self: asked.append(self._steps))
+    model = wild("linear")
+    model.expect(1 << 13)
+    model.advance(model.start(2), tokens[:, 0])
+    assert asked == [1 << 13]

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memlm.prepare.clean_config import CleanConfig, text_steps
+from memlm.prepare.clean_config import CleanConfig
 from memlm.prepare.draft import Draft, with_edits
 from memlm.prepare.personal import find_personal_data
 from memlm.prepare.redact import PLACEHOLDER_WORDS, RedactStep, redact_draft
+from memlm.prepare.text_steps import text_steps
 from memlm.records import PERSONAL_KINDS, Document, Dropped
 
 SECRETS = [

@@ -16,13 +16,14 @@ from memlm.errors import ConfigError
 from memlm.messages import LANGUAGES, in_language, render
 from memlm.prepare.boilerplate import Boilerplate
 from memlm.prepare.clean import Controls
-from memlm.prepare.clean_config import CleanConfig, text_steps
+from memlm.prepare.clean_config import CleanConfig
 from memlm.prepare.draft import Draft, Step
 from memlm.prepare.language import KeepLanguages, language_of
 from memlm.prepare.quality import Quality, failures
 from memlm.prepare.repair import Repair
 from memlm.prepare.simplify import Simplify
 from memlm.prepare.stop_words import RemoveStopWords, stop_words
+from memlm.prepare.text_steps import text_steps
 from memlm.records import Document, Dropped
 
 STEPS = [Repair(), Controls(), Boilerplate(), Simplify(), RemoveStopWords()]

@@ -25,7 +25,6 @@ from rich.progress import (
 from rich.text import Text
 
 from memlm import messages
-from memlm.pages.trace import said_folds
 from memlm.records import Rejected, SpanSource, Trace
 from memlm.runtime import peak_gpu_bytes, peak_memory_bytes
 from memlm.workflow import Listener
@@ -171,6 +170,8 @@ def print_trace(trace: Trace) -> None:
     out.print()
     print_shares(vars(trace))
     if trace.folded:
+        from memlm.pages.trace import said_folds
+
         out.print(Text(said_folds(trace.folded), style="dim"))
     recited = [span for span in trace.spans if span.kind == "recited"]
     shown = sorted(recited or trace.spans, key=lambda span: span.start - span.end)[:_SHOWN_SPANS]

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
+from memlm.collect.addresses import is_address
 from memlm.collect.config import CollectConfig, Reading
 from memlm.collect.in_memory import TextFromMemory, texts_from_memory
 from memlm.collect.sources import SourceFile, is_table, read_file, relative_name
 from memlm.collect.vanished import find_place, is_below
-from memlm.collect.web import KnownPage, Site, Visit, is_address, page_problem, read_visit
 from memlm.collect.wishes import Wishes
 from memlm.documents import DocumentStore, MergeCounts, Root, find_moved_root, place_name
 from memlm.errors import ConfigError, InputError, MemlmError, MissingExtraError, NotFoundError
@@ -27,6 +28,9 @@ from memlm.records import (
     Vanished,
 )
 from memlm.storage import hash_file, hash_json
+
+if TYPE_CHECKING:  # what asks the web is loaded by those who do
+    from memlm.collect.web import Site, Visit
 
 # Of members of archives: next time there may be more memory, the package, or a repaired reader.
 _RETRIED = {"parser_slow", "parser_memory", "parser_crashed", "extra_missing", "reader_failed"}
@@ -145,6 +149,8 @@ class Collection:
             self._reject(root, site.address, _problem_of(error))
 
     def _read_site(self, site: Site) -> None:
+        from memlm.collect.web import KnownPage
+
         root = self._store.find_address(site.address)
         marks: dict[str, tuple[str, str]] = {}
         if root is not None:
@@ -241,6 +247,8 @@ class Collection:
             self._note(SourceNote(code=code, values=values))
 
     def _take_visit(self, root: Root, visit: Visit) -> None:
+        from memlm.collect.web import page_problem, read_visit
+
         path = visit.address
         if visit.problem is not None:
             self._reject(root, path, visit.problem)

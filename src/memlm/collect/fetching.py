@@ -22,15 +22,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urljoin, urlsplit, urlunsplit
+from urllib.parse import urljoin
 
+from memlm.collect.addresses import WebAddress, is_address, parse_address
 from memlm.collect.config import Limits
 from memlm.errors import InputError
 
 _BLOCK_BYTES = 1 << 16
-_PORTS = {"http": 80, "https": 443}
 _REDIRECTS = (301, 302, 303, 307, 308)
-_UNQUOTED = "/?&=;:@!$'()*+,~%[]"
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _IP = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -47,36 +46,6 @@ class Answer:
     body: bytes = b""
 
 
-@dataclass(frozen=True)
-class _Place:
-    """The parts of an address that a connection needs."""
-
-    scheme: str
-    host: str
-    port: int
-    target: str
-    """What is asked of the host: path and query."""
-
-    @property
-    def address(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
-        return f"{self.scheme}://{host}{port}{self.target}"
-
-
-def is_address(source: object) -> bool:
-    """Say whether a source is a web address and no path."""
-    return isinstance(source, str) and source.lower().startswith(("http://", "https://"))
-
-
-def clean_address(address: str) -> str:
-    """Return an address as it is asked for and kept: no fragment, everything in ASCII.
-
-    Raises InputError for what is no address of the web, or one with a password in it.
-    """
-    return _place_of(address).address
-
-
 class Fetcher:
     """Asks for addresses, on behalf of one source that was named."""
 
@@ -90,7 +59,7 @@ class Fetcher:
         before: Callable[[str, bool], None] = lambda address, is_page: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        place = _place_of(named)
+        place = parse_address(named)
         self._named = place.host, place.port
         self._inside: list[_IP] | None = None
         """Addresses of the named host if it is in this network, none if not; None: not known."""
@@ -107,7 +76,7 @@ class Fetcher:
         it. Raises InputError for whatever goes wrong on the way.
         """
         for _ in range(self._limits.redirects + 1):
-            place = _place_of(address)
+            place = parse_address(address)
             self._before(place.address, is_page)
             try:
                 answer = self._ask(place, headers or {})
@@ -118,7 +87,7 @@ class Fetcher:
             address = _next_address(place.address, answer.headers["location"])
         raise InputError("too_many_redirects", address=address, limit=self._limits.redirects)
 
-    def _ask(self, place: _Place, headers: Mapping[str, str]) -> Answer:
+    def _ask(self, place: WebAddress, headers: Mapping[str, str]) -> Answer:
         deadline = min(self._clock() + self._limits.response_seconds, self._ends_at)
         with closing(self._connect(place)) as plain:
             connection = http.client.HTTPConnection(place.host, place.port)
@@ -141,7 +110,7 @@ class Fetcher:
             return Answer(address=place.address, status=response.status, headers=found, body=body)
 
     def _body(
-        self, response: http.client.HTTPResponse, headers: Mapping[str, str], place: _Place
+        self, response: http.client.HTTPResponse, headers: Mapping[str, str], place: WebAddress
     ) -> bytes:
         limit = self._limits.page_bytes
         blocks = self._blocks(response, headers, place)
@@ -158,7 +127,7 @@ class Fetcher:
         return bytes(body)
 
     def _blocks(
-        self, response: http.client.HTTPResponse, headers: Mapping[str, str], place: _Place
+        self, response: http.client.HTTPResponse, headers: Mapping[str, str], place: WebAddress
     ) -> Iterator[bytes]:
         """Yield the body as it comes; fewer bytes than were promised are an error."""
         promised = None
@@ -179,7 +148,7 @@ class Fetcher:
         if promised is not None and read < promised and response.status not in (204, 304):
             raise InputError("page_cut_short", address=place.address, found=read, promised=promised)
 
-    def _connect(self, place: _Place) -> socket.socket:
+    def _connect(self, place: WebAddress) -> socket.socket:
         plain = self._first_that_answers(self._addresses_of(place), place.port)
         if place.scheme == "http":
             return plain
@@ -189,7 +158,7 @@ class Fetcher:
             plain.close()
             raise
 
-    def _addresses_of(self, place: _Place) -> list[_IP]:
+    def _addresses_of(self, place: WebAddress) -> list[_IP]:
         is_named = (place.host, place.port) == self._named
         if is_named and self._inside:
             return self._inside
@@ -276,27 +245,6 @@ def _unpacked(blocks: Iterator[bytes], encoding: str, limit: int, address: str) 
         raise InputError("page_damaged", address=address) from error
     if first and not unpacker.eof:
         raise InputError("page_damaged", address=address)
-
-
-def _place_of(address: str) -> _Place:
-    try:
-        parts = urlsplit(address.strip())
-        port = parts.port
-        host = (parts.hostname or "").encode("idna").decode("ascii") if parts.hostname else ""
-    except (ValueError, UnicodeError) as error:
-        raise InputError("address_bad", address=_without_password(address)) from error
-    scheme = parts.scheme.lower()
-    if scheme not in _PORTS or not host or "@" in parts.netloc:
-        raise InputError("address_bad", address=_without_password(address))
-    path = quote(parts.path or "/", safe=_UNQUOTED)
-    target = urlunsplit(("", "", path, quote(parts.query, safe=_UNQUOTED), ""))
-    target = "/" + target.lstrip("/") if target.startswith("//") else target
-    return _Place(scheme, host, port or _PORTS[scheme], target)
-
-
-def _without_password(address: str) -> str:
-    scheme, mark, rest = address.partition("://")
-    return f"{scheme}{mark}{rest.rpartition('@')[2]}"
 
 
 def _next_address(address: str, location: str) -> str:

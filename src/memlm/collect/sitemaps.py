@@ -6,7 +6,7 @@ import re
 from urllib.parse import urljoin
 from xml.parsers import expat
 
-from memlm.collect.fetching import clean_address
+from memlm.collect.addresses import clean_address
 from memlm.collect.page_encoding import codec_of
 from memlm.errors import InputError
 

@@ -6,40 +6,69 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from importlib import import_module
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
-from memlm.collect.archives import FindMembers, Table, read_archive, read_compressed
-from memlm.collect.arrow_tables import read_arrow, read_parquet
 from memlm.collect.config import Reading
-from memlm.collect.epub import read_epub
-from memlm.collect.json_rows import read_json, read_json_lines
 from memlm.collect.lines import read_plain_text
-from memlm.collect.markup import read_page
-from memlm.collect.office import read_docx, read_odt
-from memlm.collect.pdf import read_pdf
-from memlm.collect.tables import read_csv, read_tsv
-from memlm.collect.tar_members import members_of_tar
-from memlm.collect.web_archives import read_arc, read_warc
-from memlm.collect.zip_members import members_of_zip
 from memlm.errors import InputError, NotFoundError
 from memlm.messages import spell_out
 from memlm.records import SourceNote, SourceProblem, SourceText
+
+if TYPE_CHECKING:
+    from memlm.collect.archives import FindMembers
 
 Item = SourceText | SourceProblem | SourceNote
 Reader = Callable[[Path, Reading], Iterator[Item]]
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
 
 
+def _late(module: str, name: str) -> Reader:
+    """Return a reader of this room that is loaded when the first file comes that needs it."""
+
+    def read(path: Path, reading: Reading) -> Iterator[Item]:
+        reader: Reader = getattr(import_module(f"memlm.collect.{module}"), name)
+        yield from reader(path, reading)
+
+    return read
+
+
 def _read_archive(find_members: FindMembers, path: Path, reading: Reading) -> Iterator[Item]:
-    yield from read_archive(path, reading, find_members=find_members, table=_TABLE)
+    from memlm.collect.archives import Table, read_archive
+
+    table = Table(whole_ending=whole_ending, read=read_file)
+    yield from read_archive(path, reading, find_members=find_members, table=table)
+
+
+def _read_zip(path: Path, reading: Reading) -> Iterator[Item]:
+    from memlm.collect.zip_members import members_of_zip
+
+    yield from _read_archive(members_of_zip, path, reading)
+
+
+def _read_tar(path: Path, reading: Reading) -> Iterator[Item]:
+    from memlm.collect.tar_members import members_of_tar
+
+    yield from _read_archive(members_of_tar, path, reading)
 
 
 def _read_compressed(path: Path, reading: Reading) -> Iterator[Item]:
-    yield from read_compressed(path, reading, table=_TABLE)
+    from memlm.collect.archives import Table, read_compressed
+
+    table = Table(whole_ending=whole_ending, read=read_file)
+    yield from read_compressed(path, reading, table=table)
 
 
-_read_tar = partial(_read_archive, members_of_tar)
+_read_csv = _late("tables", "read_csv")
+_read_tsv = _late("tables", "read_tsv")
+_read_json = _late("json_rows", "read_json")
+_read_json_lines = _late("json_rows", "read_json_lines")
+_read_arrow = _late("arrow_tables", "read_arrow")
+_read_parquet = _late("arrow_tables", "read_parquet")
+_read_arc = _late("web_archives", "read_arc")
+_read_warc = _late("web_archives", "read_warc")
+_read_page = _late("markup", "read_page")
 READERS: dict[str, Reader] = {
     "": read_plain_text,  # no ending: judged by content
     ".txt": read_plain_text,
@@ -47,32 +76,32 @@ READERS: dict[str, Reader] = {
     ".md": read_plain_text,
     ".markdown": read_plain_text,
     ".rst": read_plain_text,
-    ".csv": read_csv,
-    ".tsv": read_tsv,
-    ".jsonl": read_json_lines,
-    ".ndjson": read_json_lines,
-    ".zip": partial(_read_archive, members_of_zip),
+    ".csv": _read_csv,
+    ".tsv": _read_tsv,
+    ".jsonl": _read_json_lines,
+    ".ndjson": _read_json_lines,
+    ".zip": _read_zip,
     ".tar": _read_tar,
     ".tgz": _read_tar,
     ".tbz2": _read_tar,
     ".txz": _read_tar,
     **{f".tar{ending}": _read_tar for ending in COMPRESSIONS},
-    ".warc": read_warc,
-    ".warc.gz": read_warc,
-    ".arc": read_arc,
-    ".arc.gz": read_arc,
+    ".warc": _read_warc,
+    ".warc.gz": _read_warc,
+    ".arc": _read_arc,
+    ".arc.gz": _read_arc,
     **dict.fromkeys(COMPRESSIONS, _read_compressed),
-    ".json": read_json,
-    ".parquet": read_parquet,
-    ".arrow": read_arrow,
-    ".feather": read_arrow,
-    ".html": read_page,
-    ".htm": read_page,
-    ".xhtml": read_page,
-    ".pdf": read_pdf,
-    ".docx": read_docx,
-    ".odt": read_odt,
-    ".epub": read_epub,
+    ".json": _read_json,
+    ".parquet": _read_parquet,
+    ".arrow": _read_arrow,
+    ".feather": _read_arrow,
+    ".html": _read_page,
+    ".htm": _read_page,
+    ".xhtml": _read_page,
+    ".pdf": _late("pdf", "read_pdf"),
+    ".docx": _late("office", "read_docx"),
+    ".odt": _late("office", "read_odt"),
+    ".epub": _late("epub", "read_epub"),
 }
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".feather")
 _OF_CHARACTERS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".html", ".htm", ".xhtml")
@@ -258,6 +287,3 @@ def _left_alone(path: Path, root: Path, code: str) -> SourceFile:
     relative = relative_name(path, root)
     problem = SourceProblem(code=code, values={"path": relative if path != root else root.name})
     return SourceFile(path, relative if path != root else "", problem)
-
-
-_TABLE = Table(whole_ending=whole_ending, read=read_file)

@@ -16,8 +16,9 @@ from importlib.metadata import version
 from typing import Literal
 from urllib.parse import urlsplit
 
+from memlm.collect.addresses import clean_address
 from memlm.collect.config import Limits, Reading, WebConfig
-from memlm.collect.fetching import Answer, Fetcher, clean_address, is_address, unpack_gzip
+from memlm.collect.fetching import Answer, Fetcher, unpack_gzip
 from memlm.collect.files import normalise_text
 from memlm.collect.markup import extract_page_apart
 from memlm.collect.page_encoding import codec_of
@@ -359,6 +360,3 @@ def _unpacked_list(visit: Visit, limits: Limits) -> bytes | None:
 
 def _agent() -> str:
     return f"{_NAME}/{version('memlm')}"
-
-
-__all__ = ["KnownPage", "Site", "Visit", "is_address", "page_problem", "read_visit"]

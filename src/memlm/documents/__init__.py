@@ -7,22 +7,6 @@ the order in which they came: what was made from the documents compares it to kn
 stale.
 """
 
-from memlm.documents.merge import FileMerge, MergeCounts, free_side
-from memlm.documents.moved import find_moved_root
-from memlm.documents.places import Root, place_name
-from memlm.documents.removed import has_only_lost, has_unerased, note_erased, remove_documents
-from memlm.documents.store import DocumentStore
+from lazy_loader import attach_stub
 
-__all__ = [
-    "DocumentStore",
-    "FileMerge",
-    "MergeCounts",
-    "Root",
-    "find_moved_root",
-    "free_side",
-    "has_only_lost",
-    "has_unerased",
-    "note_erased",
-    "place_name",
-    "remove_documents",
-]
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

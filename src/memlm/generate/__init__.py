@@ -1,7 +1,5 @@
 """Writing: a predictor and a prompt become text; and the tasks that are writing in disguise."""
 
-from memlm.generate.config import GenerateConfig
-from memlm.generate.engine import generate_texts
-from memlm.generate.evaluate import evaluate_labels
+from lazy_loader import attach_stub
 
-__all__ = ["GenerateConfig", "evaluate_labels", "generate_texts"]
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

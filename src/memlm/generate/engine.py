@@ -21,7 +21,13 @@ from memlm.errors import InputError, NotFoundError
 from memlm.generate.config import GenerateConfig
 from memlm.generate.stopping import StopWatch
 from memlm.generate.transforms import Forbid, Temperature, TopK, TopP, Transform, normalise
-from memlm.language_model import LanguageModel, LogProbabilities, State, Tokenizer
+from memlm.language_model import (
+    ExpectsSteps,
+    LanguageModel,
+    LogProbabilities,
+    State,
+    Tokenizer,
+)
 from memlm.records import Generation
 
 _PROMPT_BLOCK = 512
@@ -42,6 +48,8 @@ def generate_texts(
     no document has.
     """
     config.check()
+    if isinstance(model, ExpectsSteps):
+        model.expect(config.tokens * config.samples)
     seed = config.seed if config.seed is not None else secrets.randbits(32)
     random = np.random.Generator(np.random.Philox(seed))
     prompt_ids = _encode_prompt(tokenizer, prompt)

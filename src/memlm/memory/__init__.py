@@ -1,24 +1,5 @@
 """Memory outside the weights: what was read, remembered exactly, and from where. No torch."""
 
-from memlm.memory.excerpts import cut_excerpts
-from memlm.memory.folding import (
-    FOLDING_VERSION,
-    FOLDS,
-    FoldedText,
-    fold_text,
-    in_order,
-    parse_folds,
-)
-from memlm.memory.provenance import shares_of, trace_spans
+from lazy_loader import attach_stub
 
-__all__ = [
-    "FOLDING_VERSION",
-    "FOLDS",
-    "FoldedText",
-    "cut_excerpts",
-    "fold_text",
-    "in_order",
-    "parse_folds",
-    "shares_of",
-    "trace_spans",
-]
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -67,14 +67,25 @@ class Contexts:
         self._remembered: dict[tuple[int, ...], tuple[Ints, Ints, Ints]] = {}
         self._size = 0
 
-    def follow(self, stream: Ints, longest: int) -> tuple[Ints, Ints]:
+    def start(self, longest: int) -> tuple[Ints, Ints]:
+        """Return the intervals (S, longest + 1), low and high, of a text without any token yet."""
+        lows = np.zeros((len(self._segments), longest + 1), dtype=np.int64)
+        highs = np.zeros_like(lows)
+        highs[:, 0] = [segment.size for segment in self._segments]
+        return lows, highs
+
+    def follow(self, stream: Ints, lows: Ints, highs: Ints) -> tuple[Ints, Ints]:
         """Return the intervals (S, T, longest + 1), low and high, of each position's contexts.
 
-        Contexts do not reach back beyond the beginning of `stream`, which holds token ids.
+        `stream` (T,) holds token ids; the intervals (S, longest + 1) of the position before it are
+        those of `start`, or the last that were returned.
         """
         symbols = stream.astype(np.int64) + 1
-        found = [segment.follow(symbols, longest) for segment in self._segments]
-        shape = (0, len(stream), longest + 1)
+        found = [
+            segment.follow(symbols, low, high)
+            for segment, low, high in zip(self._segments, lows, highs, strict=True)
+        ]
+        shape = (0, len(stream), lows.shape[1])
         return (
             np.stack([low for low, _ in found]) if found else np.zeros(shape, np.int64),
             np.stack([high for _, high in found]) if found else np.zeros(shape, np.int64),
@@ -173,30 +184,48 @@ class _Segment:
         self._firsts = np.concatenate([[0], ends]).astype(np.int64)
         """Where the suffixes begin that begin with each symbol."""
 
-    def follow(self, symbols: Ints, longest: int) -> tuple[Ints, Ints]:
+    @property
+    def size(self) -> int:
+        return len(self._suffixes)
+
+    def follow(self, symbols: Ints, low: Ints, high: Ints) -> tuple[Ints, Ints]:
+        """Return intervals (T, longest + 1), given those (longest + 1,) of the position before."""
+        longest = len(low) - 1
         loops = _loops(len(symbols) * longest)
         if loops is not None:
             found: tuple[Ints, Ints] = loops.follow(
-                self._symbols, self._suffixes, self._firsts, symbols, longest
+                self._symbols, self._suffixes, self._firsts, symbols, low, high
             )
             return found
-        lows = np.zeros((len(symbols), longest + 1), dtype=np.int64)
+        lows = np.zeros((len(symbols) + 1, longest + 1), dtype=np.int64)
         highs = np.zeros_like(lows)
-        highs[:, 0] = len(self._suffixes)
+        lows[0], highs[0] = low, high
+        highs[1:, 0] = self.size
         if longest:
-            lows[:, 1], highs[:, 1] = self._firsts[symbols], self._firsts[symbols + 1]
-        for order in range(2, longest + 1):
-            low, high = lows[:-1, order - 1], highs[:-1, order - 1]
+            lows[1:, 1], highs[1:, 1] = self._firsts[symbols], self._firsts[symbols + 1]
+        # Context k of a place is context k - 1 of the place before it and one symbol more: a round
+        # refines all places of an order, or all orders of a place, whichever takes fewer rounds.
+        if len(symbols) < longest:
+            orders = np.arange(2, longest + 1)
+            rounds = [(np.full_like(orders, place), orders) for place in range(len(symbols))]
+        else:
+            places = np.arange(len(symbols))
+            rounds = [(places, np.full_like(places, order)) for order in range(2, longest + 1)]
+        for places, orders in rounds:
+            low, high = lows[places, orders - 1], highs[places, orders - 1]
             rows = np.flatnonzero(low < high)
-            if not len(rows):
-                break
-            wanted = symbols[rows + 1]
-            begin = self._lower(low[rows], high[rows], order - 1, wanted)
-            end = self._lower(begin, high[rows], order - 1, wanted + 1)
-            lows[rows + 1, order], highs[rows + 1, order] = begin, end
+            # Both ends in one search: for few rows numpy's calls cost more than their work.
+            twice = np.tile(rows, 2)
+            wanted = symbols[places[twice]]
+            wanted[len(rows) :] += 1
+            begins, ends = np.split(
+                self._lower(low[twice], high[twice], orders[twice] - 1, wanted), 2
+            )
+            lows[places[rows] + 1, orders[rows]] = begins
+            highs[places[rows] + 1, orders[rows]] = ends
         is_none = lows >= highs
         lows[is_none] = highs[is_none] = 0
-        return lows, highs
+        return lows[1:], highs[1:]
 
     def count(self, orders: Ints, lows: Ints, highs: Ints) -> tuple[Ints, Ints, Ints, Ints]:
         """Return (context, token, count, variety) of what followed the contexts (C,)."""
@@ -238,12 +267,11 @@ class _Segment:
             edges = self._firsts
         else:
             wanted = np.arange(self._base + 1)
-            edges = self._lower(
-                np.full(len(wanted), low), np.full(len(wanted), high), order, wanted
-            )
+            begin, end, depth = (np.full(len(wanted), value) for value in (low, high, order))
+            edges = self._lower(begin, end, depth, wanted)
         return np.diff(edges)[1:]
 
-    def _lower(self, low: Ints, high: Ints, depth: int, wanted: Ints) -> Ints:
+    def _lower(self, low: Ints, high: Ints, depth: Ints, wanted: Ints) -> Ints:
         """Return the first rank from `low` on whose suffix has at least `wanted` at `depth`."""
         low, high = low.copy(), high.copy()
         last = len(self._symbols) - 1
@@ -253,7 +281,7 @@ class _Segment:
                 return low
             middle = (low[rows] + high[rows]) >> 1
             # A suffix that ends before `depth` ends with the last symbol, 0, as it should compare.
-            symbols = self._symbols[np.minimum(self._suffixes[middle] + depth, last)]
+            symbols = self._symbols[np.minimum(self._suffixes[middle] + depth[rows], last)]
             is_before = symbols < wanted[rows]
             low[rows] = np.where(is_before, middle + 1, low[rows])
             high[rows] = np.where(is_before, high[rows], middle)

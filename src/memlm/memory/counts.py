@@ -22,12 +22,12 @@ from memlm.memory.contexts import Contexts, Followers, Ints, SuffixArrays
 from memlm.memory.session import Session
 from memlm.memory.smoothing import Evidence, Floats, Mixture, Smoothing, mix
 from memlm.memory.stepping import LARGEST, Stepper
-from memlm.runtime import kept_loops
+from memlm.runtime import KeptLoops
 
 _MOST_VALUES = 1 << 22
 _LONGEST_BLOCK = 512
-_WORTH_COMPILING = 1 << 11
-"""Single steps without compiled loops that have cost as much time as compiling them, some 8 s."""
+_WORTH_LOADING, _WORTH_COMPILING = 1 << 9, 1 << 11
+"""Single steps without compiled loops that cost as much time as loading them, and as compiling."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class _Row:
 
     tail: Ints
     """The tokens that contexts may still reach back to, and one more."""
+    ranges: tuple[Ints, Ints]
+    """Intervals (S, longest + 1) of the contexts that end with the last token."""
     session: Session | None = None
     read: int = 0
     """Tokens of the session that are this row's own."""
-    ranges: tuple[Ints, Ints] | None = None
-    """Intervals (S, longest + 1) of the contexts that end with the last token."""
 
 
 CountsState = tuple[_Row, ...]
@@ -76,7 +76,9 @@ class CountsModel:
         self._contexts = Contexts(segments, vocabulary_size=vocabulary_size)
         self._orders = np.asarray(smoothing.orders)
         self._longest = max(smoothing.orders)
-        self._slow_steps = 0
+        self._loops = KeptLoops(
+            "memlm.memory.kernels", "mix_above", loading=_WORTH_LOADING, compiling=_WORTH_COMPILING
+        )
 
     @property
     def vocabulary_size(self) -> int:
@@ -90,12 +92,13 @@ class CountsModel:
 
     def start(self, batch: int) -> CountsState:
         session = Session(self.smoothing.orders) if self.is_adaptive else None
-        return (_Row(np.empty(0, dtype=np.int64), session),) * batch
+        ranges = self._contexts.start(self._longest)
+        return (_Row(np.empty(0, dtype=np.int64), ranges, session),) * batch
 
     def continued(self, state: CountsState) -> CountsState:
         """Return the state of a text that goes on from another's, of which nothing was counted."""
         fresh = self.start(1)[0].session
-        return tuple(_Row(row.tail, fresh, 0) for row in state)
+        return tuple(_Row(row.tail, row.ranges, fresh) for row in state)
 
     def read(self, state: CountsState, tokens: Tokens) -> tuple[LogProbabilities, CountsState]:
         read = [self._read_row(row, line) for row, line in zip(state, tokens, strict=True)]
@@ -111,28 +114,27 @@ class CountsModel:
             ]
             return told, tuple(rows)
         if stepper is None and not self.is_adaptive:
-            self._count_slow(len(state))
+            self.expect(len(state))
         found, after = self.read(state, np.asarray(tokens)[:, None])
         return found[:, 0], after
 
-    def _count_slow(self, steps: int) -> None:
-        """Note steps that compiled loops would have spared, and compile them when it is time."""
-        before = self._slow_steps
-        self._slow_steps += steps
-        if before < _WORTH_COMPILING <= self._slow_steps:
-            del self._stepper
+    def expect(self, steps: int) -> None:
+        """Hear that so many single steps will come, or came: what is fast is worth it or not."""
+        if self._loops.spend(steps):
+            vars(self).pop("_stepper", None)
 
     def _is_long(self, row: _Row) -> bool:
         """Say whether a text is so long that its contexts of the longest order are whole."""
-        return row.ranges is not None and len(row.tail) >= self._longest
+        return len(row.tail) >= self._longest
 
     @cached_property
     def _stepper(self) -> Stepper | None:
         """What steps fast; None where that cannot be done, or would first have to be compiled."""
         total = sum(len(segment.suffixes) for segment in self._segments)
-        can_wait = self._slow_steps >= _WORTH_COMPILING
-        loops = kept_loops("memlm.memory.kernels", "mix_above", can_wait=can_wait)
-        if self.is_adaptive or loops is None or not 0 < total <= LARGEST:
+        if self.is_adaptive or not 0 < total <= LARGEST:
+            return None
+        loops = self._loops.take()
+        if loops is None:
             return None
         return Stepper(
             loops,
@@ -146,10 +148,9 @@ class CountsModel:
         self, stepper: Stepper, row: _Row, token: int, told: LogProbabilities, place: int
     ) -> _Row:
         """Return the row after one more token; what comes next is written to `told` (B, V)."""
-        assert row.ranges is not None
         found, lows, highs, tail = stepper.step(*row.ranges, row.tail, token)
         told[place] = np.log(found)
-        return _Row(tail, ranges=(lows, highs))
+        return _Row(tail, (lows, highs))
 
     def _distribution_up_to(self, place: int, lows: Ints, highs: Ints) -> Floats:
         """Return the distribution (V,) of the orders up to one, of intervals (S, O)."""
@@ -194,37 +195,37 @@ class CountsModel:
         stream = np.concatenate([row.tail, tokens])
         known = len(stream) - len(tokens)
         first = max(0, known - 1) if row.session is not None else known
-        followers, occurrences, ranges = self._followers(stream, first)
+        lows, highs = self._contexts.follow(tokens, *row.ranges)
+        if first < known:
+            before = (ends[:, None] for ends in row.ranges)
+            lows, highs = map(np.hstack, zip(before, (lows, highs), strict=True))
+        ranges = (lows[:, -1].copy(), highs[:, -1].copy()) if len(stream) > first else row.ranges
+        lengths = np.arange(first, len(stream)) + 1
+        followers, occurrences = self._followers(lows, highs, lengths)
         tail = stream[max(0, len(stream) - self._longest - 1) :]
         if row.session is None:
-            counts = self._counts_of(followers, np.arange(first, len(stream)) + 1)
+            counts = self._counts_of(followers, lengths)
             evidence = Evidence(followers.starts, followers.tokens, counts, occurrences)
-            return evidence, _Row(tail, ranges=ranges)
+            return evidence, _Row(tail, ranges)
         session = row.session.at(row.read).shortened()
-        counts = self._counts_of(followers, np.arange(first, len(stream)) + 1)
+        counts = self._counts_of(followers, lengths)
         told = _Told(followers, counts, occurrences)
         evidence = self._with_session(session, told, tokens, known - first)
-        return evidence, _Row(tail, session, len(session))
+        return evidence, _Row(tail, ranges, session, len(session))
 
-    def _followers(
-        self, stream: Ints, first: int
-    ) -> tuple[Followers, Floats, tuple[Ints, Ints] | None]:
-        """Return what followed each context from position `first` on, and how often they occur.
+    def _followers(self, lows: Ints, highs: Ints, lengths: Ints) -> tuple[Followers, Floats]:
+        """Return what followed each context of some positions, and how often they occur.
 
-        And the intervals of all contexts of the last position; None where there is none.
+        `lows` and `highs` are (S, T, longest + 1); `lengths` (T,) says how many tokens there are.
         """
-        lows, highs = self._contexts.follow(stream, self._longest)
-        ranges = (lows[:, -1].copy(), highs[:, -1].copy()) if len(stream) else None
-        lows, highs = (ends[:, first:, self._orders] for ends in (lows, highs))
-        num = len(stream) - first
+        lows, highs = (ends[:, :, self._orders] for ends in (lows, highs))
         # A context of an order that is longer than what was read is none.
-        lengths = np.arange(first + 1, len(stream) + 1)
         is_none = self._orders > lengths[:, None]
         lows[:, is_none] = highs[:, is_none] = 0
-        size = num * len(self._orders)
+        size = len(lengths) * len(self._orders)
         flat = (lows.reshape(len(lows), size), highs.reshape(len(highs), size))
-        followers = self._contexts.followers(np.tile(self._orders, num), *flat)
-        return followers, (flat[1] - flat[0]).sum(axis=0).astype(np.float64), ranges
+        followers = self._contexts.followers(np.tile(self._orders, len(lengths)), *flat)
+        return followers, (flat[1] - flat[0]).sum(axis=0).astype(np.float64)
 
     def _counts_of(self, followers: Followers, lengths: Ints) -> Floats:
         """Return what each follower counts: its count at the longest order, else its variety.

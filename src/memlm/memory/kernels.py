@@ -60,11 +60,15 @@ def _lengthen(
 
 @njit(cache=True, nogil=True)
 def follow(
-    symbols: Integers, suffixes: Integers, firsts: Ints, stream: Ints, longest: int
+    symbols: Integers, suffixes: Integers, firsts: Ints, stream: Ints, low: Ints, high: Ints
 ) -> tuple[Ints, Ints]:
-    """Return the intervals (T, longest + 1) of every context of a stream of symbols."""
-    lows = np.zeros((len(stream) + 1, longest + 1), np.int64)  # row 0: nothing was read
-    highs = np.zeros((len(stream) + 1, longest + 1), np.int64)
+    """Return the intervals (T, longest + 1) of every context of a stream of symbols.
+
+    `low` and `high` (longest + 1,) are those of the position before the stream.
+    """
+    lows = np.zeros((len(stream) + 1, len(low)), np.int64)
+    highs = np.zeros((len(stream) + 1, len(high)), np.int64)
+    lows[0], highs[0] = low, high
     for place in range(len(stream)):
         _lengthen(
             symbols,

@@ -1,6 +1,5 @@
 """What a model says about text that it did not write: how well it predicts, which label it sees."""
 
-from memlm.predict.classify import label_probabilities
-from memlm.predict.score import score_text
+from lazy_loader import attach_stub
 
-__all__ = ["label_probabilities", "score_text"]
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -28,6 +28,7 @@ import numpy.typing as npt
 
 from memlm.language_model import (
     Companion,
+    ExpectsSteps,
     Hidden,
     LanguageModel,
     LogProbabilities,
@@ -36,7 +37,7 @@ from memlm.language_model import (
     State,
     Tokens,
 )
-from memlm.runtime import kept_loops
+from memlm.runtime import KeptLoops
 
 Floats = npt.NDArray[np.float64]
 AnyFloats = npt.NDArray[np.floating]
@@ -54,8 +55,8 @@ _NOTHING = -1e6
 _LOWEST = -1e30
 """Below all that is ever said, but not infinite."""
 _MOST_VALUES = 1 << 21
-_WORTH_COMPILING = 1 << 15
-"""Steps without the compiled loop that have cost as much time as compiling it, some 5 s."""
+_WORTH_LOADING, _WORTH_COMPILING = 1 << 12, 1 << 15
+"""Steps without the compiled loop that cost as much time as loading it, and as compiling it."""
 _LARGEST_LOOPED = 1 << 12
 """Vocabulary up to which a compiled loop beats numpy, which has exp and log of many at once."""
 
@@ -247,7 +248,12 @@ class BlendedModel:
         self._experts = [experts[name] for name in blend.experts]
         self._companions = [(companions or {})[name] for name in blend.companions]
         self._gate = np.asarray(blend.gate)
-        self._slow_steps = 0
+        self._kept = KeptLoops(
+            "memlm.predict.kernels",
+            "blend_step",
+            loading=_WORTH_LOADING,
+            compiling=_WORTH_COMPILING,
+        )
         self._vocabulary_size = self._experts[0].vocabulary_size
         sizes = {part.vocabulary_size for part in self._parts}
         assert sizes == {self._vocabulary_size}, "all have the same vocabulary"
@@ -277,9 +283,7 @@ class BlendedModel:
         heard = self._advance_members(state, values)
         said, before, loops = heard.members, state.lately, self._loops
         if loops is None or not before.said:  # before the first token nobody has said anything
-            self._slow_steps += 1
-            if self._slow_steps == _WORTH_COMPILING:
-                del self._loops
+            self._spend(1)
             well = _well_after(before.gained(values), before.well)
             # In float32, as they are: copies in float64 take most of a large vocabulary's time.
             found, _ = self._together(Said(said, heard.own, gate_features(said, well)))
@@ -295,8 +299,18 @@ class BlendedModel:
         """What steps fast; None where that is not faster, or would first have to be compiled."""
         if self._vocabulary_size > _LARGEST_LOOPED:
             return None
-        can_wait = self._slow_steps >= _WORTH_COMPILING
-        return kept_loops("memlm.predict.kernels", "blend_step", can_wait=can_wait)
+        return self._kept.take()
+
+    def expect(self, steps: int) -> None:
+        """Hear that so many single steps will come, so that what makes them fast can be ready."""
+        for part in self._experts:
+            if isinstance(part, ExpectsSteps):
+                part.expect(steps)
+        self._spend(steps)
+
+    def _spend(self, steps: int) -> None:
+        if self._kept.spend(steps):
+            vars(self).pop("_loops", None)
 
     def select(self, state: BlendState, rows: Tokens) -> BlendState:
         parts = zip(self._parts, state.members, strict=True)

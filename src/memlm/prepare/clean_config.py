@@ -1,4 +1,4 @@
-"""What a person may say about cleaning, and the steps that follow from it, in their order."""
+"""What a person may say about cleaning."""
 
 from __future__ import annotations
 
@@ -9,27 +9,12 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from memlm.errors import ConfigError
-from memlm.prepare.boilerplate import Boilerplate
-from memlm.prepare.clean import Controls
-from memlm.prepare.draft import Draft, Step
-from memlm.prepare.language import KeepLanguages
-from memlm.prepare.quality import Quality
-from memlm.prepare.redact import RedactStep
-from memlm.prepare.repair import Repair
-from memlm.prepare.simplify import Simplify
-from memlm.prepare.stop_words import RemoveStopWords
-from memlm.records import Document, Dropped
 from memlm.runtime import is_installed, require_package
 
 DUPLICATES, NEAR_DUPLICATES, REPEATS = "duplicates", "near-duplicates", "repeats"
 DEFAULT_STEPS = ("repair", "controls", "boilerplate", DUPLICATES, NEAR_DUPLICATES, REPEATS)
 _PACKAGES = {"repair": "ftfy", NEAR_DUPLICATES: "rensa"}
 _LANGUAGE_CODE = re.compile("[a-z]{2,3}")
-_FROM_THE_WEB = re.compile(
-    r"https?://[^/]*(?:/(?!.*:\d+$).*)?"  # no row of a table that was fetched
-    r"|.*\.x?html?|.*\.w?arc(?:\.w[ae]t)?(?:\.gz)?(?::\d+)?",
-    re.IGNORECASE | re.DOTALL,
-)
 WhenQuality = Literal["auto", "on", "off"]
 
 
@@ -110,44 +95,6 @@ DEFAULTS = CleanConfig(
     quality="auto", simplify=False, redact=False, remove_stop_words=False, drop_repeats=False
 )
 """What is done where nothing was ever said."""
-
-
-def text_steps(config: CleanConfig) -> list[Step]:
-    """Return the steps that look at one document at a time, in the order in which they run."""
-    steps: list[Step] = [
-        # Boilerplate first: it knows pages by their form feeds, which are control characters.
-        step
-        for step in (Repair(), Boilerplate(), Controls())
-        if step.name not in config.without
-    ]
-    if config.simplify:
-        steps.append(Simplify())
-    if config.languages:
-        steps.append(KeepLanguages(config.languages))
-    if config.quality != "off":
-        steps.append(Quality() if config.quality == "on" else _ForWebPages(Quality()))
-    if config.redact:
-        steps.append(RedactStep())
-    if config.remove_stop_words:
-        steps.append(RemoveStopWords())
-    return steps
-
-
-class _ForWebPages:
-    """A step for documents that came from the web; others pass untouched."""
-
-    def __init__(self, step: Step) -> None:
-        self.name, self._step = step.name, step
-
-    def run(self, draft: Draft) -> Draft | Dropped:
-        """Return what the step says of a web page."""
-        return self._step.run(draft) if _is_web_page(draft.document) else draft
-
-
-def _is_web_page(document: Document) -> bool:
-    """Say whether a document was collected as a page: a table may have a column `url` too."""
-    has_address = bool(document.fields.get("url"))
-    return has_address and _FROM_THE_WEB.fullmatch(document.source) is not None
 
 
 def _check_choice(option: str, value: str, choices: Sequence[str]) -> None:

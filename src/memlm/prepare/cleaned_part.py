@@ -10,21 +10,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from memlm.prepare.clean_config import CleanConfig, text_steps
+from memlm.prepare.clean_config import CleanConfig
 from memlm.prepare.cleaned import estimated_han, pack_origin
-from memlm.prepare.draft import Draft, Step
+from memlm.prepare.draft import Draft
 from memlm.prepare.duplicates import BANDS, Keys, sign_texts
 from memlm.prepare.fates import FATE
 from memlm.prepare.repeats import write_fingerprints
+from memlm.prepare.text_steps import apply_steps, steps_around_copies
 from memlm.prepare.winnow import fingerprints
 from memlm.records import Document, Dropped
 
@@ -160,27 +161,6 @@ def drop_line(dropped: Dropped) -> bytes:
 
 def _json_line(value: Mapping[str, object]) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode("utf-8") + b"\n"
-
-
-def steps_around_copies(config: CleanConfig) -> tuple[list[Step], list[Step]]:
-    """Return the steps before copies are told by the text, and those after.
-
-    Without its stop words a text is no longer what it says: it may equal one that denies it.
-    """
-    first = text_steps(replace(config, remove_stop_words=False))
-    return first, text_steps(config)[len(first) :]
-
-
-def apply_steps(steps: Sequence[Step], draft: Draft) -> Draft | Dropped:
-    """Return what the steps make of a draft one after the other; without text it is left out."""
-    for step in steps:
-        found = step.run(draft)
-        if isinstance(found, Dropped):
-            return found
-        draft = found
-    if not draft.text.strip():
-        return Dropped(document_id=draft.document.id, step="clean", reason="empty")
-    return draft
 
 
 def _targets(document: Document) -> list[str]:

@@ -21,12 +21,13 @@ import numpy.typing as npt
 from memlm.documents import DocumentStore
 from memlm.prepare.clean_config import CleanConfig
 from memlm.prepare.cleaned import COPY, JOINT_FILES, LIST, MASKED_FILES, PartTexts
-from memlm.prepare.cleaned_part import apply_steps, drop_line, steps_around_copies
+from memlm.prepare.cleaned_part import drop_line
 from memlm.prepare.cuts import Repeats, lost_characters, read_cuts
 from memlm.prepare.draft import Draft
 from memlm.prepare.duplicates import BANDS, Copies, Keys, find_copies
 from memlm.prepare.fates import Fates, read_fates
 from memlm.prepare.repeats import PartPrints
+from memlm.prepare.text_steps import apply_steps, steps_around_copies
 from memlm.records import SPLITS, Document, Dropped
 from memlm.storage import hash_file, new_file, verify_folder, write_json
 

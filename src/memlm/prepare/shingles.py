@@ -32,9 +32,6 @@ _WHOLE = (
 )  # fmt: skip
 _WHOLE_CLASS = "".join(f"{chr(low)}-{chr(high)}" for low, high in _WHOLE)
 _OF_SENTENCES = r".,;:!?…'\"‘’“”„«»‹›—–。，、；：！？「」『』《》〈〉·_\u00ad\u200b\ufe0e\ufe0f"
-_WORD_OR_SIGN = re.compile(
-    rf"(?<=\d)[.,:;'](?=\d)|[{_WHOLE_CLASS}]|[^\W_{_WHOLE_CLASS}][^\W_{_WHOLE_CLASS}]*(?:[{marks()}]+[^\W_{_WHOLE_CLASS}]*)*|[^\w\s{_OF_SENTENCES}]"
-)
 _BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2^64
 _INVERSE = pow(_BASE, -1, 1 << 64)
 _WEIGHTS = (0xD6E8FEB86659FD93, 0xA0761D6478BD642F, 0xE7037ED1A0B428DB)
@@ -70,7 +67,18 @@ def written_form(text: str) -> str:
     >>> written_form("Yes, he did: 1.5 + 2 :)")
     'yes he did 1 . 5 + 2 )'
     """
-    return " ".join(_WORD_OR_SIGN.findall(text.lower()))
+    return " ".join(_word_or_sign().findall(text.lower()))
+
+
+@cache
+def _word_or_sign() -> re.Pattern[str]:
+    """Return the expression of what `written_form` keeps; compiled when it is first needed."""
+    letter = rf"[^\W_{_WHOLE_CLASS}]"
+    return re.compile(
+        rf"(?<=\d)[.,:;'](?=\d)|[{_WHOLE_CLASS}]"
+        rf"|{letter}{letter}*(?:[{marks()}]+{letter}*)*"
+        rf"|[^\w\s{_OF_SENTENCES}]"
+    )
 
 
 def run_hashes(shingles: Hashes) -> Hashes:
@@ -145,7 +153,7 @@ def mix(values: Hashes) -> Hashes:
 def _kinds() -> npt.NDArray[np.uint8]:
     """Return the kind of every code point: separator, letter, a word of its own, or mark."""
     kinds = np.zeros(_NUM_CODES, dtype=np.uint8)
-    kinds[:_NUM_LETTERS] = [chr(code).isalnum() for code in range(_NUM_LETTERS)]
+    kinds[:_NUM_LETTERS] = np.char.isalnum(_every_letter())
     for low, high in mark_ranges():
         kinds[low : high + 1] = _MARK
     for low, high in _WHOLE:
@@ -158,11 +166,18 @@ def _kinds() -> npt.NDArray[np.uint8]:
 def _lower() -> Hashes:
     """Return the lower case of every code point that has one of a single code point."""
     lower = np.arange(_NUM_CODES, dtype=np.uint64)
-    for code in range(_NUM_LETTERS):
+    letters = _every_letter()
+    has_lower = np.char.isupper(letters) | np.char.istitle(letters)
+    for code in np.flatnonzero(has_lower).tolist():
         character = chr(code).lower()
         if len(character) == 1:
             lower[code] = ord(character)
     return lower
+
+
+def _every_letter() -> npt.NDArray[np.str_]:
+    """Return the characters below `_NUM_LETTERS`, one an entry."""
+    return np.arange(_NUM_LETTERS, dtype=np.uint32).view("<U1")
 
 
 @cache

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 
 from memlm.prepare.character_classes import HAN, marks
 from memlm.runtime import require_package
@@ -20,26 +21,37 @@ def _letters(but: str) -> str:
     return rf"{letter}+(?:[{marks()}]+{letter}*)*"
 
 
-_LETTERS, _LETTERS_OF_WORD = _letters(HAN), _letters(HAN + "〇")
-_PIECE = re.compile(
-    rf"[{HAN}]+"
-    rf"| ?{_LETTERS}(?:['’]{_LETTERS})*"  # letters, with apostrophes inside
-    r"| ?\d+"
-    r"|\n"
-    r"|[^\S\n]+(?=\S)(?<! )"  # tabs and wide spaces
-    r"| ?[^\w\s]"
-    r"| ?_+"
-    r"|[^\S\n]+"
-    r"|."
-)
-_WORD = re.compile(rf"[{HAN}〇]+|{_LETTERS_OF_WORD}(?:['’]{_LETTERS_OF_WORD})*")
 _LONGEST_WORD = 40
 _IS_HAN = re.compile(rf"[{HAN}]")
 
 
+@cache
+def _piece() -> re.Pattern[str]:
+    """Return the expression of one piece; it is long, and compiled when it is first needed."""
+    letters = _letters(HAN)
+    return re.compile(
+        rf"[{HAN}]+"
+        rf"| ?{letters}(?:['’]{letters})*"  # letters, with apostrophes inside
+        r"| ?\d+"
+        r"|\n"
+        r"|[^\S\n]+(?=\S)(?<! )"  # tabs and wide spaces
+        r"| ?[^\w\s]"
+        r"| ?_+"
+        r"|[^\S\n]+"
+        r"|."
+    )
+
+
+@cache
+def _word() -> re.Pattern[str]:
+    """Return the expression of one word as it is counted, or of a run of hanzi."""
+    letters = _letters(HAN + "〇")
+    return re.compile(rf"[{HAN}〇]+|{letters}(?:['’]{letters})*")
+
+
 def split_words(text: str) -> Iterator[str]:
     """Yield the pieces of a text; MissingExtraError where Chinese needs `rjieba` in vain."""
-    for match in _PIECE.finditer(text):
+    for match in _piece().finditer(text):
         piece = match.group()
         if _IS_HAN.match(piece):
             yield from _segment(piece)
@@ -55,7 +67,7 @@ def words_of(text: str) -> Iterator[str]:
     >>> list(words_of("It's 5 o’clock, Alice!"))
     ["it's", "o'clock", 'alice']
     """
-    for piece in _WORD.findall(text):
+    for piece in _word().findall(text):
         if _IS_HAN.match(piece):
             yield from _segment(piece)
         else:

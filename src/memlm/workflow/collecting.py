@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from memlm.collect import (
     CollectConfig,
     Collection,
-    Site,
     SourceFile,
     TextFromMemory,
     WebConfig,
@@ -27,6 +27,9 @@ from memlm.workflow.left_behind import foresee_erasing, say_what_is_left_behind
 from memlm.workflow.listener import Listener
 from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of, workspace_to_fill
 from memlm.workspace import Workspace
+
+if TYPE_CHECKING:
+    from memlm.collect import Site
 
 
 def collect_documents(
@@ -152,7 +155,12 @@ def _finish(collection: Collection, workspace: Workspace, store: DocumentStore) 
 
 def _sites_of(sources: Iterable[Path | str], web: WebConfig) -> list[Site]:
     web.check()
-    return [Site(str(one), web) for one in sources if is_address(one)]
+    addresses = [str(one) for one in sources if is_address(one)]
+    if not addresses:
+        return []
+    from memlm.collect import Site
+
+    return [Site(address, web) for address in addresses]
 
 
 def _say_what_stays(report: CollectReport, listener: Listener) -> None:

@@ -1,0 +1,7 @@
+"""What is named here is loaded when it is asked for; `__init__.py` says what it is for."""
+
+from .config import GenerateConfig
+from .engine import generate_texts
+from .evaluate import evaluate_labels
+
+__all__ = ["GenerateConfig", "evaluate_labels", "generate_texts"]

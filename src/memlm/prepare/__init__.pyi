@@ -1,0 +1,30 @@
+"""What is named here is loaded when it is asked for; `__init__.py` says what it is for."""
+
+from .clean_config import CleanConfig
+from .cleaned import CleanedDocuments, PartInMemory, survey_parts
+from .cleaning import clean_documents, is_clean
+from .config import TOKENIZERS, PrepareConfig
+from .draft import Draft
+from .settling import settle_config
+from .split import SplitPlan
+from .token_store import LeftOut, TokenStore, write_token_store
+from .tokenizer import load_tokenizer, tokenizer_name
+
+__all__ = [
+    "TOKENIZERS",
+    "CleanConfig",
+    "CleanedDocuments",
+    "Draft",
+    "LeftOut",
+    "PartInMemory",
+    "PrepareConfig",
+    "SplitPlan",
+    "TokenStore",
+    "clean_documents",
+    "is_clean",
+    "load_tokenizer",
+    "settle_config",
+    "survey_parts",
+    "tokenizer_name",
+    "write_token_store",
+]
