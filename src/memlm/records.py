@@ -195,6 +195,8 @@ class PrepareReport:
     """What could not be read of the files that were named to be held out."""
     rejected: tuple[Rejected, ...] = ()
     """The first thousand of them."""
+    is_new: bool = True
+    """Whether this call made the tokens; else they were made before, and nothing has changed."""
 
 
 @dataclass(frozen=True, kw_only=True)

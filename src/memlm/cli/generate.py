@@ -74,9 +74,8 @@ def generate(
             on_text=piece.write if is_streamed else lambda sample, text: None,
             listener=listener,
         )
-        traces = [one.trace for one in written if one.trace is not None]
-        makes_page = bool(traces) and not common.json
-        page = write_page_of(workspace, traces, None, listener) if makes_page else None
+        makes_page = trace and not common.json
+        page = write_page_of(workspace, written, None, listener) if makes_page else None
     if common.json:
         print_json(_to_json(written, model.name))
         return 0

@@ -7,16 +7,19 @@ from pathlib import Path
 
 from memlm.cli.console import ConsoleListener
 from memlm.errors import MissingExtraError, ResourceError
-from memlm.records import Trace
+from memlm.records import Generation, Trace
 from memlm.workflow import write_trace_page
 
 
 def write_page_of(
-    workspace: Path, traces: Sequence[Trace], to: Path | None, listener: ConsoleListener
+    workspace: Path,
+    texts: Sequence[Trace | Generation],
+    to: Path | None,
+    listener: ConsoleListener,
 ) -> Path | None:
     """Write the page; where nobody named its place, a page that cannot be is no mistake."""
     try:
-        return write_trace_page(workspace, traces, to=to)
+        return write_trace_page(workspace, texts, to=to)
     except (MissingExtraError, ResourceError) as error:
         if to is not None:
             raise

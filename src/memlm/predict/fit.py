@@ -89,6 +89,7 @@ class _Told:
 
 
 _Loss = Callable[[Floats, _Told], tuple[float, Floats]]
+Progress = Callable[[int, int], None]
 
 
 def fit_blend(
@@ -97,13 +98,15 @@ def fit_blend(
     companions: Mapping[str, Companion] | None = None,
     *,
     ways: Sequence[str] = WAYS,
+    progress: Progress = lambda done, total: None,
 ) -> BlendFit:
     """Return the blend of experts (in order) and companions that predicts the streams best.
 
-    Each stream begins with a token that is only read. Raises ModuleNotFoundError without scipy.
+    Each stream begins with a token that is only read; `progress` hears how many tokens were, of how
+    many. Raises ModuleNotFoundError without scipy.
     """
     names, beside = tuple(experts), tuple(companions or {})
-    told = _listen(BlendedModel(_even(names, beside), experts, companions), streams)
+    told = _listen(BlendedModel(_even(names, beside), experts, companions), streams, progress)
     if not told.rows:
         ways = [way for way in ways if way != "geometric"]
     cut = int(len(told) * _FITTED_SHARE)
@@ -153,11 +156,12 @@ def _even(names: tuple[str, ...], beside: tuple[str, ...]) -> Blend:
     return Blend(experts=names, companions=beside, method="linear", gate=gate)
 
 
-def _listen(model: BlendedModel, streams: Sequence[Ints]) -> _Told:
+def _listen(model: BlendedModel, streams: Sequence[Ints], progress: Progress) -> _Told:
     """Return what everyone says of the tokens of some texts, each before it is read."""
     count = len(model.blend.gate)
     rows: list[list[npt.NDArray[np.float32]]] = [[] for _ in range(count)]
-    if sum(len(one) - 1 for one in streams) * model.vocabulary_size * count > _MOST_VALUES:
+    total = sum(len(one) - 1 for one in streams)
+    if total * model.vocabulary_size * count > _MOST_VALUES:
         rows = []
     features, of_target, targets = [], [], []
     width = max(1, min(_BLOCK, _MOST_AT_ONCE // model.vocabulary_size))
@@ -171,6 +175,7 @@ def _listen(model: BlendedModel, streams: Sequence[Ints]) -> _Told:
             features.append(said.features)
             of_target.append(np.stack([one[at, wanted] for one in said.members], axis=1))
             targets.append(wanted)
+            progress(sum(map(len, targets)), total)
             for kept, one in zip(rows, said.members, strict=False):
                 kept.append(one.astype(np.float32))
     return _Told(

@@ -112,7 +112,12 @@ def fit_parts(
         states = vectors_of(model, memory, listener)
         vectors, codec = _fit_vectors(heard, states), states.codec_hash
         companions |= _asking(states, vectors, model, excluded=states.held_out)
-    found = fit_blend(experts, streams, companions)
+    found = fit_blend(
+        experts,
+        streams,
+        companions,
+        progress=lambda done, total: listener.progress("blend", done, total),
+    )
     smoothing = memory.smoothing if COUNTS in memories else None
     return FittedBlend(
         found.blend, cache, vectors, codec, smoothing, found.nats_alone, found.nats, found.tokens

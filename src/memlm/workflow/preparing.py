@@ -116,7 +116,8 @@ def prepare_collected(
         made_from = _made_from(digest, kept, cleaned)
         asked = _asked_split(settled) | {"has_held_out": survey.has_held_out}
         seal_before = _seal_of(opened)
-        if not _is_made_from(folder, made_from):
+        is_new = not _is_made_from(folder, made_from)
+        if is_new:
             hears.note("preparing", tokenizer=folder.name)
             with new_folder(folder, made_from=made_from) as temporary:
                 write_token_store(
@@ -141,7 +142,18 @@ def prepare_collected(
         repeated_passages=repeats["passages"],
         repeated_characters=repeats["characters"],
         cut_characters=repeats["cut"],
+        is_new=is_new,
     )
+
+
+def say_what_cleaning_took(report: PrepareReport, hears: Listener) -> None:
+    """Say what is left out to who prepared on the way to something else, and reads no report."""
+    if not report.is_new:
+        return
+    for reason, count in report.removed.items():
+        hears.note("cleaned_out", count=count, reason=render(f"removed.{reason}"))
+    if report.dropped:
+        hears.note("documents_dropped", count=report.dropped)
 
 
 @contextmanager

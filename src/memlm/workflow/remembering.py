@@ -27,7 +27,11 @@ from memlm.train.learned import count_labels, tokens_hash
 from memlm.workflow.listener import Listener
 from memlm.workflow.models import MEMORY, Model
 from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of
-from memlm.workflow.preparing import open_tokens, prepare_documents
+from memlm.workflow.preparing import (
+    open_tokens,
+    prepare_documents,
+    say_what_cleaning_took,
+)
 from memlm.workspace import Workspace
 
 HELD: tuple[Split, ...] = ("train", "held_out")
@@ -224,7 +228,9 @@ def memory_model(
         digest = store.digest()
     name = opened.settings().get("tokenizer")
     if name is None or prepare not in (None, PrepareConfig()) or not _is_of(opened, name, digest):
-        name = prepare_documents(opened, config=prepare, listener=hears).tokenizer
+        prepared = prepare_documents(opened, config=prepare, listener=hears)
+        say_what_cleaning_took(prepared, hears)
+        name = prepared.tokenizer
     memory = open_memory(opened, name, listener=hears)
     return Model(
         name=MEMORY,

@@ -10,7 +10,15 @@ from pathlib import Path
 from memlm.documents import DocumentStore
 from memlm.index import open_index
 from memlm.memory import FoldedText, cut_excerpts, fold_text, in_order, trace_spans
-from memlm.records import Excerpt, Fold, PersonalPlace, SpanSource, TokenShare, Trace
+from memlm.records import (
+    Excerpt,
+    Fold,
+    Generation,
+    PersonalPlace,
+    SpanSource,
+    TokenShare,
+    Trace,
+)
 from memlm.workflow.listener import Listener
 from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of, ensure_index
 from memlm.workflow.preparing import masked_places
@@ -83,16 +91,16 @@ def trace_texts(
 
 
 def write_trace_page(
-    workspace: AnyWorkspace, traces: Sequence[Trace], *, to: Path | str | None = None
+    workspace: AnyWorkspace, texts: Sequence[Trace | Generation], *, to: Path | str | None = None
 ) -> Path:
-    """Write the page about `traces`, as `trace.html` of the workspace if not told where.
+    """Write the page about texts, traced or written; `trace.html` of the workspace by default.
 
     Returns its path. Raises InputError where no file can lie, MissingExtraError without jinja2.
     """
     from memlm.pages.trace import trace_page
 
     return write_page(
-        lambda: trace_page([trace.to_rows() for trace in traces]),
+        lambda: trace_page([text.to_rows() for text in texts]),
         to,
         otherwise=lambda: as_workspace(workspace).trace_page,
     )

@@ -20,7 +20,11 @@ from memlm.workflow.collecting import collect_documents
 from memlm.workflow.listener import Listener, SilentListener
 from memlm.workflow.models import known_models, sound_runs
 from memlm.workflow.opening import AnyWorkspace, as_workspace, workspace_to_fill
-from memlm.workflow.preparing import open_tokens, prepare_documents
+from memlm.workflow.preparing import (
+    open_tokens,
+    prepare_documents,
+    say_what_cleaning_took,
+)
 from memlm.workspace import Workspace, read_run
 
 if TYPE_CHECKING:
@@ -100,6 +104,7 @@ def train_model(
                 opened, config=prepare, held_out=held_out, collect=collect, listener=hears
             )
             _say_of_rejected(opened, prepared, hears)
+            say_what_cleaning_took(prepared, hears)
             run = _new_run(opened, config, hears, processes)
             held.enter_context(run.undone_unless_begun())
             return run
