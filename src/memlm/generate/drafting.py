@@ -1,0 +1,200 @@
+"""Reading ahead: a model that has already read what may well be written next.
+
+A memory guesses the next few tokens, and the model reads the guess in one block, which takes less
+time than as many single steps. Where the text then goes as guessed, its distributions are there
+already; where it does not, what was read in vain is left aside. Tokens are drawn from the model's
+own distributions, one after the other, as without a guess: so that nothing is lost, and with the
+same seed the text is the same (speculative decoding, Leviathan et al. 2023, with a guess that is
+certain of itself, and the drawing coupled; the guess from a text, as He et al. 2024 have it).
+
+The distribution after a guessed token comes from a block instead of a step: rounding may differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from memlm.language_model import (
+    ExpectsSteps,
+    Hidden,
+    LanguageModel,
+    LogProbabilities,
+    ShowsHidden,
+    State,
+    Tokens,
+)
+from memlm.memory.drafts import LONGEST_MATCH, Place
+
+_WIDEST = 16
+"""Tokens that are guessed at most; where guesses fail, fewer."""
+
+
+class Drafter(Protocol):
+    """Guesses how a text goes on."""
+
+    def find(self, tokens: Sequence[int]) -> Place | None:
+        """Return a place where a text goes on that ends with these tokens, if there is one."""
+
+    def go_on(self, place: Place, token: int) -> Place | None:
+        """Return the place after one more token, if it is the one that stands there."""
+
+    def guess(self, place: Place, most: int) -> list[int]:
+        """Return at most so many tokens that stand there."""
+
+
+@dataclass(frozen=True)
+class _Ahead:
+    """What was read beyond the text."""
+
+    tokens: tuple[int, ...]
+    """All that were read after `_Text.base`: those of the text first, then the guess."""
+    found: LogProbabilities
+    """The distribution after each of them, (N, V)."""
+    hidden: Hidden | None
+    """The hidden states after each of them (N, D), of a model that shows them."""
+    after: State
+    """The model's state after all of them."""
+
+
+@dataclass(frozen=True)
+class _Text:
+    """What is carried for one text; nothing in it is ever changed."""
+
+    base: State
+    """The model's own state after all but the last few tokens."""
+    known: tuple[int, ...] = ()
+    """These last few."""
+    ahead: _Ahead | None = None
+    place: Place | None = None
+    tail: tuple[int, ...] = ()
+    """The last `LONGEST_MATCH` tokens."""
+    width: int = 4
+    """Tokens to guess next."""
+
+
+class DraftingModel:
+    """A `LanguageModel` that reads ahead where one text is written, and says what `model` says."""
+
+    def __init__(self, model: LanguageModel, drafter: Drafter) -> None:
+        self._model, self._drafter = model, drafter
+        self.steps = self.reads = 0
+        """Tokens that were asked for one at a time, and calls of the model that it took."""
+
+    @property
+    def vocabulary_size(self) -> int:
+        return self._model.vocabulary_size
+
+    def expect(self, steps: int) -> None:
+        """Tell the model that so many single steps will come."""
+        if isinstance(self._model, ExpectsSteps):
+            self._model.expect(steps)
+
+    def start(self, batch: int) -> State:
+        state = self._model.start(batch)
+        return _Text(state) if batch == 1 else state
+
+    def read(self, state: State, tokens: Tokens) -> tuple[LogProbabilities, State]:
+        if not isinstance(state, _Text):
+            return self._model.read(state, tokens)
+        found, after = self._model.read(self._settled(state), tokens)
+        return found, _Text(after, tail=_tail(state.tail, np.asarray(tokens)[0]))
+
+    def advance(self, state: State, tokens: Tokens) -> tuple[LogProbabilities, State]:
+        if not isinstance(state, _Text):
+            return self._model.advance(state, tokens)
+        found, _, after = self._advance(state, int(tokens[0]))
+        return found, after
+
+    def select(self, state: State, rows: Tokens) -> State:
+        if not isinstance(state, _Text):
+            chosen = self._model.select(state, rows)
+            return _Text(chosen) if len(rows) == 1 else chosen
+        return state if len(rows) == 1 else self._model.select(self._settled(state), rows)
+
+    def _settled(self, state: _Text) -> State:
+        """Return the model's own state after all that the text has."""
+        if not state.known:
+            return state.base
+        _, after = self._model.read(state.base, np.array([state.known]))
+        return after
+
+    def _advance(self, state: _Text, token: int) -> tuple[LogProbabilities, Hidden | None, _Text]:
+        self.steps += 1
+        known, ahead = (*state.known, token), state.ahead
+        place = self._drafter.go_on(state.place, token) if state.place is not None else None
+        text = replace(state, known=known, place=place, tail=_tail(state.tail, (token,)))
+        if ahead is None or ahead.tokens[: len(known)] != known:
+            fewer = max(1, len(state.known)) if ahead is not None else state.width
+            text, ahead = self._read_ahead(replace(text, width=min(fewer, state.width)))
+        at = len(known) - 1
+        if len(known) == len(ahead.tokens):  # the whole guess came true, or there was none
+            wider = min(_WIDEST, 2 * text.width) if len(known) > 1 else text.width
+            text = replace(text, base=ahead.after, known=(), ahead=None, width=wider)
+        found, hidden = ahead.found[None, at], ahead.hidden
+        return found, None if hidden is None else hidden[None, at], text
+
+    def _read_ahead(self, text: _Text) -> tuple[_Text, _Ahead]:
+        """Return what the model says after the known tokens and a guess, and the text with it."""
+        place = text.place or self._drafter.find(text.tail)
+        guess = self._drafter.guess(place, text.width) if place is not None else []
+        tokens = (*text.known, *guess)
+        self.reads += 1
+        ahead = self._ask(text.base, tokens)
+        return replace(text, place=place, ahead=ahead), ahead
+
+    def _ask(self, state: State, tokens: tuple[int, ...]) -> _Ahead:
+        if len(tokens) == 1:
+            found, after = self._model.advance(state, np.array(tokens))
+            return _Ahead(tokens, found, None, after)
+        block, after = self._model.read(state, np.array([tokens]))
+        return _Ahead(tokens, block[0], None, after)
+
+
+class DraftingHiddenModel(DraftingModel):
+    """The same of a model that shows its hidden states."""
+
+    def __init__(self, model: ShowsHidden, drafter: Drafter) -> None:
+        super().__init__(model, drafter)
+        self._showing = model
+
+    @property
+    def hidden_size(self) -> int:
+        return self._showing.hidden_size
+
+    def read_hidden(self, state: State, tokens: Tokens) -> tuple[LogProbabilities, Hidden, State]:
+        if not isinstance(state, _Text):
+            return self._showing.read_hidden(state, tokens)
+        found, hidden, after = self._showing.read_hidden(self._settled(state), tokens)
+        return found, hidden, _Text(after, tail=_tail(state.tail, np.asarray(tokens)[0]))
+
+    def advance_hidden(
+        self, state: State, tokens: Tokens
+    ) -> tuple[LogProbabilities, Hidden, State]:
+        if not isinstance(state, _Text):
+            return self._showing.advance_hidden(state, tokens)
+        found, hidden, after = self._advance(state, int(tokens[0]))
+        assert hidden is not None  # a model that shows them always does
+        return found, hidden, after
+
+    def hidden_states(self, state: State, tokens: Tokens) -> tuple[Hidden, State]:
+        if not isinstance(state, _Text):
+            return self._showing.hidden_states(state, tokens)
+        hidden, after = self._showing.hidden_states(self._settled(state), tokens)
+        return hidden, _Text(after, tail=_tail(state.tail, np.asarray(tokens)[0]))
+
+    def _ask(self, state: State, tokens: tuple[int, ...]) -> _Ahead:
+        if len(tokens) == 1:
+            found, hidden, after = self._showing.advance_hidden(state, np.array(tokens))
+            return _Ahead(tokens, found, hidden, after)
+        block, states, after = self._showing.read_hidden(state, np.array([tokens]))
+        return _Ahead(tokens, block[0], states[0], after)
+
+
+def _tail(before: tuple[int, ...], tokens: Sequence[int] | Tokens) -> tuple[int, ...]:
+    """Return the last tokens of a text that goes on with `tokens`."""
+    new = tuple(int(token) for token in tokens[-LONGEST_MATCH:])
+    return (*before, *new)[-LONGEST_MATCH:]
