@@ -27,13 +27,13 @@ from memlm.language_model import (
     State,
     Tokens,
 )
-from memlm.memory.drafts import LONGEST_MATCH, Place
+from memlm.memory.guesses import LONGEST_MATCH, Place
 
 _WIDEST = 16
 """Tokens that are guessed at most; where guesses fail, fewer."""
 
 
-class Drafter(Protocol):
+class Guesser(Protocol):
     """Guesses how a text goes on."""
 
     def find(self, tokens: Sequence[int]) -> Place | None:
@@ -76,11 +76,11 @@ class _Text:
     """Tokens to guess next."""
 
 
-class DraftingModel:
+class ReadingAhead:
     """A `LanguageModel` that reads ahead where one text is written, and says what `model` says."""
 
-    def __init__(self, model: LanguageModel, drafter: Drafter) -> None:
-        self._model, self._drafter = model, drafter
+    def __init__(self, model: LanguageModel, guesser: Guesser) -> None:
+        self._model, self._guesser = model, guesser
         self.steps = self.reads = 0
         """Tokens that were asked for one at a time, and calls of the model that it took."""
 
@@ -125,7 +125,7 @@ class DraftingModel:
     def _advance(self, state: _Text, token: int) -> tuple[LogProbabilities, Hidden | None, _Text]:
         self.steps += 1
         known, ahead = (*state.known, token), state.ahead
-        place = self._drafter.go_on(state.place, token) if state.place is not None else None
+        place = self._guesser.go_on(state.place, token) if state.place is not None else None
         text = replace(state, known=known, place=place, tail=_tail(state.tail, (token,)))
         if ahead is None or ahead.tokens[: len(known)] != known:
             fewer = max(1, len(state.known)) if ahead is not None else state.width
@@ -139,8 +139,8 @@ class DraftingModel:
 
     def _read_ahead(self, text: _Text) -> tuple[_Text, _Ahead]:
         """Return what the model says after the known tokens and a guess, and the text with it."""
-        place = text.place or self._drafter.find(text.tail)
-        guess = self._drafter.guess(place, text.width) if place is not None else []
+        place = text.place or self._guesser.find(text.tail)
+        guess = self._guesser.guess(place, text.width) if place is not None else []
         tokens = (*text.known, *guess)
         self.reads += 1
         ahead = self._ask(text.base, tokens)
@@ -154,11 +154,11 @@ class DraftingModel:
         return _Ahead(tokens, block[0], None, after)
 
 
-class DraftingHiddenModel(DraftingModel):
+class ReadingAheadHidden(ReadingAhead):
     """The same of a model that shows its hidden states."""
 
-    def __init__(self, model: ShowsHidden, drafter: Drafter) -> None:
-        super().__init__(model, drafter)
+    def __init__(self, model: ShowsHidden, guesser: Guesser) -> None:
+        super().__init__(model, guesser)
         self._showing = model
 
     @property

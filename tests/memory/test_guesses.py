@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from memlm.memory.drafts import LONGEST_MATCH, Place, SuffixDrafter
+from memlm.memory.guesses import LONGEST_MATCH, Place, SuffixGuesser
 
 V = 4
 
@@ -39,37 +39,37 @@ def longest_by_looking(stretches, tokens, shortest):
 @pytest.mark.parametrize("parts", [1, 3], ids=["one segment", "three segments"])
 def test_the_longest_end_is_found_that_looking_everywhere_finds(draw, parts):
     stretches = [draw.integers(0, V, size).tolist() for size in (300, 1, 90, 40)]
-    drafter = SuffixDrafter([Laid(*stretches[part::parts]) for part in range(parts)], shortest=2)
+    guesser = SuffixGuesser([Laid(*stretches[part::parts]) for part in range(parts)], shortest=2)
     for _ in range(300):
         start = int(draw.integers(0, 200))
         tokens = stretches[0][start : start + int(draw.integers(0, 50))]
         tokens = [*tokens, *draw.integers(0, V, int(draw.integers(0, 5))).tolist()]
-        place, length = drafter.find(tokens), longest_by_looking(stretches, tokens, 2)
+        place, length = guesser.find(tokens), longest_by_looking(stretches, tokens, 2)
         assert (place.length if place else 0) == length
         if place is not None:
-            segment = drafter._segments[place.segment]
+            segment = guesser._segments[place.segment]
             before = segment.symbols[place.position - length : place.position].astype(int) - 1
             assert before.tolist() == tokens[-length:]
 
 
 def test_a_guess_ends_with_its_document():
-    drafter = SuffixDrafter([Laid([0, 1, 2, 3, 0], [3, 3])])
-    place = drafter.find([0, 1, 2])
+    guesser = SuffixGuesser([Laid([0, 1, 2, 3, 0], [3, 3])])
+    place = guesser.find([0, 1, 2])
     assert place == Place(0, 3, 3)
-    assert drafter.guess(place, 10) == [3, 0]
-    assert drafter.guess(place, 1) == [3]
+    assert guesser.guess(place, 10) == [3, 0]
+    assert guesser.guess(place, 1) == [3]
 
 
 def test_a_place_goes_on_only_with_the_token_that_stands_there():
-    drafter = SuffixDrafter([Laid([0, 1, 2, 3, 0])])
-    place = drafter.find([0, 1, 2])
-    assert drafter.go_on(place, 3) == Place(0, 4, 4)
-    assert drafter.go_on(place, 1) is None
-    assert drafter.go_on(Place(0, 5, 5), 0) is None  # the document has ended
-    assert drafter.go_on(Place(0, 6, 5), 0) is None  # and so has everything
+    guesser = SuffixGuesser([Laid([0, 1, 2, 3, 0])])
+    place = guesser.find([0, 1, 2])
+    assert guesser.go_on(place, 3) == Place(0, 4, 4)
+    assert guesser.go_on(place, 1) is None
+    assert guesser.go_on(Place(0, 5, 5), 0) is None  # the document has ended
+    assert guesser.go_on(Place(0, 6, 5), 0) is None  # and so has everything
 
 
 def test_too_short_a_match_and_an_empty_memory_give_no_guess():
-    assert SuffixDrafter([Laid([0, 1, 2])], shortest=3).find([3, 1, 2]) is None
-    assert SuffixDrafter([]).find([0, 1, 2]) is None
-    assert SuffixDrafter([Laid([0, 1, 2])]).find([]) is None
+    assert SuffixGuesser([Laid([0, 1, 2])], shortest=3).find([3, 1, 2]) is None
+    assert SuffixGuesser([]).find([0, 1, 2]) is None
+    assert SuffixGuesser([Laid([0, 1, 2])]).find([]) is None

@@ -1,6 +1,6 @@
 """What may well come next: the tokens that followed the longest remembered end of a text.
 
-A guess costs one search of the sorted suffixes and is no prediction; `generate/drafting.py` says
+A guess costs one search of the sorted suffixes and is no prediction; `generate/reading_ahead.py` says
 what it is for. Where the guess before came true, it goes on in the same place for nothing.
 """
 
@@ -26,7 +26,7 @@ class Place:
     """Tokens before it that are those of the text."""
 
 
-class SuffixDrafter:
+class SuffixGuesser:
     """Guesses how a text goes on, from segments of sorted suffixes."""
 
     def __init__(self, segments: Sequence[SuffixArrays], *, shortest: int = 3) -> None:

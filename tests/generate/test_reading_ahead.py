@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from memlm.generate.drafting import DraftingHiddenModel, DraftingModel
-from memlm.memory.drafts import SuffixDrafter
+from memlm.generate.reading_ahead import ReadingAhead, ReadingAheadHidden
+from memlm.memory.guesses import SuffixGuesser
 from memlm.models import describe_network
 from memlm.models.network import NetworkModel, build_network
 
@@ -65,7 +65,7 @@ def written(model, random, steps):
 def test_with_the_same_seed_the_text_is_the_same_and_takes_fewer_calls(draw):
     plain = Counting(draw)
     corpus = written(plain, np.random.default_rng(1), 3000)
-    model = DraftingModel(plain, SuffixDrafter([Laid(corpus)]))
+    model = ReadingAhead(plain, SuffixGuesser([Laid(corpus)]))
     expected = written(plain, np.random.default_rng(2), 2000)
     before = plain.calls
     assert written(model, np.random.default_rng(2), 2000) == expected
@@ -75,7 +75,7 @@ def test_with_the_same_seed_the_text_is_the_same_and_takes_fewer_calls(draw):
 def test_a_text_that_is_remembered_is_written_in_blocks(draw):
     plain = Counting(draw)
     corpus = draw.integers(0, V, 500).tolist()
-    model = DraftingModel(plain, SuffixDrafter([Laid(corpus)]))
+    model = ReadingAhead(plain, SuffixGuesser([Laid(corpus)]))
     state = model.start(1)
     for token in corpus:
         found, state = model.advance(state, np.array([token]))
@@ -86,7 +86,7 @@ def test_a_text_that_is_remembered_is_written_in_blocks(draw):
 def test_drawn_tokens_are_distributed_as_the_model_says(draw):
     plain = Counting(draw)
     corpus = written(plain, np.random.default_rng(1), 3000)
-    model = DraftingModel(plain, SuffixDrafter([Laid(corpus)]))
+    model = ReadingAhead(plain, SuffixGuesser([Laid(corpus)]))
     text = np.array([0, *written(model, np.random.default_rng(9), 100_000)])
     counts = np.zeros((V, V))
     np.add.at(counts, (text[:-1], text[1:]), 1)
@@ -102,7 +102,7 @@ def test_a_network_says_step_by_step_what_it_says_alone(draw, kind):
     config = describe_network(kind, vocabulary_size=V, embedding_width=8, hidden_width=8, layers=2)
     network = NetworkModel(build_network(config, seed=3))
     corpus = draw.integers(0, V, 400).tolist()
-    model = DraftingHiddenModel(network, SuffixDrafter([Laid(corpus)]))
+    model = ReadingAheadHidden(network, SuffixGuesser([Laid(corpus)]))
     text = [*corpus[50:90], *draw.integers(0, V, 20).tolist(), *corpus[200:260]]
     alone, ahead = network.start(1), model.start(1)
     for token in text:
@@ -116,7 +116,7 @@ def test_a_network_says_step_by_step_what_it_says_alone(draw, kind):
 def test_no_state_is_changed_and_rows_can_be_taken_at_any_time(draw):
     plain = Counting(draw)
     corpus = draw.integers(0, V, 400).tolist()
-    model = DraftingModel(plain, SuffixDrafter([Laid(corpus)]))
+    model = ReadingAhead(plain, SuffixGuesser([Laid(corpus)]))
     state, states = model.start(1), []
     for token in corpus[20:60]:
         states.append(state)
@@ -134,7 +134,7 @@ def test_no_state_is_changed_and_rows_can_be_taken_at_any_time(draw):
 
 def test_several_texts_side_by_side_are_the_models_own(draw):
     plain = Counting(draw)
-    model = DraftingModel(plain, SuffixDrafter([Laid([1, 2, 3, 4])]))
+    model = ReadingAhead(plain, SuffixGuesser([Laid([1, 2, 3, 4])]))
     found, state = model.read(model.start(2), np.array([[1, 2, 3], [3, 2, 1]]))
     assert found.shape == (2, 3, V)
     _, state = model.advance(state, np.array([4, 0]))
