@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from memlm.generate.reading_ahead import ReadingAhead, ReadingAheadHidden
+from memlm.generate.reading_ahead import ReadingAhead, ReadingAheadHidden, best_width
 from memlm.memory.guesses import SuffixGuesser
 from memlm.models import describe_network
 from memlm.models.network import NetworkModel, build_network
@@ -139,3 +139,25 @@ def test_several_texts_side_by_side_are_the_models_own(draw):
     assert found.shape == (2, 3, V)
     _, state = model.advance(state, np.array([4, 0]))
     assert state == ((1, 2, 3, 4), (3, 2, 1, 0))
+
+
+def test_a_guess_is_as_wide_as_its_luck_is_good():
+    widths = [best_width(share / 100) for share in range(101)]
+    assert widths[0] == 0
+    assert widths[100] == 16
+    assert widths == sorted(widths)
+    share, cost = 0.7, 0.15
+    gains = [sum(share**i for i in range(w + 1)) / (1 + cost * w) for w in range(17)]
+    assert widths[70] == gains.index(max(gains))
+
+
+def test_guesses_that_never_come_true_are_given_up(draw):
+    plain = Counting(draw)
+    corpus = [0, 1, 2, 3] * 30
+    model = ReadingAhead(plain, SuffixGuesser([Laid(corpus)]))
+    state, widths = model.start(1), []
+    for token in [0, 1, 2, 4] * 50:  # after 0, 1, 2 the memory knows only 3
+        _, state = model.advance(state, np.array([token]))
+        widths.append(len(state.ahead.tokens) - state.ahead.own if state.ahead else 0)
+    assert max(widths[:20]) > 0
+    assert max(widths[-20:]) == 0

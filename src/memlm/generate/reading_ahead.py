@@ -14,9 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from memlm.language_model import (
     ExpectsSteps,
@@ -31,6 +33,11 @@ from memlm.memory.guesses import LONGEST_MATCH, Place
 
 _WIDEST = 16
 """Tokens that are guessed at most; where guesses fail, fewer."""
+_COST = 0.15
+"""What each token more costs in a block, in single steps: about so on processors."""
+_FIRST_LUCK, _FORGOTTEN = 0.6, 0.1
+"""Guesses that come true before any was tried; how fast what was long ago is forgotten."""
+_NUM_LENGTHS = LONGEST_MATCH.bit_length() + 1
 
 
 class Guesser(Protocol):
@@ -52,6 +59,10 @@ class _Ahead:
 
     tokens: tuple[int, ...]
     """All that were read after `_Text.base`: those of the text first, then the guess."""
+    own: int
+    """How many of them are the text's."""
+    length: int
+    """Tokens of the text that stand before the guess where it was found."""
     found: LogProbabilities
     """The distribution after each of them, (N, V)."""
     hidden: Hidden | None
@@ -72,8 +83,8 @@ class _Text:
     place: Place | None = None
     tail: tuple[int, ...] = ()
     """The last `LONGEST_MATCH` tokens."""
-    width: int = 4
-    """Tokens to guess next."""
+    luck: tuple[float, ...] = (_FIRST_LUCK,) * _NUM_LENGTHS
+    """Share of guessed tokens that came true lately, by the bit length of the match before them."""
 
 
 class ReadingAhead:
@@ -128,30 +139,32 @@ class ReadingAhead:
         place = self._guesser.go_on(state.place, token) if state.place is not None else None
         text = replace(state, known=known, place=place, tail=_tail(state.tail, (token,)))
         if ahead is None or ahead.tokens[: len(known)] != known:
-            fewer = max(1, len(state.known)) if ahead is not None else state.width
-            text, ahead = self._read_ahead(replace(text, width=min(fewer, state.width)))
+            if ahead is not None:
+                text = _learned(text, ahead, came_true=len(state.known) - ahead.own)
+            text, ahead = self._read_ahead(text)
         at = len(known) - 1
         if len(known) == len(ahead.tokens):  # the whole guess came true, or there was none
-            wider = min(_WIDEST, 2 * text.width) if len(known) > 1 else text.width
-            text = replace(text, base=ahead.after, known=(), ahead=None, width=wider)
+            text = _learned(text, ahead, came_true=len(known) - ahead.own)
+            text = replace(text, base=ahead.after, known=(), ahead=None)
         found, hidden = ahead.found[None, at], ahead.hidden
         return found, None if hidden is None else hidden[None, at], text
 
     def _read_ahead(self, text: _Text) -> tuple[_Text, _Ahead]:
         """Return what the model says after the known tokens and a guess, and the text with it."""
-        place = text.place or self._guesser.find(text.tail)
-        guess = self._guesser.guess(place, text.width) if place is not None else []
-        tokens = (*text.known, *guess)
+        place, guess = text.place or self._guesser.find(text.tail), []
+        if place is not None:
+            guess = self._guesser.guess(place, best_width(text.luck[place.length.bit_length()]))
         self.reads += 1
-        ahead = self._ask(text.base, tokens)
+        length = place.length if place is not None else 0
+        ahead = self._ask(text.base, (*text.known, *guess), len(text.known), length)
         return replace(text, place=place, ahead=ahead), ahead
 
-    def _ask(self, state: State, tokens: tuple[int, ...]) -> _Ahead:
+    def _ask(self, state: State, tokens: tuple[int, ...], own: int, length: int) -> _Ahead:
         if len(tokens) == 1:
             found, after = self._model.advance(state, np.array(tokens))
-            return _Ahead(tokens, found, None, after)
+            return _Ahead(tokens, own, length, found, None, after)
         block, after = self._model.read(state, np.array([tokens]))
-        return _Ahead(tokens, block[0], None, after)
+        return _Ahead(tokens, own, length, block[0], None, after)
 
 
 class ReadingAheadHidden(ReadingAhead):
@@ -186,12 +199,40 @@ class ReadingAheadHidden(ReadingAhead):
         hidden, after = self._showing.hidden_states(self._settled(state), tokens)
         return hidden, _Text(after, tail=_tail(state.tail, np.asarray(tokens)[0]))
 
-    def _ask(self, state: State, tokens: tuple[int, ...]) -> _Ahead:
+    def _ask(self, state: State, tokens: tuple[int, ...], own: int, length: int) -> _Ahead:
         if len(tokens) == 1:
             found, hidden, after = self._showing.advance_hidden(state, np.array(tokens))
-            return _Ahead(tokens, found, hidden, after)
+            return _Ahead(tokens, own, length, found, hidden, after)
         block, states, after = self._showing.read_hidden(state, np.array([tokens]))
-        return _Ahead(tokens, block[0], states[0], after)
+        return _Ahead(tokens, own, length, block[0], states[0], after)
+
+
+@cache
+def _widths() -> npt.NDArray[np.int64]:
+    """Return the best width for each share of tokens that come true, in percent."""
+    shares = np.arange(101)[:, None] / 100
+    widths = np.arange(_WIDEST + 1)
+    written = np.where(shares < 1, (1 - shares ** (widths + 1)) / np.maximum(1 - shares, 1e-9), 0)
+    written[-1] = widths + 1
+    return np.asarray((written / (1 + _COST * widths)).argmax(axis=1))
+
+
+def best_width(share: float) -> int:
+    """Return how many tokens to guess where this share of them comes true, each like the last.
+
+    That writes the most tokens for each call: sum of share^i, i = 0 ... width, for what the block
+    costs (Leviathan et al. 2023, theorem 3.8).
+    """
+    return int(_widths()[round(100 * share)])
+
+
+def _learned(text: _Text, ahead: _Ahead, *, came_true: int) -> _Text:
+    """Return the text with what the outcome of a guess says of guesses like it."""
+    kind, guessed = ahead.length.bit_length(), len(ahead.tokens) - ahead.own
+    luck = text.luck[kind]
+    for outcome in [1.0] * came_true + [0.0] * (came_true < guessed):
+        luck += _FORGOTTEN * (outcome - luck)
+    return replace(text, luck=(*text.luck[:kind], luck, *text.luck[kind + 1 :]))
 
 
 def _tail(before: tuple[int, ...], tokens: Sequence[int] | Tokens) -> tuple[int, ...]:

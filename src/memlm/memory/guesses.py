@@ -1,7 +1,7 @@
 """What may well come next: the tokens that followed the longest remembered end of a text.
 
-A guess costs one search of the sorted suffixes and is no prediction; `generate/reading_ahead.py` says
-what it is for. Where the guess before came true, it goes on in the same place for nothing.
+A guess costs one search of the sorted suffixes and is no prediction: `generate/reading_ahead.py`
+says what it is for. Where the guess before came true, it goes on in the same place for nothing.
 """
 
 from __future__ import annotations
