@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from memlm.generate.reading_ahead import ReadingAhead, ReadingAheadHidden, best_width
-from memlm.memory.guesses import SuffixGuesser
+from memlm.generate.reading_ahead import ReadingAhead, ReadingAheadHidden
+from memlm.memory.counts import CountsModel
+from memlm.memory.smoothing import plain_smoothing
 from memlm.models import describe_network
 from memlm.models.network import NetworkModel, build_network
 
@@ -14,12 +15,18 @@ V = 6
 
 
 class Laid:
-    """One stretch of tokens with its sorted suffixes."""
+    """One stretch of tokens with its sorted suffixes, as a memory counts it."""
 
     def __init__(self, stretch):
         laid = [*(token + 1 for token in stretch), 0]
         self.symbols = np.array(laid, dtype=np.uint8)
         self.suffixes = np.array(sorted(range(len(laid)), key=lambda at: laid[at:]))
+
+
+def memory_of(tokens, orders=(0, 1, 2, 3, 5, 8)):
+    """Return a memory that has read the tokens and trusts what it knows."""
+    smoothing = plain_smoothing(orders)
+    return CountsModel([Laid(tokens)], smoothing, vocabulary_size=V)
 
 
 class Counting:
@@ -65,7 +72,7 @@ def written(model, random, steps):
 def test_with_the_same_seed_the_text_is_the_same_and_takes_fewer_calls(draw):
     plain = Counting(draw)
     corpus = written(plain, np.random.default_rng(1), 3000)
-    model = ReadingAhead(plain, SuffixGuesser([Laid(corpus)]))
+    model = ReadingAhead(plain, memory_of(corpus))
     expected = written(plain, np.random.default_rng(2), 2000)
     before = plain.calls
     assert written(model, np.random.default_rng(2), 2000) == expected
@@ -75,18 +82,18 @@ def test_with_the_same_seed_the_text_is_the_same_and_takes_fewer_calls(draw):
 def test_a_text_that_is_remembered_is_written_in_blocks(draw):
     plain = Counting(draw)
     corpus = draw.integers(0, V, 500).tolist()
-    model = ReadingAhead(plain, SuffixGuesser([Laid(corpus)]))
+    model = ReadingAhead(plain, memory_of(corpus))
     state = model.start(1)
     for token in corpus:
         found, state = model.advance(state, np.array([token]))
         assert np.array_equal(found[0], plain.table[token])
-    assert model.reads < len(corpus) / 8
+    assert model.reads < len(corpus) / 4
 
 
 def test_drawn_tokens_are_distributed_as_the_model_says(draw):
     plain = Counting(draw)
     corpus = written(plain, np.random.default_rng(1), 3000)
-    model = ReadingAhead(plain, SuffixGuesser([Laid(corpus)]))
+    model = ReadingAhead(plain, memory_of(corpus))
     text = np.array([0, *written(model, np.random.default_rng(9), 100_000)])
     counts = np.zeros((V, V))
     np.add.at(counts, (text[:-1], text[1:]), 1)
@@ -102,7 +109,7 @@ def test_a_network_says_step_by_step_what_it_says_alone(draw, kind):
     config = describe_network(kind, vocabulary_size=V, embedding_width=8, hidden_width=8, layers=2)
     network = NetworkModel(build_network(config, seed=3))
     corpus = draw.integers(0, V, 400).tolist()
-    model = ReadingAheadHidden(network, SuffixGuesser([Laid(corpus)]))
+    model = ReadingAheadHidden(network, memory_of(corpus))
     text = [*corpus[50:90], *draw.integers(0, V, 20).tolist(), *corpus[200:260]]
     alone, ahead = network.start(1), model.start(1)
     for token in text:
@@ -116,7 +123,7 @@ def test_a_network_says_step_by_step_what_it_says_alone(draw, kind):
 def test_no_state_is_changed_and_rows_can_be_taken_at_any_time(draw):
     plain = Counting(draw)
     corpus = draw.integers(0, V, 400).tolist()
-    model = ReadingAhead(plain, SuffixGuesser([Laid(corpus)]))
+    model = ReadingAhead(plain, memory_of(corpus))
     state, states = model.start(1), []
     for token in corpus[20:60]:
         states.append(state)
@@ -129,35 +136,26 @@ def test_no_state_is_changed_and_rows_can_be_taken_at_any_time(draw):
         _, three = model.advance(rows, np.array([1, 2, 3]))
         one = model.select(three, np.array([1]))
         _, after = model.read(one, np.array([[4]]))
-        assert model._settled(after) == ((*corpus[20 : 20 + number], 2, 4),)
+        assert after == ((*corpus[20 : 20 + number], 2, 4),)
 
 
 def test_several_texts_side_by_side_are_the_models_own(draw):
     plain = Counting(draw)
-    model = ReadingAhead(plain, SuffixGuesser([Laid([1, 2, 3, 4])]))
+    model = ReadingAhead(plain, memory_of([1, 2, 3, 4]))
     found, state = model.read(model.start(2), np.array([[1, 2, 3], [3, 2, 1]]))
     assert found.shape == (2, 3, V)
     _, state = model.advance(state, np.array([4, 0]))
     assert state == ((1, 2, 3, 4), (3, 2, 1, 0))
 
 
-def test_a_guess_is_as_wide_as_its_luck_is_good():
-    widths = [best_width(share / 100) for share in range(101)]
-    assert widths[0] == 0
-    assert widths[100] == 16
-    assert widths == sorted(widths)
-    share, cost = 0.7, 0.15
-    gains = [sum(share**i for i in range(w + 1)) / (1 + cost * w) for w in range(17)]
-    assert widths[70] == gains.index(max(gains))
-
-
-def test_guesses_that_never_come_true_are_given_up(draw):
+def test_where_the_memory_is_not_sure_nothing_is_guessed(draw):
     plain = Counting(draw)
-    corpus = [0, 1, 2, 3] * 30
-    model = ReadingAhead(plain, SuffixGuesser([Laid(corpus)]))
-    state, widths = model.start(1), []
-    for token in [0, 1, 2, 4] * 50:  # after 0, 1, 2 the memory knows only 3
+    even = np.tile(np.log(1 / V).astype(np.float32), (V, V))
+    unsure = Counting(draw)
+    unsure.table = even
+    model = ReadingAhead(plain, unsure)
+    state = model.start(1)
+    for token in range(V):
         _, state = model.advance(state, np.array([token]))
-        widths.append(len(state.ahead.tokens) - state.ahead.own if state.ahead else 0)
-    assert max(widths[:20]) > 0
-    assert max(widths[-20:]) == 0
+        assert state.ahead is None
+    assert model.reads == model.steps

@@ -1,24 +1,20 @@
 """Reading ahead: a model that has already read what may well be written next.
 
-A memory guesses the next few tokens, and the model reads the guess in one block, which takes less
-time than as many single steps. Where the text then goes as guessed, its distributions are there
-already; where it does not, what was read in vain is left aside. Tokens are drawn from the model's
-own distributions, one after the other, as without a guess: so that nothing is lost, and with the
-same seed the text is the same (speculative decoding, Leviathan et al. 2023, with a guess that is
-certain of itself, and the drawing coupled; the guess from a text, as He et al. 2024 have it).
+A memory guesses the next few tokens, as many as are likely enough to come true together, and the
+model reads the guess in one block, which takes less time than as many single steps. Where the text
+then goes as guessed, its distributions are there already; where it does not, what was read in vain
+is left aside. Tokens are drawn from the model's own distributions, one after the other, as without
+a guess: nothing is lost, and with the same seed the text is the same (speculative decoding,
+Leviathan et al. 2023, with a guess that is certain of itself and the drawing coupled).
 
 The distribution after a guessed token comes from a block instead of a step: rounding may differ.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from memlm.language_model import (
     ExpectsSteps,
@@ -29,28 +25,20 @@ from memlm.language_model import (
     State,
     Tokens,
 )
-from memlm.memory.guesses import LONGEST_MATCH, Place
 
+_LEAST = 0.2
+"""How likely a guess must be, by the memory, to come true up to each of its tokens: best where a
+token more in a block costs 0.1 to 0.15 of a single step (benchmarks/LOG.md)."""
 _WIDEST = 16
-"""Tokens that are guessed at most; where guesses fail, fewer."""
-_COST = 0.15
-"""What each token more costs in a block, in single steps: about so on processors."""
-_FIRST_LUCK, _FORGOTTEN = 0.6, 0.1
-"""Guesses that come true before any was tried; how fast what was long ago is forgotten."""
-_NUM_LENGTHS = LONGEST_MATCH.bit_length() + 1
 
 
-class Guesser(Protocol):
-    """Guesses how a text goes on."""
+@dataclass(frozen=True)
+class _Heard:
+    """What the memory says after some token of one text."""
 
-    def find(self, tokens: Sequence[int]) -> Place | None:
-        """Return a place where a text goes on that ends with these tokens, if there is one."""
-
-    def go_on(self, place: Place, token: int) -> Place | None:
-        """Return the place after one more token, if it is the one that stands there."""
-
-    def guess(self, place: Place, most: int) -> list[int]:
-        """Return at most so many tokens that stand there."""
+    found: LogProbabilities
+    """(1, V)"""
+    state: State
 
 
 @dataclass(frozen=True)
@@ -59,16 +47,18 @@ class _Ahead:
 
     tokens: tuple[int, ...]
     """All that were read after `_Text.base`: those of the text first, then the guess."""
-    own: int
-    """How many of them are the text's."""
-    length: int
-    """Tokens of the text that stand before the guess where it was found."""
+    heard: tuple[_Heard, ...]
+    """The memory after the last of those of the text, and after each that was guessed."""
     found: LogProbabilities
-    """The distribution after each of them, (N, V)."""
+    """The model's distribution after each of the tokens, (N, V)."""
     hidden: Hidden | None
     """The hidden states after each of them (N, D), of a model that shows them."""
     after: State
     """The model's state after all of them."""
+
+    def heard_after(self, known: int) -> _Heard:
+        """Return what the memory says after the first so many tokens."""
+        return self.heard[known - len(self.tokens) + len(self.heard) - 1]
 
 
 @dataclass(frozen=True)
@@ -77,21 +67,18 @@ class _Text:
 
     base: State
     """The model's own state after all but the last few tokens."""
+    memory: State
+    """The memory's, after all tokens."""
     known: tuple[int, ...] = ()
-    """These last few."""
+    """The last few."""
     ahead: _Ahead | None = None
-    place: Place | None = None
-    tail: tuple[int, ...] = ()
-    """The last `LONGEST_MATCH` tokens."""
-    luck: tuple[float, ...] = (_FIRST_LUCK,) * _NUM_LENGTHS
-    """Share of guessed tokens that came true lately, by the bit length of the match before them."""
 
 
 class ReadingAhead:
     """A `LanguageModel` that reads ahead where one text is written, and says what `model` says."""
 
-    def __init__(self, model: LanguageModel, guesser: Guesser) -> None:
-        self._model, self._guesser = model, guesser
+    def __init__(self, model: LanguageModel, memory: LanguageModel) -> None:
+        self._model, self._memory = model, memory
         self.steps = self.reads = 0
         """Tokens that were asked for one at a time, and calls of the model that it took."""
 
@@ -100,19 +87,20 @@ class ReadingAhead:
         return self._model.vocabulary_size
 
     def expect(self, steps: int) -> None:
-        """Tell the model that so many single steps will come."""
-        if isinstance(self._model, ExpectsSteps):
-            self._model.expect(steps)
+        """Tell both that so many single steps will come."""
+        for one in (self._model, self._memory):
+            if isinstance(one, ExpectsSteps):
+                one.expect(steps)
 
     def start(self, batch: int) -> State:
         state = self._model.start(batch)
-        return _Text(state) if batch == 1 else state
+        return _Text(state, self._memory.start(1)) if batch == 1 else state
 
     def read(self, state: State, tokens: Tokens) -> tuple[LogProbabilities, State]:
         if not isinstance(state, _Text):
             return self._model.read(state, tokens)
         found, after = self._model.read(self._settled(state), tokens)
-        return found, _Text(after, tail=_tail(state.tail, np.asarray(tokens)[0]))
+        return found, self._text(after, state, tokens)
 
     def advance(self, state: State, tokens: Tokens) -> tuple[LogProbabilities, State]:
         if not isinstance(state, _Text):
@@ -121,9 +109,9 @@ class ReadingAhead:
         return found, after
 
     def select(self, state: State, rows: Tokens) -> State:
+        """Return the state of the given rows; several at once are the model's own from then on."""
         if not isinstance(state, _Text):
-            chosen = self._model.select(state, rows)
-            return _Text(chosen) if len(rows) == 1 else chosen
+            return self._model.select(state, rows)
         return state if len(rows) == 1 else self._model.select(self._settled(state), rows)
 
     def _settled(self, state: _Text) -> State:
@@ -133,45 +121,55 @@ class ReadingAhead:
         _, after = self._model.read(state.base, np.array([state.known]))
         return after
 
+    def _text(self, base: State, before: _Text, tokens: Tokens) -> _Text:
+        """Return a text after tokens (1, T) that the model has read."""
+        _, memory = self._memory.read(before.memory, tokens)
+        return _Text(base, memory)
+
     def _advance(self, state: _Text, token: int) -> tuple[LogProbabilities, Hidden | None, _Text]:
         self.steps += 1
         known, ahead = (*state.known, token), state.ahead
-        place = self._guesser.go_on(state.place, token) if state.place is not None else None
-        text = replace(state, known=known, place=place, tail=_tail(state.tail, (token,)))
         if ahead is None or ahead.tokens[: len(known)] != known:
-            if ahead is not None:
-                text = _learned(text, ahead, came_true=len(state.known) - ahead.own)
-            text, ahead = self._read_ahead(text)
-        at = len(known) - 1
+            ahead = self._read_ahead(state, token)
+        at, heard = len(known) - 1, ahead.heard_after(len(known))
+        text = replace(state, known=known, memory=heard.state, ahead=ahead)
         if len(known) == len(ahead.tokens):  # the whole guess came true, or there was none
-            text = _learned(text, ahead, came_true=len(known) - ahead.own)
-            text = replace(text, base=ahead.after, known=(), ahead=None)
+            text = _Text(ahead.after, heard.state)
         found, hidden = ahead.found[None, at], ahead.hidden
         return found, None if hidden is None else hidden[None, at], text
 
-    def _read_ahead(self, text: _Text) -> tuple[_Text, _Ahead]:
-        """Return what the model says after the known tokens and a guess, and the text with it."""
-        place, guess = text.place or self._guesser.find(text.tail), []
-        if place is not None:
-            guess = self._guesser.guess(place, best_width(text.luck[place.length.bit_length()]))
+    def _read_ahead(self, text: _Text, token: int) -> _Ahead:
+        """Return what the model says after one more token of a text, and after a guess."""
+        heard = [_Heard(*self._memory.advance(text.memory, np.array([token])))]
+        guess: list[int] = []
+        likelihood = 1.0
+        while len(guess) < _WIDEST:
+            likeliest = int(heard[-1].found[0].argmax())
+            likelihood *= float(np.exp(heard[-1].found[0, likeliest]))
+            if likelihood < _LEAST:
+                break
+            guess.append(likeliest)
+            heard.append(_Heard(*self._memory.advance(heard[-1].state, np.array([likeliest]))))
         self.reads += 1
-        length = place.length if place is not None else 0
-        ahead = self._ask(text.base, (*text.known, *guess), len(text.known), length)
-        return replace(text, place=place, ahead=ahead), ahead
+        tokens = (*text.known, token, *guess)
+        return _Ahead(tokens, tuple(heard), *self._ask(text.base, tokens))
 
-    def _ask(self, state: State, tokens: tuple[int, ...], own: int, length: int) -> _Ahead:
+    def _ask(
+        self, state: State, tokens: tuple[int, ...]
+    ) -> tuple[LogProbabilities, Hidden | None, State]:
+        """Return the model's distributions (N, V) after tokens, hidden states (N, D), its state."""
         if len(tokens) == 1:
             found, after = self._model.advance(state, np.array(tokens))
-            return _Ahead(tokens, own, length, found, None, after)
+            return found, None, after
         block, after = self._model.read(state, np.array([tokens]))
-        return _Ahead(tokens, own, length, block[0], None, after)
+        return block[0], None, after
 
 
 class ReadingAheadHidden(ReadingAhead):
     """The same of a model that shows its hidden states."""
 
-    def __init__(self, model: ShowsHidden, guesser: Guesser) -> None:
-        super().__init__(model, guesser)
+    def __init__(self, model: ShowsHidden, memory: LanguageModel) -> None:
+        super().__init__(model, memory)
         self._showing = model
 
     @property
@@ -182,7 +180,7 @@ class ReadingAheadHidden(ReadingAhead):
         if not isinstance(state, _Text):
             return self._showing.read_hidden(state, tokens)
         found, hidden, after = self._showing.read_hidden(self._settled(state), tokens)
-        return found, hidden, _Text(after, tail=_tail(state.tail, np.asarray(tokens)[0]))
+        return found, hidden, self._text(after, state, tokens)
 
     def advance_hidden(
         self, state: State, tokens: Tokens
@@ -197,45 +195,12 @@ class ReadingAheadHidden(ReadingAhead):
         if not isinstance(state, _Text):
             return self._showing.hidden_states(state, tokens)
         hidden, after = self._showing.hidden_states(self._settled(state), tokens)
-        return hidden, _Text(after, tail=_tail(state.tail, np.asarray(tokens)[0]))
+        return hidden, self._text(after, state, tokens)
 
-    def _ask(self, state: State, tokens: tuple[int, ...], own: int, length: int) -> _Ahead:
+    def _ask(
+        self, state: State, tokens: tuple[int, ...]
+    ) -> tuple[LogProbabilities, Hidden | None, State]:
         if len(tokens) == 1:
-            found, hidden, after = self._showing.advance_hidden(state, np.array(tokens))
-            return _Ahead(tokens, own, length, found, hidden, after)
+            return self._showing.advance_hidden(state, np.array(tokens))
         block, states, after = self._showing.read_hidden(state, np.array([tokens]))
-        return _Ahead(tokens, own, length, block[0], states[0], after)
-
-
-@cache
-def _widths() -> npt.NDArray[np.int64]:
-    """Return the best width for each share of tokens that come true, in percent."""
-    shares = np.arange(101)[:, None] / 100
-    widths = np.arange(_WIDEST + 1)
-    written = np.where(shares < 1, (1 - shares ** (widths + 1)) / np.maximum(1 - shares, 1e-9), 0)
-    written[-1] = widths + 1
-    return np.asarray((written / (1 + _COST * widths)).argmax(axis=1))
-
-
-def best_width(share: float) -> int:
-    """Return how many tokens to guess where this share of them comes true, each like the last.
-
-    That writes the most tokens for each call: sum of share^i, i = 0 ... width, for what the block
-    costs (Leviathan et al. 2023, theorem 3.8).
-    """
-    return int(_widths()[round(100 * share)])
-
-
-def _learned(text: _Text, ahead: _Ahead, *, came_true: int) -> _Text:
-    """Return the text with what the outcome of a guess says of guesses like it."""
-    kind, guessed = ahead.length.bit_length(), len(ahead.tokens) - ahead.own
-    luck = text.luck[kind]
-    for outcome in [1.0] * came_true + [0.0] * (came_true < guessed):
-        luck += _FORGOTTEN * (outcome - luck)
-    return replace(text, luck=(*text.luck[:kind], luck, *text.luck[kind + 1 :]))
-
-
-def _tail(before: tuple[int, ...], tokens: Sequence[int] | Tokens) -> tuple[int, ...]:
-    """Return the last tokens of a text that goes on with `tokens`."""
-    new = tuple(int(token) for token in tokens[-LONGEST_MATCH:])
-    return (*before, *new)[-LONGEST_MATCH:]
+        return block[0], states[0], after
