@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from memlm.generate.dice import Dice, first_to_arrive
 from memlm.generate.reading_ahead import ReadingAhead, ReadingAheadHidden
 from memlm.memory.counts import CountsModel
 from memlm.memory.smoothing import plain_smoothing
@@ -58,43 +59,47 @@ def draw():
     return np.random.default_rng(5)
 
 
-def written(model, random, steps):
+def written(model, dice, steps):
     """Return a text that is drawn from a model token by token."""
     state, token, text = model.start(1), 0, []
     for _ in range(steps):
         found, state = model.advance(state, np.array([token]))
-        cumulative = np.exp(found[0].astype(np.float64)).cumsum()
-        token = int(np.searchsorted(cumulative, random.random() * cumulative[-1], side="right"))
+        shares = np.exp(found.astype(np.float64))
+        token = int(first_to_arrive(shares, dice.throw(1, V))[0])
         text.append(token)
     return text
 
 
+def ahead_of(model, corpus, dice=None, *, kind=ReadingAhead):
+    return kind(model, memory_of(corpus), dice or Dice(0), temperature=1.0)
+
+
 def test_with_the_same_seed_the_text_is_the_same_and_takes_fewer_calls(draw):
     plain = Counting(draw)
-    corpus = written(plain, np.random.default_rng(1), 3000)
-    model = ReadingAhead(plain, memory_of(corpus))
-    expected = written(plain, np.random.default_rng(2), 2000)
-    before = plain.calls
-    assert written(model, np.random.default_rng(2), 2000) == expected
-    assert plain.calls - before == model.reads < 0.9 * model.steps
+    corpus = written(plain, Dice(1), 3000)
+    expected = written(plain, Dice(2), 2000)
+    dice, before = Dice(2), plain.calls
+    model = ahead_of(plain, corpus, dice)
+    assert written(model, dice, 2000) == expected
+    assert plain.calls - before == model.reads < 0.6 * model.steps
 
 
 def test_a_text_that_is_remembered_is_written_in_blocks(draw):
     plain = Counting(draw)
     corpus = draw.integers(0, V, 500).tolist()
-    model = ReadingAhead(plain, memory_of(corpus))
+    model = ahead_of(plain, corpus)
     state = model.start(1)
     for token in corpus:
         found, state = model.advance(state, np.array([token]))
         assert np.array_equal(found[0], plain.table[token])
-    assert model.reads < len(corpus) / 4
+    assert model.reads < len(corpus) / 2
 
 
 def test_drawn_tokens_are_distributed_as_the_model_says(draw):
     plain = Counting(draw)
-    corpus = written(plain, np.random.default_rng(1), 3000)
-    model = ReadingAhead(plain, memory_of(corpus))
-    text = np.array([0, *written(model, np.random.default_rng(9), 100_000)])
+    corpus = written(plain, Dice(1), 3000)
+    dice = Dice(9)
+    text = np.array([0, *written(ahead_of(plain, corpus, dice), dice, 100_000)])
     counts = np.zeros((V, V))
     np.add.at(counts, (text[:-1], text[1:]), 1)
     expected = np.exp(plain.table.astype(np.float64)) * counts.sum(axis=1, keepdims=True)
@@ -109,7 +114,7 @@ def test_a_network_says_step_by_step_what_it_says_alone(draw, kind):
     config = describe_network(kind, vocabulary_size=V, embedding_width=8, hidden_width=8, layers=2)
     network = NetworkModel(build_network(config, seed=3))
     corpus = draw.integers(0, V, 400).tolist()
-    model = ReadingAheadHidden(network, memory_of(corpus))
+    model = ahead_of(network, corpus, kind=ReadingAheadHidden)
     text = [*corpus[50:90], *draw.integers(0, V, 20).tolist(), *corpus[200:260]]
     alone, ahead = network.start(1), model.start(1)
     for token in text:
@@ -123,7 +128,7 @@ def test_a_network_says_step_by_step_what_it_says_alone(draw, kind):
 def test_no_state_is_changed_and_rows_can_be_taken_at_any_time(draw):
     plain = Counting(draw)
     corpus = draw.integers(0, V, 400).tolist()
-    model = ReadingAhead(plain, memory_of(corpus))
+    model = ahead_of(plain, corpus)
     state, states = model.start(1), []
     for token in corpus[20:60]:
         states.append(state)
@@ -141,21 +146,24 @@ def test_no_state_is_changed_and_rows_can_be_taken_at_any_time(draw):
 
 def test_several_texts_side_by_side_are_the_models_own(draw):
     plain = Counting(draw)
-    model = ReadingAhead(plain, memory_of([1, 2, 3, 4]))
+    model = ahead_of(plain, [1, 2, 3, 4])
     found, state = model.read(model.start(2), np.array([[1, 2, 3], [3, 2, 1]]))
     assert found.shape == (2, 3, V)
     _, state = model.advance(state, np.array([4, 0]))
     assert state == ((1, 2, 3, 4), (3, 2, 1, 0))
 
 
-def test_where_the_memory_is_not_sure_nothing_is_guessed(draw):
-    plain = Counting(draw)
-    even = np.tile(np.log(1 / V).astype(np.float32), (V, V))
-    unsure = Counting(draw)
-    unsure.table = even
-    model = ReadingAhead(plain, unsure)
-    state = model.start(1)
-    for token in range(V):
-        _, state = model.advance(state, np.array([token]))
-        assert state.ahead is None
+def test_a_memory_whose_guesses_fail_is_asked_for_fewer(draw):
+    plain, stubborn = Counting(draw), Counting(draw)
+    stubborn.table = np.log(np.full((V, V), 1e-6) + np.eye(V)[3]).astype(np.float32)
+    plain.table = np.log(np.full((V, V), 1e-6) + np.eye(V)[4]).astype(np.float32)
+    dice = Dice(1)
+    model = ReadingAhead(plain, stubborn, dice, temperature=1.0)
+    state, widths = model.start(1), []
+    for _ in range(100):
+        dice.throw(1, V)
+        _, state = model.advance(state, np.array([4]))
+        widths.append(len(state.ahead.kinds) if state.ahead else 0)
+    assert widths[0] == 16
+    assert widths[-1] == 0
     assert model.reads == model.steps

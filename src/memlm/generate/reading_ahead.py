@@ -1,21 +1,25 @@
 """Reading ahead: a model that has already read what may well be written next.
 
-A memory guesses the next few tokens, as many as are likely enough to come true together, and the
-model reads the guess in one block, which takes less time than as many single steps. Where the text
-then goes as guessed, its distributions are there already; where it does not, what was read in vain
-is left aside. Tokens are drawn from the model's own distributions, one after the other, as without
-a guess: nothing is lost, and with the same seed the text is the same (speculative decoding,
-Leviathan et al. 2023, with a guess that is certain of itself and the drawing coupled).
+A memory guesses the next few tokens and the model reads the guess in one block, which takes less
+time than as many single steps. Where the text then goes as guessed, its distributions are there
+already; where it does not, what was read in vain is left aside. Tokens are drawn from the model's
+own distributions, one after the other, as without a guess: nothing is lost, and with the same seed
+the text is the same (speculative decoding, Leviathan et al. 2023). The memory draws its guess by
+the very throws of the dice that will draw the text (`dice.py`): so it is right as often as the two
+are alike, about seven times of ten, where what it thinks likeliest came true five times.
 
 The distribution after a guessed token comes from a block instead of a step: rounding may differ.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from bisect import bisect_right
+from dataclasses import dataclass
 
 import numpy as np
 
+from memlm.generate.dice import Dice, first_to_arrive
+from memlm.generate.transforms import Temperature, normalise
 from memlm.language_model import (
     ExpectsSteps,
     Hidden,
@@ -26,10 +30,16 @@ from memlm.language_model import (
     Tokens,
 )
 
-_LEAST = 0.2
-"""How likely a guess must be, by the memory, to come true up to each of its tokens: best where a
-token more in a block costs 0.1 to 0.15 of a single step (benchmarks/LOG.md)."""
+_LEAST = 0.25
+"""How likely a guess must be to come true up to each of its tokens, for a token more in a block to
+be worth it: about what it costs in single steps, times the tokens that a call writes."""
 _WIDEST = 16
+_SURENESS = (0.5, 0.8, 0.95)
+"""Borders between the kinds of guessed tokens, by how likely the memory thinks them."""
+_FIRST_LUCK = (0.6, 0.7, 0.85, 0.92)
+"""Share of guessed tokens of each kind that come true, before any was tried."""
+_FORGOTTEN = 0.05
+"""How fast what was long ago is forgotten."""
 
 
 @dataclass(frozen=True)
@@ -47,18 +57,18 @@ class _Ahead:
 
     tokens: tuple[int, ...]
     """All that were read after `_Text.base`: those of the text first, then the guess."""
+    own: int
+    """How many of them are the text's."""
     heard: tuple[_Heard, ...]
     """The memory after the last of those of the text, and after each that was guessed."""
+    kinds: tuple[int, ...]
+    """How sure the memory was of each that was guessed: 0 least."""
     found: LogProbabilities
     """The model's distribution after each of the tokens, (N, V)."""
     hidden: Hidden | None
     """The hidden states after each of them (N, D), of a model that shows them."""
     after: State
     """The model's state after all of them."""
-
-    def heard_after(self, known: int) -> _Heard:
-        """Return what the memory says after the first so many tokens."""
-        return self.heard[known - len(self.tokens) + len(self.heard) - 1]
 
 
 @dataclass(frozen=True)
@@ -72,13 +82,18 @@ class _Text:
     known: tuple[int, ...] = ()
     """The last few."""
     ahead: _Ahead | None = None
+    luck: tuple[float, ...] = _FIRST_LUCK
 
 
 class ReadingAhead:
     """A `LanguageModel` that reads ahead where one text is written, and says what `model` says."""
 
-    def __init__(self, model: LanguageModel, memory: LanguageModel) -> None:
+    def __init__(
+        self, model: LanguageModel, memory: LanguageModel, dice: Dice, *, temperature: float
+    ) -> None:
+        """`dice` are those that draw the text: once before each token that `advance` is given."""
         self._model, self._memory = model, memory
+        self._dice, self._temperature = dice, Temperature(temperature)
         self.steps = self.reads = 0
         """Tokens that were asked for one at a time, and calls of the model that it took."""
 
@@ -124,35 +139,48 @@ class ReadingAhead:
     def _text(self, base: State, before: _Text, tokens: Tokens) -> _Text:
         """Return a text after tokens (1, T) that the model has read."""
         _, memory = self._memory.read(before.memory, tokens)
-        return _Text(base, memory)
+        return _Text(base, memory, luck=before.luck)
 
     def _advance(self, state: _Text, token: int) -> tuple[LogProbabilities, Hidden | None, _Text]:
         self.steps += 1
-        known, ahead = (*state.known, token), state.ahead
+        known, ahead, luck = (*state.known, token), state.ahead, state.luck
         if ahead is None or ahead.tokens[: len(known)] != known:
-            ahead = self._read_ahead(state, token)
-        at, heard = len(known) - 1, ahead.heard_after(len(known))
-        text = replace(state, known=known, memory=heard.state, ahead=ahead)
+            if ahead is not None:  # the guess fails here
+                luck = _learned(luck, ahead.kinds, len(state.known) - ahead.own)
+            ahead = self._read_ahead(state, token, luck)
+        at, heard = len(known) - 1, ahead.heard[len(known) - ahead.own]
+        text = _Text(state.base, heard.state, known, ahead, luck)
         if len(known) == len(ahead.tokens):  # the whole guess came true, or there was none
-            text = _Text(ahead.after, heard.state)
+            luck = _learned(luck, ahead.kinds, len(ahead.kinds))
+            text = _Text(ahead.after, heard.state, luck=luck)
         found, hidden = ahead.found[None, at], ahead.hidden
         return found, None if hidden is None else hidden[None, at], text
 
-    def _read_ahead(self, text: _Text, token: int) -> _Ahead:
+    def _read_ahead(self, text: _Text, token: int, luck: tuple[float, ...]) -> _Ahead:
         """Return what the model says after one more token of a text, and after a guess."""
         heard = [_Heard(*self._memory.advance(text.memory, np.array([token])))]
         guess: list[int] = []
+        kinds: list[int] = []
         likelihood = 1.0
         while len(guess) < _WIDEST:
-            likeliest = int(heard[-1].found[0].argmax())
-            likelihood *= float(np.exp(heard[-1].found[0, likeliest]))
+            likely, share = self._guess(heard[-1].found, len(guess))
+            kind = bisect_right(_SURENESS, share)
+            likelihood *= luck[kind]
             if likelihood < _LEAST:
                 break
-            guess.append(likeliest)
-            heard.append(_Heard(*self._memory.advance(heard[-1].state, np.array([likeliest]))))
+            guess.append(likely)
+            kinds.append(kind)
+            heard.append(_Heard(*self._memory.advance(heard[-1].state, np.array([likely]))))
         self.reads += 1
         tokens = (*text.known, token, *guess)
-        return _Ahead(tokens, tuple(heard), *self._ask(text.base, tokens))
+        own = len(text.known) + 1
+        return _Ahead(tokens, own, tuple(heard), tuple(kinds), *self._ask(text.base, tokens))
+
+    def _guess(self, found: LogProbabilities, ahead: int) -> tuple[int, float]:
+        """Return the token that the memory draws by the throw to come, and how likely it was."""
+        shares = normalise(self._temperature(found.astype(np.float64)))
+        token = int(first_to_arrive(shares, self._dice.peek(ahead, shares.shape[1]))[0])
+        return token, float(shares[0, token])
 
     def _ask(
         self, state: State, tokens: tuple[int, ...]
@@ -168,8 +196,10 @@ class ReadingAhead:
 class ReadingAheadHidden(ReadingAhead):
     """The same of a model that shows its hidden states."""
 
-    def __init__(self, model: ShowsHidden, memory: LanguageModel) -> None:
-        super().__init__(model, memory)
+    def __init__(
+        self, model: ShowsHidden, memory: LanguageModel, dice: Dice, *, temperature: float
+    ) -> None:
+        super().__init__(model, memory, dice, temperature=temperature)
         self._showing = model
 
     @property
@@ -204,3 +234,11 @@ class ReadingAheadHidden(ReadingAhead):
             return self._showing.advance_hidden(state, np.array(tokens))
         block, states, after = self._showing.read_hidden(state, np.array([tokens]))
         return block[0], states[0], after
+
+
+def _learned(luck: tuple[float, ...], kinds: tuple[int, ...], came_true: int) -> tuple[float, ...]:
+    """Return the luck of each kind after a guess of which the first so many tokens came true."""
+    changed = list(luck)
+    for number, kind in enumerate(kinds[: came_true + 1]):
+        changed[kind] += _FORGOTTEN * ((number < came_true) - changed[kind])
+    return tuple(changed)
