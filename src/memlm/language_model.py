@@ -77,6 +77,17 @@ class ExpectsSteps(Protocol):
         """Hear that so many single steps will come. What the model says does not change."""
 
 
+@runtime_checkable
+class Rewinds(Protocol):
+    """A model that can take back tokens that it has read: one whose state is a list of the past."""
+
+    def rewound(self, state: State, tokens: int) -> State:
+        """Return the state as it was so many tokens before, which were read in its last block.
+
+        The given state is given up: what it alone holds may be written over.
+        """
+
+
 class Companion(Protocol):
     """A memory of hidden states, beside the model that has them. No verb changes a state given.
 

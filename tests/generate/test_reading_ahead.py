@@ -53,6 +53,9 @@ class Counting:
     def select(self, state, rows):
         return tuple(state[row] for row in rows)
 
+    def rewound(self, state, tokens):
+        return tuple(row[: len(row) - tokens] for row in state)
+
 
 @pytest.fixture
 def draw():

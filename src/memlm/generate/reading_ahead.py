@@ -8,13 +8,16 @@ the text is the same (speculative decoding, Leviathan et al. 2023). The memory d
 the very throws of the dice that will draw the text (`dice.py`): so it is right as often as the two
 are alike, about seven times of ten, where what it thinks likeliest came true five times.
 
-The distribution after a guessed token comes from a block instead of a step: rounding may differ.
+Only a model that can take back what it has read gains by that, and only where a block is cheaper
+than its tokens one by one: attention, not recurrence. The distribution after a guessed token comes
+from a block instead of a step: rounding may differ.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -25,6 +28,7 @@ from memlm.language_model import (
     Hidden,
     LanguageModel,
     LogProbabilities,
+    Rewinds,
     ShowsHidden,
     State,
     Tokens,
@@ -56,11 +60,9 @@ class _Ahead:
     """What was read beyond the text."""
 
     tokens: tuple[int, ...]
-    """All that were read after `_Text.base`: those of the text first, then the guess."""
-    own: int
-    """How many of them are the text's."""
+    """One of the text, then the guess."""
     heard: tuple[_Heard, ...]
-    """The memory after the last of those of the text, and after each that was guessed."""
+    """The memory after each of them."""
     kinds: tuple[int, ...]
     """How sure the memory was of each that was guessed: 0 least."""
     found: LogProbabilities
@@ -75,21 +77,25 @@ class _Ahead:
 class _Text:
     """What is carried for one text; nothing in it is ever changed."""
 
-    base: State
-    """The model's own state after all but the last few tokens."""
     memory: State
-    """The memory's, after all tokens."""
-    known: tuple[int, ...] = ()
-    """The last few."""
+    """The memory's state after all tokens."""
+    base: State = None
+    """The model's own, where nothing was read ahead of it."""
     ahead: _Ahead | None = None
+    known: int = 0
+    """How many of the tokens in `ahead` are the text's."""
     luck: tuple[float, ...] = _FIRST_LUCK
+
+
+class RewindingModel(LanguageModel, Rewinds, Protocol):
+    """What can read ahead."""
 
 
 class ReadingAhead:
     """A `LanguageModel` that reads ahead where one text is written, and says what `model` says."""
 
     def __init__(
-        self, model: LanguageModel, memory: LanguageModel, dice: Dice, *, temperature: float
+        self, model: RewindingModel, memory: LanguageModel, dice: Dice, *, temperature: float
     ) -> None:
         """`dice` are those that draw the text: once before each token that `advance` is given."""
         self._model, self._memory = model, memory
@@ -109,7 +115,7 @@ class ReadingAhead:
 
     def start(self, batch: int) -> State:
         state = self._model.start(batch)
-        return _Text(state, self._memory.start(1)) if batch == 1 else state
+        return _Text(self._memory.start(1), state) if batch == 1 else state
 
     def read(self, state: State, tokens: Tokens) -> tuple[LogProbabilities, State]:
         if not isinstance(state, _Text):
@@ -131,50 +137,47 @@ class ReadingAhead:
 
     def _settled(self, state: _Text) -> State:
         """Return the model's own state after all that the text has."""
-        if not state.known:
+        ahead = state.ahead
+        if ahead is None:
             return state.base
-        _, after = self._model.read(state.base, np.array([state.known]))
-        return after
+        return self._model.rewound(ahead.after, len(ahead.tokens) - state.known)
 
     def _text(self, base: State, before: _Text, tokens: Tokens) -> _Text:
         """Return a text after tokens (1, T) that the model has read."""
         _, memory = self._memory.read(before.memory, tokens)
-        return _Text(base, memory, luck=before.luck)
+        return _Text(memory, base, luck=before.luck)
 
     def _advance(self, state: _Text, token: int) -> tuple[LogProbabilities, Hidden | None, _Text]:
         self.steps += 1
-        known, ahead, luck = (*state.known, token), state.ahead, state.luck
-        if ahead is None or ahead.tokens[: len(known)] != known:
+        ahead, at, luck = state.ahead, state.known, state.luck
+        if ahead is None or ahead.tokens[at] != token:
             if ahead is not None:  # the guess fails here
-                luck = _learned(luck, ahead.kinds, len(state.known) - ahead.own)
-            ahead = self._read_ahead(state, token, luck)
-        at, heard = len(known) - 1, ahead.heard[len(known) - ahead.own]
-        text = _Text(state.base, heard.state, known, ahead, luck)
-        if len(known) == len(ahead.tokens):  # the whole guess came true, or there was none
-            luck = _learned(luck, ahead.kinds, len(ahead.kinds))
-            text = _Text(ahead.after, heard.state, luck=luck)
+                luck = _learned(luck, ahead.kinds, at - 1)
+            ahead, at = self._read_ahead(state, token, luck), 0
+        memory = ahead.heard[at].state
+        text = _Text(memory, ahead=ahead, known=at + 1, luck=luck)
+        if at + 1 == len(ahead.tokens):  # the whole guess came true, or there was none
+            text = _Text(memory, ahead.after, luck=_learned(luck, ahead.kinds, at))
         found, hidden = ahead.found[None, at], ahead.hidden
         return found, None if hidden is None else hidden[None, at], text
 
     def _read_ahead(self, text: _Text, token: int, luck: tuple[float, ...]) -> _Ahead:
         """Return what the model says after one more token of a text, and after a guess."""
         heard = [_Heard(*self._memory.advance(text.memory, np.array([token])))]
-        guess: list[int] = []
-        kinds: list[int] = []
+        tokens, kinds = [token], list[int]()
         likelihood = 1.0
-        while len(guess) < _WIDEST:
-            likely, share = self._guess(heard[-1].found, len(guess))
+        while len(kinds) < _WIDEST:
+            likely, share = self._guess(heard[-1].found, len(kinds))
             kind = bisect_right(_SURENESS, share)
             likelihood *= luck[kind]
             if likelihood < _LEAST:
                 break
-            guess.append(likely)
+            tokens.append(likely)
             kinds.append(kind)
             heard.append(_Heard(*self._memory.advance(heard[-1].state, np.array([likely]))))
         self.reads += 1
-        tokens = (*text.known, token, *guess)
-        own = len(text.known) + 1
-        return _Ahead(tokens, own, tuple(heard), tuple(kinds), *self._ask(text.base, tokens))
+        told = self._ask(self._settled(text), tokens)
+        return _Ahead(tuple(tokens), tuple(heard), tuple(kinds), *told)
 
     def _guess(self, found: LogProbabilities, ahead: int) -> tuple[int, float]:
         """Return the token that the memory draws by the throw to come, and how likely it was."""
@@ -183,7 +186,7 @@ class ReadingAhead:
         return token, float(shares[0, token])
 
     def _ask(
-        self, state: State, tokens: tuple[int, ...]
+        self, state: State, tokens: list[int]
     ) -> tuple[LogProbabilities, Hidden | None, State]:
         """Return the model's distributions (N, V) after tokens, hidden states (N, D), its state."""
         if len(tokens) == 1:
@@ -193,11 +196,15 @@ class ReadingAhead:
         return block[0], None, after
 
 
+class RewindingShowsHidden(ShowsHidden, Rewinds, Protocol):
+    """What can read ahead, and shows its hidden states."""
+
+
 class ReadingAheadHidden(ReadingAhead):
     """The same of a model that shows its hidden states."""
 
     def __init__(
-        self, model: ShowsHidden, memory: LanguageModel, dice: Dice, *, temperature: float
+        self, model: RewindingShowsHidden, memory: LanguageModel, dice: Dice, *, temperature: float
     ) -> None:
         super().__init__(model, memory, dice, temperature=temperature)
         self._showing = model
@@ -228,7 +235,7 @@ class ReadingAheadHidden(ReadingAhead):
         return hidden, self._text(after, state, tokens)
 
     def _ask(
-        self, state: State, tokens: tuple[int, ...]
+        self, state: State, tokens: list[int]
     ) -> tuple[LogProbabilities, Hidden | None, State]:
         if len(tokens) == 1:
             return self._showing.advance_hidden(state, np.array(tokens))
