@@ -379,7 +379,7 @@ def three_labels() -> CharTokenizer:
 def test_a_prompt_is_read_once_for_each_label_in_blocks_of_bounded_size(
     measured, three_labels, monkeypatch, label
 ):
-    monkeypatch.setattr("memlm.generate.engine._LARGEST_BLOCK_VALUES", 2000)
+    monkeypatch.setattr("memlm.generate.prompt._LARGEST_BLOCK_VALUES", 2000)
     model = measured(three_labels.vocabulary_size)
     _write(model, three_labels, "abc " * 100, samples=64, tokens=2, seed=1, label=label)
     assert max(model.read_values) <= 2000

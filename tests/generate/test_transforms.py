@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from memlm.generate.transforms import Forbid, Temperature, TopK, TopP, normalise
 
+NOTHING = np.empty((3, 0), dtype=np.int64)
 ROWS = arrays(
     np.float64,
     st.tuples(st.integers(1, 3), st.integers(2, 9)),
@@ -25,7 +26,7 @@ def _ranked(row: np.ndarray) -> list[int]:
 
 @given(rows=ROWS, k=st.integers(1, 12))
 def test_top_k_keeps_the_k_likeliest_and_among_equals_the_lower_ids(rows, k):
-    found = TopK(k)(rows)
+    found = TopK(k)(rows, NOTHING)
     for row, before in zip(found, rows, strict=True):
         kept = _ranked(before)[:k]
         assert row.tolist() == [
@@ -35,7 +36,7 @@ def test_top_k_keeps_the_k_likeliest_and_among_equals_the_lower_ids(rows, k):
 
 @given(rows=ROWS, p=st.floats(0.01, 0.99))
 def test_top_p_keeps_the_fewest_likeliest_that_reach_p(rows, p):
-    found = TopP(p)(rows)
+    found = TopP(p)(rows, NOTHING)
     for row, before, shares in zip(found, rows, normalise(rows), strict=True):
         kept, total = [], 0.0
         for token in _ranked(before):
@@ -52,31 +53,35 @@ def test_top_p_keeps_the_fewest_likeliest_that_reach_p(rows, p):
 
 @given(rows=ROWS)
 def test_top_p_of_one_keeps_everything(rows):
-    assert np.array_equal(TopP(1.0)(rows), rows)
+    assert np.array_equal(TopP(1.0)(rows, NOTHING), rows)
 
 
 @given(rows=ROWS, temperature=st.floats(0.05, 20))
 def test_temperature_is_a_power_of_the_probabilities(rows, temperature):
     expected = normalise(rows) ** (1 / temperature)
     expected /= expected.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(normalise(Temperature(temperature)(rows)), expected, atol=1e-9)
+    np.testing.assert_allclose(
+        normalise(Temperature(temperature)(rows, NOTHING)), expected, atol=1e-9
+    )
 
 
 @given(rows=ROWS)
 def test_temperature_one_changes_no_probability(rows):
-    np.testing.assert_allclose(normalise(Temperature(1)(rows)), normalise(rows), atol=1e-12)
+    np.testing.assert_allclose(
+        normalise(Temperature(1)(rows, NOTHING)), normalise(rows), atol=1e-12
+    )
 
 
 @given(rows=ROWS)
 def test_temperature_zero_leaves_only_the_likeliest(rows):
-    found = normalise(Temperature(0)(rows))
+    found = normalise(Temperature(0)(rows, NOTHING))
     assert found.argmax(axis=1).tolist() == [_ranked(row)[0] for row in rows]
     assert (found.max(axis=1) == 1).all()
 
 
 @given(rows=ROWS, temperature=st.sampled_from([1e-300, 5e-324, 1e-10]))
 def test_a_temperature_near_zero_never_leaves_nothing(rows, temperature):
-    found = normalise(Temperature(temperature)(rows - 1000))
+    found = normalise(Temperature(temperature)(rows - 1000, NOTHING))
     np.testing.assert_allclose(found.sum(axis=1), 1)
 
 
@@ -86,7 +91,7 @@ def test_normalised_weights_sum_to_one(rows):
 
 
 def test_forbidden_tokens_have_no_probability():
-    found = normalise(Forbid([0, 2])(np.log([[0.4, 0.3, 0.2, 0.1]])))
+    found = normalise(Forbid([0, 2])(np.log([[0.4, 0.3, 0.2, 0.1]]), NOTHING))
     np.testing.assert_allclose(found, [[0, 0.75, 0, 0.25]])
 
 
@@ -98,6 +103,6 @@ def test_forbidden_tokens_have_no_probability():
 def test_a_transform_leaves_what_it_is_given_as_it_was(transform):
     given_rows = np.log([[0.1, 0.6, 0.3], [0.3, 0.3, 0.4]])
     before = given_rows.copy()
-    changed = transform(given_rows)
+    changed = transform(given_rows, np.array([[1], [2]]))
     changed[:] = 0
     assert np.array_equal(given_rows, before)

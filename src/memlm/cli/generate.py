@@ -53,7 +53,7 @@ def generate(
     cutting: Prepare = PrepareConfig(),  # noqa: B008  # frozen
     common: Common = CommonOptions(),  # noqa: B008  # frozen
 ) -> int:
-    writing = replace(writing, stop=tuple(map(normalise_text, writing.stop)))
+    writing = _as_documents_are(writing)
     writing.check()
     training.check()
     cutting.check()
@@ -92,6 +92,16 @@ def generate(
         said = render("note.labelled", label=written[0].label)
         err.print(Text(visible(said), style="dim"))
     return 0
+
+
+def _as_documents_are(writing: GenerateConfig) -> GenerateConfig:
+    """Return the options with their texts normalised as those of documents are."""
+    return replace(
+        writing,
+        stop=tuple(map(normalise_text, writing.stop)),
+        forbid=tuple(map(normalise_text, writing.forbid)),
+        allow=tuple(map(normalise_text, writing.allow)),
+    )
 
 
 def _prompt(given: str | None) -> str:
