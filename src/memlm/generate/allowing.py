@@ -187,6 +187,7 @@ def _trie_of(pieces: Iterable[bytes]) -> Trie:
     return trie
 
 
+@cache
 def _joiners() -> list[str]:
     """Return white space and punctuation, as Unicode has them in its first 65,536 code points."""
     classes = ("Zs", "Zl", "Zp", "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po")
