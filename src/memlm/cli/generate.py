@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -37,7 +38,7 @@ from memlm.messages import render
 from memlm.prepare import PrepareConfig
 from memlm.records import Generation
 from memlm.train import TrainConfig
-from memlm.workflow import check_memories, ensure_model, generate_text
+from memlm.workflow import check_memories, ensure_model, generate_text, read_shots
 
 
 def generate(
@@ -45,6 +46,7 @@ def generate(
     prompt: str | None = None,
     /,
     *,
+    shots: Path | None = None,
     trace: bool = False,
     writing: Generate = GenerateConfig(),  # noqa: B008  # frozen
     which: Which = ModelOptions(),  # noqa: B008  # frozen
@@ -58,22 +60,23 @@ def generate(
     training.check()
     cutting.check()
     check_memories(remembering.kinds)
-    given = _prompt(prompt)
+    given, examples = _prompt(prompt), read_shots(shots) if shots is not None else []
     with ConsoleListener() as listener:
         model = ensure_model(
             workspace, which.model, config=training, prepare=cutting, listener=listener
         )
-        is_streamed = not (common.json or trace or writing.samples > 1)
-        piece = _PieceWriter(given)
-        written = generate_text(
-            model,
-            given,
-            config=writing,
-            trace_in=workspace if trace else None,
-            memories=remembering.kinds,
-            on_text=piece.write if is_streamed else lambda sample, text: None,
-            listener=listener,
-        )
+        is_streamed = not (common.json or trace or writing.samples > 1 or examples)
+        with _PieceWriter(given) as piece:
+            written = generate_text(
+                model,
+                given,
+                config=writing,
+                shots=examples,
+                trace_in=workspace if trace else None,
+                memories=remembering.kinds,
+                on_text=piece.write if is_streamed else lambda sample, text: None,
+                listener=listener,
+            )
         traces = [one.trace for one in written if one.trace is not None]
         makes_page = bool(traces) and not common.json
         page = write_page_of(workspace, traces, None, listener) if makes_page else None
@@ -123,6 +126,16 @@ class _PieceWriter:
             self._prompt = None
         out.file.write(_as_shown(text))
         out.file.flush()
+
+    def __enter__(self) -> _PieceWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        """End the line of a text that will not go on: what is said next has its own."""
+        if kind is not None and self._prompt is None:
+            with suppress(BrokenPipeError):  # that nobody reads any more is being said already
+                out.file.write("\n")
+                out.file.flush()
 
 
 def _as_shown(text: str) -> str:

@@ -59,9 +59,9 @@ class Writer:
         self.feed(self.tokenizer.end, is_stuck=beam.is_stuck)
 
     def finish(self, prompt: str, label: str | None, speed: float) -> Generation:
-        """Return the text as it is now."""
+        """Return the text as it is now, without half a character that may stand at its end."""
         if self.ended_by != "stop":
-            self._pass_on(self._watch.feed(self._decoder.finish()) + self._watch.finish())
+            self._pass_on(self._watch.finish())
         return Generation(
             prompt=prompt,
             text="".join(self._text),
