@@ -87,7 +87,8 @@ def generate(
         piece.write(0, "\n")
     for number, one in enumerate(written, start=1):
         if not is_streamed:
-            print_whole(one, number, len(written))
+            # Behind examples the answer is wanted, and nothing else.
+            print_whole(replace(one, prompt="") if examples else one, number, len(written))
     if page is not None:
         out.print()
         say("trace.written", path=page)
