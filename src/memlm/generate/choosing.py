@@ -34,8 +34,10 @@ from memlm.language_model import LogProbabilities, Tokenizer, Tokens
 class Choice:
     """What the next token of each text is chosen from."""
 
+    never: Forbid
+    """What is no text; something of the vocabulary is left."""
     limits: Sequence[Transform]
-    """What may not come at all."""
+    """What else may not come: of this nothing may be left."""
     weighing: Sequence[Transform]
     """What makes of that which remains the distribution to draw from."""
 
@@ -46,11 +48,12 @@ class Choice:
 
         Those have no weights that mean anything.
         """
-        weights = found.astype(np.float64)
-        for transform in self.limits:
-            weights = transform(weights, so_far)
-        is_stuck = np.isneginf(weights.max(axis=1))
-        if is_stuck.any():
+        weights = self.never(found.astype(np.float64), so_far)
+        is_stuck = np.zeros(len(weights), dtype=np.bool_)
+        if self.limits:
+            for transform in self.limits:
+                weights = transform(weights, so_far)
+            is_stuck = np.isneginf(weights.max(axis=1))
             weights[is_stuck] = 0
         for transform in self.weighing:
             weights = transform(weights, so_far)
@@ -65,7 +68,7 @@ def choose_transforms(
     Raises InputError if nothing of the vocabulary is left, or if it lacks an allowed word.
     """
     begin = len(prompt_ids)
-    limits: list[Transform] = [Forbid(_never_written(tokenizer, config))]
+    limits: list[Transform] = []
     if config.min_tokens:
         # The token that ends a document is itself written after these.
         limits.append(Forbid([tokenizer.end], until=begin + config.min_tokens))
@@ -77,7 +80,8 @@ def choose_transforms(
             allow = AllowWords(config.allow, pieces, end=tokenizer.end, prompt=prompt, begin=begin)
             allow.check()
             limits.append(allow)
-    return Choice(limits, [*_penalties(config, begin), *_shapes(config)])
+    never = Forbid(_never_written(tokenizer, config))
+    return Choice(never, limits, [*_penalties(config, begin), *_shapes(config)])
 
 
 def _never_written(tokenizer: Tokenizer, config: GenerateConfig) -> list[int]:
