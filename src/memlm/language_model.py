@@ -7,7 +7,7 @@ network was thinking: it predicts only beside a model that `ShowsHidden`, inside
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -170,6 +170,16 @@ class Tokenizer(Protocol):
 
     def decoder(self) -> TextDecoder:
         """Return a fresh decoder."""
+
+    @property
+    def is_spaced(self) -> bool:
+        """Whether a space is put between two tokens, but for line ends."""
+
+    def pieces(self) -> Sequence[bytes]:
+        """Return what each token writes, in UTF-8, without spaces that are put between tokens.
+
+        Special tokens write nothing; a piece may hold a part of a character.
+        """
 
     def to_json(self) -> dict[str, object]:
         """Return everything that makes this tokenizer, for `tokenizer.json`."""

@@ -435,7 +435,8 @@ class Generation:
     label: str | None
     tokens: int
     tokens_per_second: float
-    ended_by: Literal["length", "end", "stop"]
+    ended_by: Literal["length", "end", "stop", "forbidden"]
+    """`forbidden`: nothing that might be written was left."""
     trace: Trace | None = None
     shares: tuple[TokenShare, ...] = field(default=(), repr=False)
     """Of each token that was written, where a blend wrote it."""

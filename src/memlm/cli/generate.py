@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -37,7 +38,7 @@ from memlm.messages import render
 from memlm.prepare import PrepareConfig
 from memlm.records import Generation
 from memlm.train import TrainConfig
-from memlm.workflow import check_memories, ensure_model, generate_text
+from memlm.workflow import check_memories, ensure_model, generate_text, read_shots
 
 
 def generate(
@@ -45,6 +46,7 @@ def generate(
     prompt: str | None = None,
     /,
     *,
+    shots: Path | None = None,
     trace: bool = False,
     writing: Generate = GenerateConfig(),  # noqa: B008  # frozen
     which: Which = ModelOptions(),  # noqa: B008  # frozen
@@ -53,27 +55,28 @@ def generate(
     cutting: Prepare = PrepareConfig(),  # noqa: B008  # frozen
     common: Common = CommonOptions(),  # noqa: B008  # frozen
 ) -> int:
-    writing = replace(writing, stop=tuple(map(normalise_text, writing.stop)))
+    writing = _as_documents_are(writing)
     writing.check()
     training.check()
     cutting.check()
     check_memories(remembering.kinds)
-    given = _prompt(prompt)
+    given, examples = _prompt(prompt), read_shots(shots) if shots is not None else []
     with ConsoleListener() as listener:
         model = ensure_model(
             workspace, which.model, config=training, prepare=cutting, listener=listener
         )
-        is_streamed = not (common.json or trace or writing.samples > 1)
-        piece = _PieceWriter(given)
-        written = generate_text(
-            model,
-            given,
-            config=writing,
-            trace_in=workspace if trace else None,
-            memories=remembering.kinds,
-            on_text=piece.write if is_streamed else lambda sample, text: None,
-            listener=listener,
-        )
+        is_streamed = not (common.json or trace or writing.samples > 1 or examples)
+        with _PieceWriter(given) as piece:
+            written = generate_text(
+                model,
+                given,
+                config=writing,
+                shots=examples,
+                trace_in=workspace if trace else None,
+                memories=remembering.kinds,
+                on_text=piece.write if is_streamed else lambda sample, text: None,
+                listener=listener,
+            )
         makes_page = trace and not common.json
         page = write_page_of(workspace, written, None, listener) if makes_page else None
     if common.json:
@@ -83,7 +86,8 @@ def generate(
         piece.write(0, "\n")
     for number, one in enumerate(written, start=1):
         if not is_streamed:
-            print_whole(one, number, len(written))
+            # Behind examples the answer is wanted, and nothing else.
+            print_whole(replace(one, prompt="") if examples else one, number, len(written))
     if page is not None:
         out.print()
         say("trace.written", path=page)
@@ -91,6 +95,16 @@ def generate(
         said = render("note.labelled", label=written[0].label)
         err.print(Text(visible(said), style="dim"))
     return 0
+
+
+def _as_documents_are(writing: GenerateConfig) -> GenerateConfig:
+    """Return the options with their texts normalised as those of documents are."""
+    return replace(
+        writing,
+        stop=tuple(map(normalise_text, writing.stop)),
+        forbid=tuple(map(normalise_text, writing.forbid)),
+        allow=tuple(map(normalise_text, writing.allow)),
+    )
 
 
 def _prompt(given: str | None) -> str:
@@ -112,6 +126,16 @@ class _PieceWriter:
             self._prompt = None
         out.file.write(_as_shown(text))
         out.file.flush()
+
+    def __enter__(self) -> _PieceWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        """End the line of a text that will not go on: what is said next has its own."""
+        if kind is not None and self._prompt is None:
+            with suppress(BrokenPipeError):  # that nobody reads any more is being said already
+                out.file.write("\n")
+                out.file.flush()
 
 
 def _as_shown(text: str) -> str:

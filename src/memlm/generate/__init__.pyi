@@ -3,5 +3,13 @@
 from .config import GenerateConfig
 from .engine import generate_texts
 from .evaluate import evaluate_labels
+from .shots import Shot, parse_shots, write_few_shot
 
-__all__ = ["GenerateConfig", "evaluate_labels", "generate_texts"]
+__all__ = [
+    "GenerateConfig",
+    "Shot",
+    "evaluate_labels",
+    "generate_texts",
+    "parse_shots",
+    "write_few_shot",
+]

@@ -115,6 +115,16 @@ class NetworkConfig:
         return total + (width if self.has_last_norm else 0)
 
     @property
+    def reach(self) -> int | None:
+        """Tokens that can have an effect on what comes next; None: all, by a recurrent state.
+
+        Each block that attends hands on what it has gathered from its window.
+        """
+        if not all(block.attends for block in self.blocks):
+            return None
+        return 1 + sum((block.window or LONGEST_PAST) - 1 for block in self.blocks)
+
+    @property
     def label_width(self) -> int:
         """Width of the label's vector beside each token's; 0 without labels."""
         return max(8, self.embedding_width // 4) if self.label_tokens else 0

@@ -13,6 +13,7 @@ from .looking_up import DEFAULT_CONTINUATIONS, LONGEST_CONTEXT, check_lookup, lo
 from .models import MEMORY, Model, load_model
 from .opening import AnyWorkspace
 from .preparing import prepare_documents
+from .prompting import read_shots
 from .reading import FoundText, read_texts, read_whole_text, text_from_bytes
 from .showing import check_page_place
 from .tracing import trace_text, trace_texts, write_trace_page
@@ -46,6 +47,7 @@ __all__ = [
     "lookup_text",
     "prepare_documents",
     "prune_checkpoints",
+    "read_shots",
     "read_texts",
     "read_whole_text",
     "ready_blend",

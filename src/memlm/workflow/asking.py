@@ -32,13 +32,14 @@ from memlm.workflow.learned import count_collected
 from memlm.workflow.listener import Listener
 from memlm.workflow.models import MEMORY, Model, load_model, newest_model
 from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of
+from memlm.workflow.prompting import note_long_prompt, only_answer
 from memlm.workflow.reading import existing_file
 from memlm.workflow.remembering import memory_model
 from memlm.workflow.tracing import trace_texts
 from memlm.workflow.training import train_model
 
 if TYPE_CHECKING:
-    from memlm.generate import GenerateConfig
+    from memlm.generate import GenerateConfig, Shot
 
 
 def ensure_model(
@@ -123,26 +124,35 @@ def generate_text(
     prompt: str = "",
     *,
     config: GenerateConfig | None = None,
+    shots: Sequence[Shot] = (),
     trace_in: AnyWorkspace | None = None,
     memories: Sequence[str] | None = None,
     on_text: Callable[[int, str], None] = lambda sample, text: None,
     listener: Listener | None = None,
 ) -> list[Generation]:
-    """Write texts that go on from a prompt, each traced if `trace_in` names a workspace."""
-    from memlm.generate import GenerateConfig as Config
-    from memlm.generate import generate_texts
+    """Write texts that go on from a prompt, each traced if `trace_in` names a workspace.
 
+    With `shots` they are answers to it, in the pattern of these examples; `on_text` hears what
+    comes before an answer's first word too.
+    """
+    from memlm.generate import GenerateConfig as Config
+    from memlm.generate import generate_texts, write_few_shot
+
+    config, given = config or Config(), prompt
+    if shots:
+        if not prompt.strip():
+            raise InputError("shots_without_prompt")
+        few_shot = write_few_shot(shots, prompt)
+        config, given = replace(config, stop=(*config.stop, few_shot.stop)), few_shot.prompt
+    note_long_prompt(model, given, listener or Listener())
     predictor = blended_predictor(model, memories=memories, listener=listener)
-    written = generate_texts(
-        predictor,
-        model.tokenizer,
-        prompt,
-        config or Config(),
-        on_text=on_text,
-    )
+    written = generate_texts(predictor, model.tokenizer, given, config, on_text=on_text)
+    if trace_in is not None:
+        written = [replace(one, shares=_token_shares(predictor, model, one)) for one in written]
+    if shots:
+        written = [only_answer(one, prompt) for one in written]
     if trace_in is None:
         return written
-    written = [replace(one, shares=_token_shares(predictor, model, one)) for one in written]
     traces = trace_texts(
         trace_in,
         [one.text for one in written],
