@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +18,10 @@ from memlm.errors import InputError
 from memlm.generate.beams import search_beams
 from memlm.generate.choosing import Choice, choose_transforms
 from memlm.generate.config import GenerateConfig
+from memlm.generate.dice import Dice, first_to_arrive
 from memlm.generate.prompt import draw_labels, encode_prompt, read_prompt
 from memlm.generate.so_far import SoFar
-from memlm.generate.transforms import LogWeights, normalise
+from memlm.generate.transforms import normalise
 from memlm.generate.writer import Writer
 from memlm.language_model import (
     ExpectsSteps,
@@ -39,13 +40,15 @@ def generate_texts(
     prompt: str,
     config: GenerateConfig,
     *,
+    dice: Dice | None = None,
     on_text: Callable[[int, str], None] = lambda sample, text: None,
 ) -> list[Generation]:
     """Write `config.samples` texts that go on from `prompt`; `on_text` hears each as it grows.
 
-    What a search finds is heard when it is done; it may find fewer texts. Raises InputError if the
-    vocabulary lacks a symbol of the prompt or of an allowed word, or if nothing may be written,
-    NotFoundError for a label that no document has.
+    `dice` draw the text, those of the seed if none are given. What a search finds is heard when it
+    is done; it may find fewer texts. Raises InputError if the vocabulary lacks a symbol of the
+    prompt or of an allowed word, or if nothing may be written, NotFoundError for a label that no
+    document has.
     """
     config.check()
     if isinstance(model, ExpectsSteps):
@@ -61,7 +64,14 @@ def generate_texts(
     ]
     started = time.perf_counter()
     if config.beams is None:
-        _draw_texts(model, read, choice, random, writers=writers, prompt_ids=prompt_ids)
+        dice = dice or Dice(seed)
+        for tokens, is_stuck, _ in write_tokens(model, read, choice, dice, prompt_ids):
+            for writer, token, has_none in zip(writers, tokens.tolist(), is_stuck, strict=True):
+                writer.feed(token, is_stuck=bool(has_none))
+            if all(writer.ended_by for writer in writers):
+                break
+        if not any(writer.tokens for writer in writers):
+            raise InputError("everything_forbidden")
     else:
         beams = search_beams(
             model, read, choice, tokenizer=tokenizer, prompt_ids=prompt_ids, config=config
@@ -78,33 +88,23 @@ def generate_texts(
     ]
 
 
-def _draw_texts(
+def write_tokens(
     model: LanguageModel,
     read: tuple[LogProbabilities, State],
     choice: Choice,
-    random: np.random.Generator,
-    *,
-    writers: Sequence[Writer],
+    dice: Dice,
     prompt_ids: Tokens,
-) -> None:
-    """Draw token after token for each writer, until all have enough."""
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], State]]:
+    """Yield token after token of texts side by side (B,), without end.
+
+    With each comes which texts had none left to choose from (B,), and the state before it is read.
+    `read` is what the first is drawn from (B, V), with the state behind the prompt.
+    """
     found, state = read
-    so_far = SoFar(prompt_ids, len(writers))
+    so_far = SoFar(prompt_ids, len(found))
     while True:
         weights, is_stuck = choice.weights(found, so_far.tokens)
-        tokens = _draw(weights, random)
-        for writer, token, has_none in zip(writers, tokens.tolist(), is_stuck, strict=True):
-            writer.feed(token, is_stuck=bool(has_none))
-        if all(writer.ended_by for writer in writers):
-            break
+        tokens = first_to_arrive(normalise(weights), dice.throw(*weights.shape))
+        yield tokens, is_stuck, state
         so_far.append(tokens)
         found, state = model.advance(state, tokens)
-    if not any(writer.tokens for writer in writers):
-        raise InputError("everything_forbidden")
-
-
-def _draw(weights: LogWeights, random: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Return a token of each row (B,), drawn by log-weights (B, V)."""
-    cumulative = np.cumsum(normalise(weights), axis=1)
-    points = random.random((len(cumulative), 1)) * cumulative[:, -1:]
-    return np.asarray((cumulative <= points).sum(axis=1), dtype=np.int64)

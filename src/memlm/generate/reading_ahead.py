@@ -38,6 +38,7 @@ _LEAST = 0.25
 """How likely a guess must be to come true up to each of its tokens, for a token more in a block to
 be worth it: about what it costs in single steps, times the tokens that a call writes."""
 _WIDEST = 16
+_NOTHING = np.zeros((1, 0), dtype=np.int64)
 _SURENESS = (0.5, 0.8, 0.95)
 """Borders between the kinds of guessed tokens, by how likely the memory thinks them."""
 _FIRST_LUCK = (0.6, 0.7, 0.85, 0.92)
@@ -181,7 +182,7 @@ class ReadingAhead:
 
     def _guess(self, found: LogProbabilities, ahead: int) -> tuple[int, float]:
         """Return the token that the memory draws by the throw to come, and how likely it was."""
-        shares = normalise(self._temperature(found.astype(np.float64)))
+        shares = normalise(self._temperature(found.astype(np.float64), _NOTHING))
         token = int(first_to_arrive(shares, self._dice.peek(ahead, shares.shape[1]))[0])
         return token, float(shares[0, token])
 
