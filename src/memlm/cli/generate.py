@@ -61,7 +61,13 @@ def generate(
     given = _prompt(prompt)
     with ConsoleListener() as listener:
         model = ensure_model(
-            workspace, which.model, config=training, prepare=cutting, listener=listener
+            workspace,
+            which.model,
+            config=training,
+            prepare=cutting,
+            writes=True,
+            precision=writing.precision,
+            listener=listener,
         )
         is_streamed = not (common.json or trace or writing.samples > 1)
         piece = _PieceWriter(given)

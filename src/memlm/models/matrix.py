@@ -6,13 +6,12 @@ them. In a byte each they come in a quarter of it: weight = whole number times a
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import numpy.typing as npt
 
+from memlm.models.config import Precision
+
 Floats = npt.NDArray[np.float32]
-Precision = Literal["float32", "int8"]
 _LARGEST = 127
 
 

@@ -15,8 +15,8 @@ from types import ModuleType
 import numpy as np
 import numpy.typing as npt
 
-from memlm.models.config import LONGEST_PAST, BlockConfig
-from memlm.models.matrix import Floats, Matrix, Precision
+from memlm.models.config import LONGEST_PAST, BlockConfig, Precision
+from memlm.models.matrix import Floats, Matrix
 
 NORM_EPSILON = np.float32(1e-6)
 _ROTARY_BASE = 10_000.0

@@ -34,8 +34,7 @@ class TokenRows:
         return self._rows[tokens]
 
     def _learn(self, tokens: Ids) -> Floats:
-        fresh = np.unique(tokens)
-        fresh = fresh[~self._is_known[fresh]]
+        fresh = np.array(sorted(set(tokens[~self._is_known[tokens]].tolist())), dtype=np.int64)
         made = self._make(fresh)
         if self._rows is None:
             size = len(self._is_known), made.shape[1]

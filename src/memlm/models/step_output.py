@@ -13,8 +13,8 @@ from types import ModuleType
 import numpy as np
 import numpy.typing as npt
 
-from memlm.models.config import NetworkConfig
-from memlm.models.matrix import Floats, Matrix, Precision
+from memlm.models.config import NetworkConfig, Precision
+from memlm.models.matrix import Floats, Matrix
 
 
 class FullScores:

@@ -15,8 +15,8 @@ from types import ModuleType
 import numpy as np
 import numpy.typing as npt
 
-from memlm.models.config import BlockConfig
-from memlm.models.matrix import Floats, Matrix, Precision
+from memlm.models.config import BlockConfig, Precision
+from memlm.models.matrix import Floats, Matrix
 
 RecurrentState = tuple[Floats, ...]
 """(B, H), once (GRU) or twice (LSTM): hidden, cell."""

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from memlm.language_model import Hidden, LogProbabilities, Tokens
-from memlm.models.config import BlockConfig, NetworkConfig
-from memlm.models.matrix import Floats, Precision
+from memlm.models.config import BlockConfig, NetworkConfig, Precision
+from memlm.models.matrix import Floats
 from memlm.models.step_attention import AttentionStep, normed
 from memlm.models.step_entrance import Entrance, LabelsInForce
 from memlm.models.step_output import make_scores

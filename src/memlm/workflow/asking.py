@@ -14,6 +14,7 @@ from memlm import messages
 from memlm.collect import CollectConfig, Reading, read_file
 from memlm.errors import InputError
 from memlm.language_model import LanguageModel
+from memlm.models import Precision
 from memlm.predict.blend import COUNTS, BlendedModel
 from memlm.prepare import PrepareConfig
 from memlm.records import (
@@ -30,7 +31,7 @@ from memlm.workflow.blending import blended_predictor, memories_in
 from memlm.workflow.erasing import finish_erasing
 from memlm.workflow.learned import count_collected
 from memlm.workflow.listener import Listener
-from memlm.workflow.models import MEMORY, Model, load_model, newest_model
+from memlm.workflow.models import MEMORY, Model, load_model, newest_model, writing_model
 from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of
 from memlm.workflow.reading import existing_file
 from memlm.workflow.remembering import memory_model
@@ -47,11 +48,14 @@ def ensure_model(
     *,
     config: TrainConfig | None = None,
     prepare: PrepareConfig | None = None,
+    writes: bool = False,
+    precision: Precision = "float32",
     listener: Listener | None = None,
 ) -> Model:
     """Load a model, training one first where the workspace has documents but no model.
 
     `MEMORY` names the workspace's memory, which is brought in step with the documents instead.
+    What `writes` and `precision` are for is said in `load_model`.
     """
     opened = as_workspace(workspace)
     hears = listener or Listener()
@@ -79,7 +83,8 @@ def ensure_model(
         PrepareConfig(),
     ):
         hears.note("options_without_training")
-    model = load_model(opened, name, device=config.device if config else "auto")
+    device = config.device if config else "auto"
+    model = load_model(opened, name, device=device, writes=writes, precision=precision)
     if opened.documents_file.exists():
         with documents_of(opened) as store:
             if store.digest() != model.documents_digest:
@@ -132,12 +137,15 @@ def generate_text(
     from memlm.generate import GenerateConfig as Config
     from memlm.generate import generate_texts
 
+    how = config or Config()
+    how.check()
+    model = writing_model(model, precision=how.precision)
     predictor = blended_predictor(model, memories=memories, listener=listener)
     written = generate_texts(
         predictor,
         model.tokenizer,
         prompt,
-        config or Config(),
+        how,
         on_text=on_text,
     )
     if trace_in is None:
