@@ -22,27 +22,24 @@ _MOST_KEPT = 1 << 25
 class TokenRows:
     """A row of numbers for each token, `make(tokens)`, kept once it was made."""
 
-    def __init__(self, vocabulary_size: int, make: Callable[[Ids], Floats]) -> None:
+    def __init__(self, size: tuple[int, int], make: Callable[[Ids], Floats]) -> None:
+        """Take how many tokens there are, and how long a row is."""
         self._make = make
-        self._is_known = np.zeros(vocabulary_size, dtype=bool)
-        self._rows: Floats | None = None
+        # Memory that nothing was written to is only promised.
+        self._rows: Floats | None = np.empty(size, dtype=np.float32)
+        if self._rows.size > _MOST_KEPT:
+            self._rows = None
+        self._is_known = np.zeros(size[0], dtype=bool)
 
     def __call__(self, tokens: Ids) -> Floats:
         """Return the rows (..., N) of tokens (...)."""
-        if self._rows is None or not self._is_known[tokens].all():
-            return self._learn(tokens)
-        return self._rows[tokens]
-
-    def _learn(self, tokens: Ids) -> Floats:
-        fresh = np.array(sorted(set(tokens[~self._is_known[tokens]].tolist())), dtype=np.int64)
-        made = self._make(fresh)
         if self._rows is None:
-            size = len(self._is_known), made.shape[1]
-            if size[0] * size[1] > _MOST_KEPT:
-                return self._make(tokens)
-            self._rows = np.empty(size, dtype=np.float32)
-        self._rows[fresh] = made
-        self._is_known[fresh] = True
+            return self._make(tokens)
+        known = self._is_known[tokens]
+        if not known.all():
+            fresh = np.array(sorted(set(tokens[~known].tolist())), dtype=np.int64)
+            self._rows[fresh] = self._make(fresh)
+            self._is_known[fresh] = True
         return self._rows[tokens]
 
 
@@ -60,9 +57,13 @@ class Entrance:
         self._enter = weights.get("enter.weight")
         self._narrow, self._wide = config.embedding_width, config.input_width
         self._recurrent = recurrent
-        vocabulary = config.vocabulary_size
-        self._streams = TokenRows(vocabulary, lambda tokens: self._stream(self._embed[tokens]))
-        self._products = TokenRows(vocabulary, self._products_of)
+        width = config.input_width if self._enter is None else len(self._enter)
+        size = config.vocabulary_size, width
+        self._streams = TokenRows(size, lambda tokens: self._stream(self._embed[tokens]))
+        self._products: TokenRows | None = None
+        if recurrent is not None:
+            size = config.vocabulary_size, len(recurrent.bias)
+            self._products = TokenRows(size, self._products_of)
         self._label_streams: Floats | None = None
         self._label_products: Floats | None = None
         if config.label_tokens:
@@ -77,7 +78,7 @@ class Entrance:
         stream, products = self._streams(tokens), None
         if self._label_streams is not None:
             stream = stream + self._label_streams[labels]
-        if self._recurrent is not None:
+        if self._products is not None:
             products = self._products(tokens)
             if self._label_products is not None:
                 products = products + self._label_products[labels]
