@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -31,9 +32,36 @@ def trained(tmp_path_factory):
     "more", [(), ("--no-memory",), ("--memory", "counts,cache"), ("--samples", "3")], ids=str
 )
 def test_generating_needs_no_torch(trained, more):
-    command = [sys.executable, "-c", WITHOUT_TORCH, "generate", trained, "Line ", "--json", *more]
+    more = ("--ignore-end", "--json", *more)
+    command = [sys.executable, "-c", WITHOUT_TORCH, "generate", trained, "Line ", *more]
     done = subprocess.run(
         list(map(str, command)), capture_output=True, text=True, stdin=subprocess.DEVNULL
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["tokens"] == 200
+
+
+def test_weights_of_a_byte_say_once_what_they_cost(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "ws")
+    command = [sys.executable, "-c", WITHOUT_TORCH, "generate", tmp_path / "ws", "Line "]
+    command = list(map(str, [*command, "--precision", "int8", "--json", "--language", "en"]))
+    first, second = (
+        subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        for _ in range(2)
+    )
+    assert "Weights in a byte each" in first.stderr
+    assert "Weights in a byte each" not in second.stderr
+    cost = json.loads(first.stdout)["precision"]
+    assert json.loads(second.stdout)["precision"] == cost
+    assert cost["tokens"] > 0
+    assert 0 < abs(cost["change"]) < 0.01
+
+
+def test_weights_of_a_byte_are_the_processors(trained):
+    command = ["generate", trained, "Line ", "--precision", "int8", "--device", "cuda", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "memlm", *map(str, command)],
+        capture_output=True, text=True, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["code"] == "precision_needs_processor"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -137,6 +138,28 @@ def test_rows_may_repeat_when_selected(pair):
     rows = np.concatenate([tokens[[1, 1, 0]], np.array([[5], [6], [7]])], axis=1)
     expected, _ = network.read(network.start(3), rows)
     np.testing.assert_allclose(found, expected[:, -1], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "transformer", "mixed"])
+def test_weights_of_a_byte_change_the_loss_by_less_than_a_hundredth(name):
+    network, _ = _pair(CONFIGS[name])
+    _, stepping = _pair(CONFIGS[name], precision="int8")
+    random = np.random.default_rng(5)
+    text, state, found = [0], network.start(1), []
+    for _ in range(400):  # a text that the network itself writes, and so finds likely
+        said, state = network.advance(state, np.array(text[-1:]))
+        found.append(said[0])
+        shares = np.exp(said[0].astype(np.float64))
+        text.append(int(random.choice(VOCABULARY, p=shares / shares.sum())))
+    exact = -np.mean([said[token] for said, token in zip(found, text[1:], strict=True)])
+    for steps in (0, 1 << 20):
+        stepping.expect(steps)
+        after, costs = stepping.start(1), []
+        for token, comes in pairwise(text):
+            said, after = stepping.advance(after, np.array([token]))
+            costs.append(-float(said[0, comes]))
+        assert np.mean(costs) == pytest.approx(exact, rel=0.01)
+        assert np.mean(costs) != pytest.approx(exact, rel=1e-7)
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())

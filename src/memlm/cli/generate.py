@@ -37,7 +37,7 @@ from memlm.messages import render
 from memlm.prepare import PrepareConfig
 from memlm.records import Generation
 from memlm.train import TrainConfig
-from memlm.workflow import check_memories, ensure_model, generate_text
+from memlm.workflow import check_memories, ensure_model, generate_text, precision_cost
 
 
 def generate(
@@ -69,6 +69,7 @@ def generate(
             precision=writing.precision,
             listener=listener,
         )
+        cost = precision_cost(model, writing.precision, listener=listener)
         is_streamed = not (common.json or trace or writing.samples > 1)
         piece = _PieceWriter(given)
         written = generate_text(
@@ -84,7 +85,8 @@ def generate(
         makes_page = bool(traces) and not common.json
         page = write_page_of(workspace, traces, None, listener) if makes_page else None
     if common.json:
-        print_json(_to_json(written, model.name))
+        told = {} if cost is None else {"precision": cost.to_json()}
+        print_json(_to_json(written, model.name) | told)
         return 0
     if is_streamed:
         piece.write(0, "\n")

@@ -26,9 +26,8 @@ class TokenRows:
         """Take how many tokens there are, and how long a row is."""
         self._make = make
         # Memory that nothing was written to is only promised.
-        self._rows: Floats | None = np.empty(size, dtype=np.float32)
-        if self._rows.size > _MOST_KEPT:
-            self._rows = None
+        is_kept = size[0] * size[1] <= _MOST_KEPT
+        self._rows: Floats | None = np.empty(size, dtype=np.float32) if is_kept else None
         self._is_known = np.zeros(size[0], dtype=bool)
 
     def __call__(self, tokens: Ids) -> Floats:

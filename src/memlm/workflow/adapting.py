@@ -30,7 +30,7 @@ def adapting_predictor(model: Model, listener: Listener) -> LanguageModel:
     weights_hash = read_manifest(folder)["files"]["model.safetensors"]["sha256"]
     found = load_adaptation(folder, weights_hash=weights_hash)
     if found is None:
-        store = _tokens_learned(model)
+        store = tokens_learned(model)
         if store is None:
             listener.note("adapting_without_tokens", model=model.name)
             return AdaptingModel(network, PLAIN_STEPS)
@@ -52,7 +52,7 @@ def adapting_predictor(model: Model, listener: Listener) -> LanguageModel:
     return AdaptingModel(network, found.config, squares=found.squares)
 
 
-def _tokens_learned(model: Model) -> TokenStore | None:
+def tokens_learned(model: Model) -> TokenStore | None:
     """Return the tokens that a model learned from, if they are here as they were."""
     from memlm.train.learned import tokens_hash
 
