@@ -38,7 +38,13 @@ from memlm.messages import render
 from memlm.prepare import PrepareConfig
 from memlm.records import Generation
 from memlm.train import TrainConfig
-from memlm.workflow import check_memories, ensure_model, generate_text, read_shots
+from memlm.workflow import (
+    check_memories,
+    ensure_model,
+    generate_text,
+    precision_cost,
+    read_shots,
+)
 
 
 def generate(
@@ -63,8 +69,15 @@ def generate(
     given, examples = _prompt(prompt), read_shots(shots) if shots is not None else []
     with ConsoleListener() as listener:
         model = ensure_model(
-            workspace, which.model, config=training, prepare=cutting, listener=listener
+            workspace,
+            which.model,
+            config=training,
+            prepare=cutting,
+            writes=True,
+            precision=writing.precision,
+            listener=listener,
         )
+        cost = precision_cost(model, writing.precision, listener=listener)
         is_streamed = not (common.json or trace or writing.samples > 1 or examples)
         with _PieceWriter(given) as piece:
             written = generate_text(
@@ -80,7 +93,8 @@ def generate(
         makes_page = trace and not common.json
         page = write_page_of(workspace, written, None, listener) if makes_page else None
     if common.json:
-        print_json(_to_json(written, model.name))
+        told = {} if cost is None else {"precision": cost.to_json()}
+        print_json(_to_json(written, model.name) | told)
         return 0
     if is_streamed:
         piece.write(0, "\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from memlm.errors import ConfigError
+from memlm.models import Precision
 
 DEFAULT_TOKENS = 200
 DEFAULT_TEMPERATURE = 0.8
@@ -57,6 +58,9 @@ class GenerateConfig:
     """Go on where a document would end."""
     label: str | None = None
     """Write a text with this label."""
+    precision: Precision = "float32"
+    """How weights are stored while writing: float32, or int8, a byte each, which is faster. What
+    that costs on held-out text is told."""
 
     def check(self) -> None:
         """Raise ConfigError where a value is impossible."""

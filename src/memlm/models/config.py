@@ -13,6 +13,8 @@ from memlm.models.earlier import migrate_fields
 BlockKind = Literal["lstm", "gru", "attention", "transformer"]
 BLOCKS: tuple[BlockKind, ...] = get_args(BlockKind)
 ATTENDING: tuple[BlockKind, ...] = ("attention", "transformer")
+Precision = Literal["float32", "int8"]
+"""How weights are stored where they are multiplied by one vector at a time."""
 NETWORKS = ("lstm", "gru", "lstm-attention", "gru-attention", "transformer", "mixed")
 """Names of stacks; besides them, blocks joined by `+` name any other."""
 LONGEST_PAST = 1024

@@ -12,6 +12,7 @@ from .listener import Listener
 from .looking_up import DEFAULT_CONTINUATIONS, LONGEST_CONTEXT, check_lookup, lookup_text
 from .models import MEMORY, Model, load_model
 from .opening import AnyWorkspace
+from .precision import PrecisionCost, precision_cost
 from .preparing import prepare_documents
 from .prompting import read_shots
 from .reading import FoundText, read_texts, read_whole_text, text_from_bytes
@@ -28,6 +29,7 @@ __all__ = [
     "FoundText",
     "Listener",
     "Model",
+    "PrecisionCost",
     "attend_text",
     "blended_predictor",
     "check_attended",
@@ -45,6 +47,7 @@ __all__ = [
     "generate_text",
     "load_model",
     "lookup_text",
+    "precision_cost",
     "prepare_documents",
     "prune_checkpoints",
     "read_shots",
