@@ -81,10 +81,11 @@ class ExpectsSteps(Protocol):
 class Rewinds(Protocol):
     """A model that can take back tokens that it has read: one whose state is a list of the past."""
 
-    def rewound(self, state: State, tokens: int) -> State:
+    def rewound(self, state: State, tokens: int) -> State | None:
         """Return the state as it was so many tokens before, which were read in its last block.
 
-        The given state is given up: what it alone holds may be written over.
+        The given state is given up, since what it alone holds may be written over: rewound again it
+        is None, and so is one that another has gone on from. States before that block stay good.
         """
 
 

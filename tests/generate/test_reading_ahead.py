@@ -10,7 +10,8 @@ from memlm.generate.reading_ahead import ReadingAhead, ReadingAheadHidden
 from memlm.memory.counts import CountsModel
 from memlm.memory.smoothing import plain_smoothing
 from memlm.models import describe_network
-from memlm.models.network import NetworkModel, build_network
+from memlm.models.network import build_network
+from memlm.models.stepping import SteppingModel
 
 V = 6
 
@@ -112,10 +113,11 @@ def test_drawn_tokens_are_distributed_as_the_model_says(draw):
     assert abs(square - freedom) < 4 * np.sqrt(2 * freedom)
 
 
-@pytest.mark.parametrize("kind", ["lstm", "transformer"])
+@pytest.mark.parametrize("kind", ["transformer", "transformer+attention"])
 def test_a_network_says_step_by_step_what_it_says_alone(draw, kind):
     config = describe_network(kind, vocabulary_size=V, embedding_width=8, hidden_width=8, layers=2)
-    network = NetworkModel(build_network(config, seed=3))
+    weights = {name: one.numpy() for name, one in build_network(config, seed=3).weights().items()}
+    network = SteppingModel(config, weights)
     corpus = draw.integers(0, V, 400).tolist()
     model = ahead_of(network, corpus, kind=ReadingAheadHidden)
     text = [*corpus[50:90], *draw.integers(0, V, 20).tolist(), *corpus[200:260]]
@@ -170,3 +172,23 @@ def test_a_memory_whose_guesses_fail_is_asked_for_fewer(draw):
     assert widths[0] == 16
     assert widths[-1] == 0
     assert model.reads == model.steps
+
+
+def test_every_state_of_a_network_stays_good_whichever_way_goes_on_from_it(draw):
+    config = describe_network(
+        "transformer", vocabulary_size=V, embedding_width=8, hidden_width=8, layers=2
+    )
+    weights = {name: one.numpy() for name, one in build_network(config, seed=3).weights().items()}
+    network = SteppingModel(config, weights)
+    corpus = draw.integers(0, V, 400).tolist()
+    model = ahead_of(network, corpus, kind=ReadingAheadHidden)
+    state, states = model.start(1), []
+    for token in corpus[20:60]:
+        states.append(state)
+        _, state = model.advance(state, np.array([token]))
+    for number in draw.permutation(len(states)).tolist():
+        token = int(draw.integers(0, V))
+        found, _ = model.advance(states[number], np.array([token]))
+        read = np.array([[*corpus[20 : 20 + number], token]])
+        expected, _ = network.read(network.start(1), read)
+        np.testing.assert_allclose(found, expected[:, -1], atol=1e-5)

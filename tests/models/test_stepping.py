@@ -129,6 +129,51 @@ def test_two_ways_on_from_one_state_do_not_see_each_other(pair, is_compiled):
     np.testing.assert_allclose(np.stack(found, axis=1), expected, atol=1e-5)
 
 
+REWINDING = {
+    "transformer": CONFIGS["transformer"],
+    "labelled transformer of a window": CONFIGS["labelled transformer of a window"],
+    "attention at the end": _named("transformer+attention", window=20, heads=1),
+}
+
+
+@pytest.mark.parametrize("before", [0, 3, 30, 63, 150])
+@pytest.mark.parametrize("name", REWINDING)
+def test_tokens_are_taken_back_as_if_they_had_never_been_read(name, before):
+    _, stepping = _pair(REWINDING[name])
+    assert stepping.can_rewind
+    tokens, others = _texts(1, before + 9), _texts(2, 12)[1:]
+    base = stepping.start(1)
+    for start in range(0, before, 7):
+        _, base = stepping.read(base, tokens[:, start : min(start + 7, before)])
+    for back in range(10):
+        _, after = stepping.read(base, tokens[:, before:])
+        rewound = stepping.rewound(after, back)
+        found, _ = stepping.read(rewound, others)
+        read = np.concatenate([tokens[:, : before + 9 - back], others], axis=1)
+        expected, _ = stepping.read(stepping.start(1), read)
+        np.testing.assert_allclose(found, expected[:, -12:], atol=2e-5)
+
+
+def test_a_state_that_was_rewound_or_gone_on_from_cannot_be_rewound():
+    _, stepping = _pair(CONFIGS["transformer"])
+    tokens = _texts(3, 20)
+    _, base = stepping.read(stepping.start(1), tokens[:1])
+    _, after = stepping.read(base, tokens[1:2])
+    assert stepping.rewound(base, 3) is None
+    rewound = stepping.rewound(after, 5)
+    assert stepping.rewound(after, 2) is None
+    for state, own in ((rewound, tokens[1, :15]), (base, []), (rewound, tokens[1, :15])):
+        found, _ = stepping.read(state, tokens[2:])
+        read = np.concatenate([tokens[0], own, tokens[2]]).astype(np.int64)[None]
+        expected, _ = stepping.read(stepping.start(1), read)
+        np.testing.assert_allclose(found, expected[:, -20:], atol=2e-5)
+
+
+def test_recurrence_cannot_be_taken_back():
+    _, stepping = _pair(CONFIGS["mixed"])
+    assert not stepping.can_rewind
+
+
 def test_rows_may_repeat_when_selected(pair):
     network, stepping = pair
     tokens = _texts(2, 9)

@@ -60,6 +60,8 @@ class _Heard:
 class _Ahead:
     """What was read beyond the text."""
 
+    base: State
+    """The model's state before them."""
     tokens: tuple[int, ...]
     """One of the text, then the guess."""
     heard: tuple[_Heard, ...]
@@ -141,7 +143,10 @@ class ReadingAhead:
         ahead = state.ahead
         if ahead is None:
             return state.base
-        return self._model.rewound(ahead.after, len(ahead.tokens) - state.known)
+        rewound = self._model.rewound(ahead.after, len(ahead.tokens) - state.known)
+        if rewound is None:  # another way on from here has taken what was read
+            _, rewound = self._model.read(ahead.base, np.array([ahead.tokens[: state.known]]))
+        return rewound
 
     def _text(self, base: State, before: _Text, tokens: Tokens) -> _Text:
         """Return a text after tokens (1, T) that the model has read."""
@@ -151,14 +156,11 @@ class ReadingAhead:
     def _advance(self, state: _Text, token: int) -> tuple[LogProbabilities, Hidden | None, _Text]:
         self.steps += 1
         ahead, at, luck = state.ahead, state.known, state.luck
-        if ahead is None or ahead.tokens[at] != token:
-            if ahead is not None:  # the guess fails here
-                luck = _learned(luck, ahead.kinds, at - 1)
+        if ahead is None or at == len(ahead.tokens) or ahead.tokens[at] != token:
+            if ahead is not None:
+                luck = _learned(luck, ahead.kinds, came_true=at - 1)
             ahead, at = self._read_ahead(state, token, luck), 0
-        memory = ahead.heard[at].state
-        text = _Text(memory, ahead=ahead, known=at + 1, luck=luck)
-        if at + 1 == len(ahead.tokens):  # the whole guess came true, or there was none
-            text = _Text(memory, ahead.after, luck=_learned(luck, ahead.kinds, at))
+        text = _Text(ahead.heard[at].state, ahead=ahead, known=at + 1, luck=luck)
         found, hidden = ahead.found[None, at], ahead.hidden
         return found, None if hidden is None else hidden[None, at], text
 
@@ -177,8 +179,9 @@ class ReadingAhead:
             kinds.append(kind)
             heard.append(_Heard(*self._memory.advance(heard[-1].state, np.array([likely]))))
         self.reads += 1
-        told = self._ask(self._settled(text), tokens)
-        return _Ahead(tuple(tokens), tuple(heard), tuple(kinds), *told)
+        base = self._settled(text)
+        told = self._ask(base, tokens)
+        return _Ahead(base, tuple(tokens), tuple(heard), tuple(kinds), *told)
 
     def _guess(self, found: LogProbabilities, ahead: int) -> tuple[int, float]:
         """Return the token that the memory draws by the throw to come, and how likely it was."""

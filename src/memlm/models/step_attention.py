@@ -28,14 +28,14 @@ _AHEAD = 256
 class Past:
     """Room for the keys and values of some texts, (B, heads, D / heads, room) each.
 
-    States that follow each other share it: each knows how far it goes. `used` is as far as the
-    longest of them does; where another went on from an earlier one, that moves to room of its own.
+    States that follow each other share it: each knows how far it goes. Only the last of them, which
+    holds `pen`, may write on; where another goes on, that moves to room of its own.
     """
 
     def __init__(self, batch: int, heads: int, head_width: int, room: int) -> None:
         self.keys: Floats = np.zeros((batch, heads, head_width, room), dtype=np.float32)
         self.values: Floats = np.zeros((batch, heads, head_width, room), dtype=np.float32)
-        self.used = 0
+        self.pen = object()
 
 
 @dataclass(frozen=True)
@@ -47,20 +47,20 @@ class AttentionState:
     last: int
     position: int
     """Of the next token, counted from the beginning of the text."""
+    pen: object
+    """That of `past`, of the state that may write on."""
 
     def extended(self, count: int) -> AttentionState:
         """Return a state as long as this with room for `count` more, which are its own to write."""
         past = self.past
-        if past.used == self.last and self.last + count <= past.keys.shape[3]:
-            past.used += count
+        if self.pen is past.pen and self.last + count <= past.keys.shape[3]:
             return self
         size = self.last - self.first
         batch, heads, head_width, _ = past.keys.shape
         moved = Past(batch, heads, head_width, max(_LEAST_ROOM, 2 * (size + count)))
         moved.keys[..., :size] = past.keys[..., self.first : self.last]
         moved.values[..., :size] = past.values[..., self.first : self.last]
-        moved.used = size + count
-        return AttentionState(moved, 0, size, self.position)
+        return AttentionState(moved, 0, size, self.position, moved.pen)
 
     def select(self, rows: npt.NDArray[np.int64]) -> AttentionState:
         """Return the past of some texts, in room of its own."""
@@ -69,8 +69,7 @@ class AttentionState:
         found = Past(len(rows), heads, head_width, max(_LEAST_ROOM, 2 * size))
         found.keys[..., :size] = self.past.keys[rows, ..., self.first : self.last]
         found.values[..., :size] = self.past.values[rows, ..., self.first : self.last]
-        found.used = size
-        return AttentionState(found, 0, size, self.position)
+        return AttentionState(found, 0, size, self.position, found.pen)
 
     def with_more(self, count: int, window: int) -> AttentionState:
         """Return the state once `count` tokens more were written to the room.
@@ -79,7 +78,20 @@ class AttentionState:
         """
         last = self.last + count
         first = max(self.first, last - (window - 1))
-        return AttentionState(self.past, first, last, self.position + count)
+        self.past.pen = object()  # whoever comes from the state before writes elsewhere
+        return AttentionState(self.past, first, last, self.position + count, self.past.pen)
+
+    def rewound(self, count: int, window: int) -> AttentionState | None:
+        """Return the state without its last tokens, which gets what room they took.
+
+        None where another has that room. What was further back than the window is still there.
+        """
+        if self.pen is not self.past.pen:
+            return None
+        last = self.last - count
+        first = max(0, last - (window - 1))
+        self.past.pen = object()
+        return AttentionState(self.past, first, last, self.position - count, self.past.pen)
 
 
 @dataclass(frozen=True)
@@ -144,7 +156,8 @@ class AttentionStep:
 
     def start(self, batch: int) -> AttentionState:
         """Return an empty past."""
-        return AttentionState(Past(batch, self.heads, self.head_width, _LEAST_ROOM), 0, 0, 0)
+        past = Past(batch, self.heads, self.head_width, _LEAST_ROOM)
+        return AttentionState(past, 0, 0, 0, past.pen)
 
     def select(self, state: AttentionState, rows: npt.NDArray[np.int64]) -> AttentionState:
         """Return the past of some texts."""

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from memlm.language_model import Hidden, LogProbabilities, Tokens
 from memlm.models.config import BlockConfig, NetworkConfig, Precision
 from memlm.models.matrix import Floats
-from memlm.models.step_attention import AttentionStep, normed
+from memlm.models.step_attention import AttentionState, AttentionStep, normed
 from memlm.models.step_entrance import Entrance, LabelsInForce
 from memlm.models.step_output import make_scores
 from memlm.models.step_recurrent import RecurrentStep
@@ -64,8 +64,13 @@ class SteppingState:
     """What is carried from token to token; nothing that it shows is ever changed."""
 
     blocks: tuple[BlockState, ...]
-    label: Ids
-    """The label in force, (B,); 0 is none."""
+    labels: Ids
+    """The labels in force before its last block and after each token of it, (B, T + 1); 0: none."""
+
+    @property
+    def label(self) -> Ids:
+        """The label in force, (B,)."""
+        return self.labels[:, -1]
 
 
 class SteppingModel:
@@ -106,7 +111,7 @@ class SteppingModel:
 
     def start(self, batch: int) -> SteppingState:
         blocks = tuple(block.start(batch) for block in self._blocks)
-        return SteppingState(blocks, np.zeros(batch, dtype=np.int64))
+        return SteppingState(blocks, np.zeros((batch, 1), dtype=np.int64))
 
     def read(self, state: SteppingState, tokens: Tokens) -> tuple[LogProbabilities, SteppingState]:
         found, _, after = self.read_hidden(state, tokens)
@@ -143,7 +148,24 @@ class SteppingModel:
             block.select(part, chosen)
             for block, part in zip(self._blocks, state.blocks, strict=True)
         )
-        return SteppingState(blocks, state.label[chosen])
+        return SteppingState(blocks, state.labels[chosen])
+
+    @property
+    def can_rewind(self) -> bool:
+        """Whether what was read can be taken back: where all blocks attend."""
+        return all(isinstance(block, AttentionStep) for block in self._blocks)
+
+    def rewound(self, state: SteppingState, tokens: int) -> SteppingState | None:
+        """Return the state as it was before the last tokens of its last block; see `Rewinds`."""
+        blocks: list[BlockState] = []
+        for block, part in zip(self._blocks, state.blocks, strict=True):
+            assert isinstance(block, AttentionStep), "only attention can be rewound"
+            assert isinstance(part, AttentionState)
+            before = part.rewound(tokens, block.window)
+            if before is None:
+                return None
+            blocks.append(before)
+        return SteppingState(tuple(blocks), state.labels[:, : state.labels.shape[1] - tokens])
 
     def expect(self, steps: int) -> None:
         """Hear that so many single steps will come, so that what makes them fast can be ready."""
@@ -169,7 +191,8 @@ class SteppingModel:
             stream, left = block.step(stream, part, products=products, loops=loops)
             products = None
             after.append(left)
-        return self._last(stream), SteppingState(tuple(after), label)
+        labels = np.stack([state.label, label], axis=1)
+        return self._last(stream), SteppingState(tuple(after), labels)
 
     def _read(self, state: SteppingState, tokens: Ids) -> tuple[Hidden, Ids, SteppingState]:
         """Return what the output is given (B, T, H), the labels (B, T), and the state."""
@@ -180,8 +203,8 @@ class SteppingModel:
             stream, left = block.read(stream, part, products=products)
             products = None
             after.append(left)
-        label = labels[:, -1] if tokens.shape[1] else state.label
-        return self._last(stream), labels, SteppingState(tuple(after), label)
+        known = np.concatenate([state.label[:, None], labels], axis=1)
+        return self._last(stream), labels, SteppingState(tuple(after), known)
 
     def _last(self, stream: Floats) -> Floats:
         return stream if self._last_scale is None else normed(stream) * self._last_scale
