@@ -6,8 +6,8 @@ Random weights, the same for all; every engine writes greedily, and what it writ
 what memlm does. A speed is the difference between writing 1,200 and 200 tokens, the best of some
 rounds in which engines take turns: seconds of the processor with one thread, of the wall with more.
 The limit is what this machine reads: the bytes of the weights that a step needs (and of the keys
-and values halfway), at the speed at which it sums a table of that size. Peers that are not installed are left out, and named: `transformers`,
-`xllamacpp`, `ctranslate2`. One JSON line each.
+and values halfway), at the speed at which it sums a table of that size. Peers that are not
+installed are left out, and named: `transformers`, `xllamacpp`, `ctranslate2`. One JSON line each.
 """
 
 from __future__ import annotations
