@@ -120,7 +120,6 @@ def llama_cpp(config: NetworkConfig, weights: Weights, folder: Path, *, threads:
     params.model.path = str(path)
     params.n_ctx, params.n_parallel, params.warmup = CONTEXT, 1, True
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
-    params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
     server = xllamacpp.Server(params)
 
     def write(count: int, batch: int) -> np.ndarray:

@@ -33,10 +33,8 @@ class Matrix:
             self.stored = whole.astype(np.int8)
             self.exact = whole.astype(np.float32) * self.scales[:, None]
 
-    @property
-    def parts(self) -> tuple[npt.NDArray[np.float32 | np.int8], Floats]:
-        """What compiled loops take: the weights as they are stored, and the scales."""
-        return self.stored, self.scales
+        self.parts = (self.stored, self.scales)
+        """What compiled loops take."""
 
     def __len__(self) -> int:
         return len(self.stored)
