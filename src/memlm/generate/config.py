@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from memlm.errors import ConfigError
 from memlm.models import Precision
@@ -14,6 +15,7 @@ DEFAULT_LENGTH_PENALTY = 0.6
 LARGEST_TOKENS = 1_000_000
 LARGEST_SAMPLES = 1_024
 LARGEST_BEAMS = 256
+ReadAhead = Literal["auto", "on", "off"]
 NO_CHARACTER = "\ufffd"
 """Stands in a text for bytes that are no character."""
 
@@ -48,6 +50,9 @@ class GenerateConfig:
     """Search for the likeliest texts, so many side by side, instead of drawing; 1 is greedy."""
     length_penalty: float | None = None
     """How much --beams favours long texts; 0.6 if not given, 0: not at all."""
+    read_ahead: ReadAhead = "auto"
+    """Read what a memory guesses before it is written: faster, and the text stays the same. auto:
+    where blocks are cheaper than steps (transformers) and there is a memory."""
     samples: int = 1
     """Texts to write; with --beams the best ones that were found."""
     seed: int | None = None
@@ -93,6 +98,13 @@ class GenerateConfig:
             raise ConfigError("value_too_small", option="--top-k", value=self.top_k, least=1)
 
     def _check_words(self) -> None:
+        if self.read_ahead not in get_args(ReadAhead):
+            raise ConfigError(
+                "choice_unknown",
+                option="--read-ahead",
+                value=self.read_ahead,
+                choices=", ".join(get_args(ReadAhead)),
+            )
         for option, words in (
             ("--stop", self.stop),
             ("--forbid", self.forbid),

@@ -244,7 +244,8 @@ class BlendedModel:
         experts: Mapping[str, LanguageModel],
         companions: Mapping[str, Companion] | None = None,
     ) -> None:
-        self.blend = blend
+        self.blend, self._named = blend, dict(experts)
+        self._beside = dict(companions or {})
         self._experts = [experts[name] for name in blend.experts]
         self._companions = [(companions or {})[name] for name in blend.companions]
         self._gate = np.asarray(blend.gate)
@@ -261,6 +262,10 @@ class BlendedModel:
     @property
     def vocabulary_size(self) -> int:
         return self._vocabulary_size
+
+    def with_expert(self, name: str, model: LanguageModel) -> BlendedModel:
+        """Return the same blend with another model in the place of one of its experts."""
+        return BlendedModel(self.blend, {**self._named, name: model}, self._beside)
 
     @property
     def _parts(self) -> list[LanguageModel | Companion]:

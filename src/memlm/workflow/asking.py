@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -142,6 +143,8 @@ def generate_text(
     """
     from memlm.generate import GenerateConfig as Config
     from memlm.generate import generate_texts, write_few_shot
+    from memlm.generate.dice import Dice
+    from memlm.workflow.reading_ahead import reading_ahead
 
     how, given = config or Config(), prompt
     how.check()
@@ -153,7 +156,9 @@ def generate_text(
     note_long_prompt(model, given, listener or Listener())
     model = writing_model(model, precision=how.precision)
     predictor = blended_predictor(model, memories=memories, listener=listener)
-    written = generate_texts(predictor, model.tokenizer, given, how, on_text=on_text)
+    dice = Dice(how.seed if how.seed is not None else secrets.randbits(32))
+    ahead = reading_ahead(predictor, model, how, dice, listener or Listener())
+    written = generate_texts(ahead, model.tokenizer, given, how, dice=dice, on_text=on_text)
     if trace_in is not None:
         written = [replace(one, shares=_token_shares(predictor, model, one)) for one in written]
     if shots:

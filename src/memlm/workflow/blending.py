@@ -42,7 +42,7 @@ from memlm.workflow.listener import Listener
 from memlm.workflow.models import MEMORY, Model
 from memlm.workflow.opening import documents_of
 from memlm.workflow.preparing import prepare_documents
-from memlm.workflow.remembering import CountsMemory, open_memory
+from memlm.workflow.remembering import CountsMemory, is_remembered, open_memory
 from memlm.workspace import Workspace, read_run
 
 MEMORIES = (COUNTS, CACHE, VECTORS)
@@ -154,7 +154,7 @@ def memory_of(model: Model, listener: Listener) -> CountsMemory:
         prepare_documents(opened, listener=listener)
     if _can_use(model, name):
         return open_memory(opened, name, listener=listener)
-    file = str(opened.model(model.name) / "tokenizer.json")
+    file = _tokenizer_file(model)
     own = tokenizer_name(file, None)
     if not _can_use(model, own):
         with opened.writing():
@@ -164,6 +164,21 @@ def memory_of(model: Model, listener: Listener) -> CountsMemory:
         if not _can_use(model, own):  # it has other labels than the documents
             raise InputError("memory_of_other_tokens", model=model.name)
     return open_memory(opened, own, listener=listener)
+
+
+def is_remembered_as_it_reads(model: Model) -> bool:
+    """Say whether there is a memory in a model's own tokens that is in step with the documents."""
+    if not model.workspace.documents_file.exists():
+        return False
+    names = (_tokenizer_name(model), tokenizer_name(_tokenizer_file(model), None))
+    return any(
+        _can_use(model, name) and is_remembered(model.workspace, name)
+        for name in dict.fromkeys(names)
+    )
+
+
+def _tokenizer_file(model: Model) -> str:
+    return str(model.workspace.model(model.name) / "tokenizer.json")
 
 
 def _can_use(model: Model, name: str) -> bool:

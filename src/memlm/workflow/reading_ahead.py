@@ -1,0 +1,45 @@
+"""Read ahead: what writes is given guesses by the memory of its documents, where that pays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from memlm.language_model import LanguageModel
+from memlm.models.stepping import SteppingModel
+from memlm.predict.blend import WEIGHTS, BlendedModel
+from memlm.workflow.blending import is_remembered_as_it_reads, memory_of
+from memlm.workflow.listener import Listener
+from memlm.workflow.models import Model
+
+if TYPE_CHECKING:
+    from memlm.generate import GenerateConfig
+    from memlm.generate.dice import Dice
+
+_FEWEST_TOKENS = 64
+"""A shorter text is written before a memory is open."""
+
+
+def reading_ahead(
+    predictor: LanguageModel, model: Model, config: GenerateConfig, dice: Dice, listener: Listener
+) -> LanguageModel:
+    """Return what predicts for `model`, its network reading ahead by the dice that draw the text.
+
+    The same predictor where that is not wished or would not be faster: recurrence, several texts at
+    once, a search. By default only a memory that is there and in step with the documents guesses.
+    """
+    from memlm.generate.reading_ahead import ReadingAheadHidden
+
+    network = model.predictor
+    if config.read_ahead == "off" or config.beams is not None or config.samples > 1:
+        return predictor
+    if not isinstance(network, SteppingModel) or not network.can_rewind:
+        return predictor
+    if config.read_ahead == "auto" and (
+        config.tokens < _FEWEST_TOKENS or not is_remembered_as_it_reads(model)
+    ):
+        return predictor
+    memory = memory_of(model, listener).model()
+    ahead = ReadingAheadHidden(network, memory, dice, temperature=config.temperature)
+    if isinstance(predictor, BlendedModel):
+        return predictor.with_expert(WEIGHTS, ahead)
+    return ahead
