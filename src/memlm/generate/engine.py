@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Literal
@@ -52,21 +52,19 @@ def generate_texts(
         model.expect(config.tokens * config.samples)
     seed = config.seed if config.seed is not None else secrets.randbits(32)
     random = np.random.Generator(np.random.Philox(seed))
-    prompt_ids = _encode_prompt(tokenizer, prompt)
-    labels = _draw_labels(model, tokenizer, prompt_ids, config, random)
+    prompt_ids = encode_prompt(tokenizer, prompt)
+    labels = draw_labels(model, tokenizer, prompt_ids, config, random)
     found, state = _read_prompt(model, tokenizer, prompt_ids, labels)
     writers = [
         _Writer(tokenizer, prompt_ids, config, number, on_text) for number in range(len(labels))
     ]
-    transforms = _transforms(tokenizer, config)
+    transforms = make_transforms(tokenizer, config)
     started = time.perf_counter()
-    for written in count(1):
-        tokens = _draw(found, transforms, random)
+    for tokens, _ in write_tokens(model, found, state, transforms, random, most=config.tokens):
         for writer, token in zip(writers, tokens, strict=True):
             writer.feed(int(token))
-        if written == config.tokens or all(writer.ended_by for writer in writers):
+        if all(writer.ended_by for writer in writers):
             break
-        found, state = model.advance(state, tokens)
     seconds = max(time.perf_counter() - started, 1e-9)
     speed = sum(writer.tokens for writer in writers) / seconds
     names = {token: label for label, token in tokenizer.labels.items()}
@@ -74,6 +72,27 @@ def generate_texts(
         writer.finish(prompt, names.get(label) if label is not None else None, speed)
         for writer, label in zip(writers, labels, strict=True)
     ]
+
+
+def write_tokens(
+    model: LanguageModel,
+    found: LogProbabilities,
+    state: State,
+    transforms: Sequence[Transform],
+    random: np.random.Generator,
+    *,
+    most: int,
+) -> Iterator[tuple[npt.NDArray[np.int64], State]]:
+    """Yield at most so many tokens (B,), one after another, and the state before each is read.
+
+    `found` (B, V) predicts the first. The last is never read.
+    """
+    for written in count(1):
+        tokens = _draw(found, transforms, random)
+        yield tokens, state
+        if written == most:
+            return
+        found, state = model.advance(state, tokens)
 
 
 @dataclass
@@ -126,7 +145,8 @@ class _Writer:
             self.on_text(self.number, text)
 
 
-def _encode_prompt(tokenizer: Tokenizer, prompt: str) -> npt.NDArray[np.int64]:
+def encode_prompt(tokenizer: Tokenizer, prompt: str) -> npt.NDArray[np.int64]:
+    """Return the tokens of a prompt; InputError if the vocabulary lacks a symbol of it."""
     encoding = tokenizer.encode(prompt)
     if tokenizer.unknown is not None:
         unknown = np.flatnonzero(encoding.ids == tokenizer.unknown)
@@ -145,13 +165,17 @@ def _visible(symbol: str) -> str:
     return " ".join(f"U+{ord(character):04X}" for character in symbol)
 
 
-def _draw_labels(
+def draw_labels(
     model: LanguageModel,
     tokenizer: Tokenizer,
     prompt_ids: npt.NDArray[np.int64],
     config: GenerateConfig,
     random: np.random.Generator,
 ) -> list[int | None]:
+    """Return the label of each sample: the one wished for, or drawn by how well it fits.
+
+    Raises NotFoundError for a label that no document has.
+    """
     if not tokenizer.labels:
         if config.label is not None:
             raise NotFoundError("no_labels", label=config.label)
@@ -195,7 +219,7 @@ def _log_likelihood(
     """Return log p(ids) of each row, given the distribution (B, V) of the first of them."""
     total = first[:, ids[0]].astype(np.float64)
     rows, done = np.tile(ids[:-1], (len(first), 1)), 0
-    for block in _blocks(rows, model.vocabulary_size):
+    for block in blocks(rows, model.vocabulary_size):
         found, state = model.read(state, block)
         targets = ids[done + 1 : done + 1 + block.shape[1]]
         total += found[:, np.arange(len(targets)), targets].sum(axis=1)
@@ -219,14 +243,14 @@ def _read_prompt(
     openings = [[tokenizer.end, *(blank if label is None else [label])] for label in distinct]
     rows = np.array([opening + prompt_ids.tolist() for opening in openings])
     state = model.start(len(distinct))
-    for block in _blocks(rows[:, :-1], model.vocabulary_size):
+    for block in blocks(rows[:, :-1], model.vocabulary_size):
         _, state = model.read(state, block)
     found, state = model.advance(state, rows[:, -1])
     chosen = np.array([distinct.index(label) for label in labels])
     return found[chosen], model.select(state, chosen)
 
 
-def _blocks(rows: npt.NDArray[np.int64], vocabulary_size: int) -> Iterator[npt.NDArray[np.int64]]:
+def blocks(rows: npt.NDArray[np.int64], vocabulary_size: int) -> Iterator[npt.NDArray[np.int64]]:
     """Yield the columns of rows (B, T) in stretches whose B x T x V values can be held."""
     widest = _LARGEST_BLOCK_VALUES // (len(rows) * vocabulary_size)
     block = max(1, min(_PROMPT_BLOCK, widest))
@@ -234,7 +258,8 @@ def _blocks(rows: npt.NDArray[np.int64], vocabulary_size: int) -> Iterator[npt.N
         yield rows[:, start : start + block]
 
 
-def _transforms(tokenizer: Tokenizer, config: GenerateConfig) -> list[Transform]:
+def make_transforms(tokenizer: Tokenizer, config: GenerateConfig) -> list[Transform]:
+    """Return what a config does to each distribution; InputError if no token is left to write."""
     never = {*tokenizer.labels.values(), *tokenizer.blanks}
     if tokenizer.unknown is not None:
         never.add(tokenizer.unknown)
@@ -251,7 +276,7 @@ def _transforms(tokenizer: Tokenizer, config: GenerateConfig) -> list[Transform]
 
 
 def _draw(
-    found: LogProbabilities, transforms: list[Transform], random: np.random.Generator
+    found: LogProbabilities, transforms: Sequence[Transform], random: np.random.Generator
 ) -> npt.NDArray[np.int64]:
     weights = found.astype(np.float64)
     for transform in transforms:
