@@ -464,6 +464,18 @@ class Generation:
             return None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """What a person said in a conversation, and what a model went on with."""
+
+    line: str
+    answer: str
+    """As it was written, with the white space at its beginning."""
+    ended_by: Literal["length", "end", "stop", "interrupt"]
+    tokens: int
+    tokens_per_second: float
+
+
 def _row(record: object) -> dict[str, object]:
     return dict(vars(record))
 

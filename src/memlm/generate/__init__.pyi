@@ -1,7 +1,24 @@
 """What is named here is loaded when it is asked for; `__init__.py` says what it is for."""
 
+from .chat import Conversation, WrittenAnswer
+from .chat_commands import COMMANDS, Command, is_command, parse_command, unescape
 from .config import GenerateConfig
 from .engine import generate_texts
 from .evaluate import evaluate_labels
+from .pattern import DEFAULT_PATTERN, Pattern, parse_pattern
 
-__all__ = ["GenerateConfig", "evaluate_labels", "generate_texts"]
+__all__ = [
+    "COMMANDS",
+    "DEFAULT_PATTERN",
+    "Command",
+    "Conversation",
+    "GenerateConfig",
+    "Pattern",
+    "WrittenAnswer",
+    "evaluate_labels",
+    "generate_texts",
+    "is_command",
+    "parse_command",
+    "parse_pattern",
+    "unescape",
+]
