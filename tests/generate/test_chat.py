@@ -112,7 +112,7 @@ def test_a_pattern_may_have_a_backslash_and_what_looks_like_an_escape():
 
 
 def test_a_document_may_not_end_before_the_answer_has_begun():
-    chat, _, tokenizer = conversation("abcd", ends_at=2)
+    chat, _, _ = conversation("abcd", ends_at=2)
     assert chat.answer("ab").turn.answer.strip() != ""
 
 
@@ -166,7 +166,9 @@ def test_another_model_goes_on_from_the_same_text():
     text = "ab cd.\n\nef gh.\n\n"
     chat, _, tokenizer = conversation(text)
     chat.answer("ab")
-    chat.go_on_with(Expectant(tokenizer, "ab cd.\n\nef other.\n\n".replace("other", "hhhh")), tokenizer)
+    chat.go_on_with(
+        Expectant(tokenizer, "ab cd.\n\nef other.\n\n".replace("other", "hhhh")), tokenizer
+    )
     assert chat.answer("ef").turn.answer == " hhhh."
 
 
@@ -204,7 +206,7 @@ def test_several_answers_to_one_turn_are_refused():
 
 
 def test_the_tokens_of_an_answer_are_told_with_the_state_before_them():
-    chat, model, tokenizer = conversation("ab cd.\n\n")
+    chat, _, tokenizer = conversation("ab cd.\n\n")
     found = chat.answer("ab")
     assert tokenizer.decode(found.ids) == "b cd.\n\n"
     assert found.state == ((tokenizer.end, *tokenizer.encode("a").ids.tolist()),)

@@ -220,6 +220,11 @@ def visible(text: str) -> str:
     return text.translate(_DRAWN_CONTROLS)
 
 
+def as_shown(text: str) -> str:
+    """Return a text as a terminal may see it; a file or a pipe gets what was written."""
+    return visible(text) if out.is_terminal else text
+
+
 def shorten(text: str) -> str:
     """Return a text on one line, its middle left out if it is long."""
     line = _one_line(text)

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from memlm.cli.console import (
     ConsoleListener,
+    as_shown,
     err,
     out,
     print_json,
@@ -110,13 +111,8 @@ class _PieceWriter:
         if self._prompt is not None:
             out.print(Text(visible(self._prompt), style="dim"), end="")
             self._prompt = None
-        out.file.write(_as_shown(text))
+        out.file.write(as_shown(text))
         out.file.flush()
-
-
-def _as_shown(text: str) -> str:
-    """Return a text as a terminal may see it; a file or a pipe gets what was written."""
-    return visible(text) if out.is_terminal else text
 
 
 def print_whole(one: Generation, number: int, total: int) -> None:
@@ -127,7 +123,7 @@ def print_whole(one: Generation, number: int, total: int) -> None:
     if one.prompt:
         out.print(Text(visible(one.prompt), style="dim"), end="")
     if one.trace is None:
-        out.file.write(_as_shown(one.text) + "\n")
+        out.file.write(as_shown(one.text) + "\n")
     else:
         print_trace(one.trace)
     if number < total:

@@ -133,9 +133,9 @@ class Conversation:
         self._model, self._tokenizer = model, tokenizer
         self._now = self._before = None
 
-    def forget_after(self, turns: int) -> None:
-        """Keep only so many turns; the conversation is read again when the model is next asked."""
-        del self._turns[turns:]
+    def go_back_to(self, turns: Sequence[Turn]) -> None:
+        """Have only had these turns; they are read again when the model is next asked."""
+        self._turns = list(turns)
         self._now = self._before = None
 
     def _opening(self, line: str) -> _Reached:

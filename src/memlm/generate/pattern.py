@@ -1,9 +1,9 @@
-"""How a conversation is written as one text, for a model that only continues text.
+r"""How a conversation is written as one text, for a model that only continues text.
 
 A base model knows no roles. What it reads is the turns one after the other, each in a pattern: what
 the person said stands for `{you}`, what the model goes on with for `{model}`. The default lets the
-model finish what the person began, up to a blank line; `ROMEO:\\n{you}\\n\\nJULIET:\\n{model}\\n\\n`
-makes it answer as one of the voices in a play that it has read.
+model finish what the person began, up to a blank line. `ROMEO:\n{you}\n\nJULIET:\n{model}\n\n` has
+it answer as one of the voices in a play that it has read.
 """
 
 from __future__ import annotations
@@ -52,4 +52,6 @@ def parse_pattern(text: str) -> Pattern:
     found = _SHAPE.fullmatch(text)
     if found is None or text.count("{you}") != 1 or text.count("{model}") != 1:
         raise ConfigError("chat_pattern", pattern=text)
-    return Pattern(*(re.sub(r"\\[nt\\]", lambda one: _ESCAPES[one[0]], part) for part in found.groups()))
+    return Pattern(
+        *(re.sub(r"\\[nt\\]", lambda one: _ESCAPES[one[0]], part) for part in found.groups())
+    )
