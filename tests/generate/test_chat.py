@@ -131,6 +131,17 @@ def test_an_answer_that_is_stopped_is_kept_as_far_as_it_came():
     assert (turn.answer, turn.ended_by, len(chat.turns)) == (" cd.", "interrupt", 1)
 
 
+def test_an_empty_line_lets_the_answer_go_on_as_if_it_had_not_ended():
+    text = "ab cd ef gh.\n\n"
+    config = GenerateConfig(temperature=0, tokens=3)
+    chat, model, tokenizer = conversation(text, config=config)
+    told = [chat.answer(line).turn.answer for line in ("ab", "", "")]
+    assert told == [" cd", " ef", " gh"]
+    assert tokenizer.decode(model.last_state) == "ab cd ef g"
+    again = Conversation(model, tokenizer, config, turns=chat.turns)
+    assert again.answer("").turn.answer == "."
+
+
 def test_undo_goes_back_to_the_state_before_and_reads_nothing_again():
     text = "ab cd.\n\nef gh.\n\n"
     chat, model, _ = conversation(text)

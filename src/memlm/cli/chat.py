@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -27,13 +27,14 @@ from memlm.cli.options import (
     ModelOptions,
     Which,
 )
+from memlm.cli.tables import print_table
 from memlm.cli.trace_page import write_page_of
 from memlm.collect import normalise_text
 from memlm.errors import ConfigError, InputError, MemlmError, NotFoundError
 from memlm.generate import COMMANDS, Command, is_command, parse_command, unescape
 from memlm.generate.chat_commands import parse_temperature
 from memlm.generate.config import GenerateConfig
-from memlm.messages import find, render
+from memlm.messages import render
 from memlm.records import Answer
 from memlm.runtime import Terminated, resend_signal, watch_signals
 from memlm.workflow import Chat, check_memories, check_page_place, open_chat
@@ -156,7 +157,7 @@ class _Talk:
             print_refusal(error)
 
     def _answer(self, line: str) -> None:
-        if self.answers and not self.is_silent:
+        if self.answers and not self.is_silent and not is_interactive():
             out.print()
         printer = AnswerPrinter()
         with watch_signals() as watch:
@@ -172,6 +173,8 @@ class _Talk:
             self.answers.append(answer)
             if not self.is_silent:
                 printer.finish(answer, with_figures=not self.is_plain)
+                if is_interactive():
+                    out.print()
         if watch.name is not None and (watch.name != "SIGINT" or not is_interactive()):
             resend_signal(watch.name)
 
@@ -227,17 +230,14 @@ class _Talk:
         self._tell("chat.temperature", temperature=temperature)
 
     def _help(self, _: str) -> None:
-        usages = {name: render(f"chat.usage.{name}") for name in COMMANDS}
-        lines = [f"  {usage:<24}{find(f'chat.about.{name}')}" for name, usage in usages.items()]
-        self._tell_lines(lines)
+        if not self.is_silent:
+            rows = [(render(f"chat.usage.{one}"), render(f"chat.about.{one}")) for one in COMMANDS]
+            print_table(("", ""), rows)
+            say_aside("chat.enter")
 
     def _tell(self, key: str, **values: object) -> None:
         if not self.is_silent:
             say_aside(key, **values)
-
-    def _tell_lines(self, lines: Iterable[str]) -> None:
-        if not self.is_silent:
-            out.print(Text("\n".join(lines)))
 
 
 def _to_json(answer: Answer) -> dict[str, object]:

@@ -97,6 +97,7 @@ class Conversation:
     ) -> WrittenAnswer:
         """Read what a person says and go on with it; `on_text` hears the answer as it grows.
 
+        An empty line lets the last answer go on.
         `on_text` is spared the white space at its beginning. Once `should_stop` says so, the answer
         ends where it is. Raises InputError if the vocabulary lacks a symbol of the line; the
         conversation then is as it was.
@@ -106,7 +107,7 @@ class Conversation:
             raise ConfigError("chat_one_answer")
         encode_prompt(self._tokenizer, line)  # which says what cannot be read
         before = self._now or self._opening(line)
-        state, stream = self._read(before, self.pattern.opening(line))
+        state, stream = self._read(before, self.pattern.next_turn(line, is_first=not self._turns))
         writer = _AnswerWriter(
             self._tokenizer,
             self.config,
@@ -140,13 +141,13 @@ class Conversation:
 
     def _opening(self, line: str) -> _Reached:
         """Return where a conversation begins, with all turns so far still to be read."""
-        told = [self.pattern.whole(turn.line, turn.answer) for turn in self._turns]
         first = self._turns[0].line if self._turns else line
         (label,) = draw_labels(
             self._model, self._tokenizer, self._encode(first), self.config, self._random
         )
         opening = [self._tokenizer.end, *([label] if label is not None else [])]
-        return _Reached(self._model.start(1), np.array(opening, dtype=np.int64), "".join(told))
+        told = self.pattern.told(self._turns)
+        return _Reached(self._model.start(1), np.array(opening, dtype=np.int64), told)
 
     def _read(self, reached: _Reached, text: str) -> tuple[State, Ids]:
         """Read on; return the state before the last token, and all tokens that were to be read."""
@@ -248,8 +249,7 @@ class _AnswerWriter:
 
     def reached(self) -> _Reached:
         """Return how far the model has read, and what it is to read before the next turn."""
-        rest = (self._leading + self._text)[self._marked :]
-        return replace(self.mark, pending=rest + self.pattern.after)
+        return replace(self.mark, pending=(self._leading + self._text)[self._marked :])
 
     def _take(self, piece: str) -> None:
         if not self.has_spoken and not self._watch.is_holding:

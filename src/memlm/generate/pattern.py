@@ -9,9 +9,11 @@ it answer as one of the voices in a play that it has read.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from memlm.errors import ConfigError
+from memlm.records import Turn
 
 DEFAULT_PATTERN = r"{you}{model}\n\n"
 _SHAPE = re.compile(r"(.*)\{you\}(.*)\{model\}(.*)", re.DOTALL)
@@ -36,9 +38,21 @@ class Pattern:
         """Return a turn up to where the model goes on."""
         return self.before + line + self.between
 
-    def whole(self, line: str, answer: str) -> str:
-        """Return a turn as it is read when the next one comes."""
-        return self.opening(line) + answer + self.after
+    def next_turn(self, line: str, *, is_first: bool) -> str:
+        """Return what is read before an answer, after the answer before it.
+
+        An empty line asks for more: that answer goes on as if it had not ended.
+        """
+        if is_first:
+            return self.opening(line)
+        return self.after + self.opening(line) if line else ""
+
+    def told(self, turns: Sequence[Turn]) -> str:
+        """Return turns as the model read and wrote them, up to the end of the last answer."""
+        return "".join(
+            self.next_turn(turn.line, is_first=number == 0) + turn.answer
+            for number, turn in enumerate(turns)
+        )
 
 
 def parse_pattern(text: str) -> Pattern:
@@ -46,8 +60,8 @@ def parse_pattern(text: str) -> Pattern:
 
     Raises ConfigError unless `{you}` stands in it once, and `{model}` once behind it.
 
-    >>> parse_pattern(r"A: {you}\nB: {model}\n").whole("Hello", "Good day")
-    'A: Hello\nB: Good day\n'
+    >>> parse_pattern(r"A: {you}\nB: {model}\n").opening("Hello")
+    'A: Hello\nB: '
     """
     found = _SHAPE.fullmatch(text)
     if found is None or text.count("{you}") != 1 or text.count("{model}") != 1:

@@ -9,7 +9,7 @@ character.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import date
@@ -91,6 +91,14 @@ def keep_chat(
         if not is_same or documents_digest(workspace) != digest:
             raise InputError("chat_changed")
         _write(workspace, chat)
+
+
+def text_of(turns: Sequence[Turn], number: int, pattern: Pattern) -> str:
+    """Return a turn as the model read and wrote it, with the answers that it goes on from."""
+    first = number
+    while first and not turns[first].line:
+        first -= 1
+    return pattern.told(turns[first : number + 1])
 
 
 def new_chat_name(workspace: Workspace, today: date) -> str:
@@ -188,11 +196,7 @@ def _shorten(left: Leftovers) -> Iterator[Path]:
         yield workspace.character_index
     index, ids = _index_of_what_is_left(left)
     for chat in chats:
-        pattern = parse_pattern(chat.pattern)
-        clean = next(
-            (n for n, turn in enumerate(chat.turns) if not _is_clean(turn, pattern, index, ids)),
-            len(chat.turns),
-        )
+        clean = _clean_turns(chat, index, ids)
         if clean < len(chat.turns):
             lost = len(chat.turns) - clean
             left.listener.note("chat_shortened", name=chat.name, lost=lost, turns=clean)
@@ -224,19 +228,24 @@ def _index_of_what_is_left(left: Leftovers) -> tuple[SuffixIndex, frozenset[str]
 def _found_more(chat: KeptChat, index: SuffixIndex) -> KeptChat:
     pattern = parse_pattern(chat.pattern)
 
-    def renewed(one: KeptTurn) -> KeptTurn:
+    spoken = [one.turn for one in chat.turns]
+
+    def renewed(number: int, one: KeptTurn) -> KeptTurn:
         if one.finds is None:
             return one
-        found = find_in(index, pattern.whole(one.turn.line, one.turn.answer))
+        found = find_in(index, text_of(spoken, number, pattern))
         return replace(one, finds=tuple(sorted({*one.finds, *found})))
 
-    return replace(chat, turns=tuple(map(renewed, chat.turns)))
+    return replace(chat, turns=tuple(renewed(n, one) for n, one in enumerate(chat.turns)))
 
 
-def _is_clean(one: KeptTurn, pattern: Pattern, index: SuffixIndex, ids: frozenset[str]) -> bool:
-    """Say whether all that a turn had of the documents stands in those that are left."""
-    if one.finds is None or not ids.issuperset(one.remembered):
-        return False
-    text = pattern.whole(one.turn.line, one.turn.answer)
-    starts = index.longest_starts(text).tolist()
-    return all(starts[end - 1] <= start for start, end in one.finds)
+def _clean_turns(chat: KeptChat, index: SuffixIndex, ids: frozenset[str]) -> int:
+    """Return how many turns have nothing of the documents that those which are left have not."""
+    pattern, spoken = parse_pattern(chat.pattern), [one.turn for one in chat.turns]
+    for number, one in enumerate(chat.turns):
+        if one.finds is None or not ids.issuperset(one.remembered):
+            return number
+        starts = index.longest_starts(text_of(spoken, number, pattern)).tolist()
+        if any(starts[end - 1] > start for start, end in one.finds):
+            return number
+    return len(chat.turns)

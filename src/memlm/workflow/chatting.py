@@ -34,6 +34,7 @@ from memlm.workflow.chats import (
     keep_chat,
     new_chat_name,
     read_chat,
+    text_of,
 )
 from memlm.workflow.collecting import collect_documents
 from memlm.workflow.erasing import finish_erasing
@@ -126,7 +127,7 @@ class Chat:
             normalise_text(line), on_text=on_text, should_stop=should_stop
         )
         turn, index = written.turn, self._open_index()
-        text = self._conversation.pattern.whole(turn.line, turn.answer)
+        text = text_of(self.turns, len(self.turns) - 1, self._conversation.pattern)
         finds = find_in(index, text) if index else (() if self._digest is None else None)
         kept = KeptTurn(turn=turn, model=self.model, finds=finds, remembered=self._remembered)
         self._keep((*self._kept.turns, kept))
