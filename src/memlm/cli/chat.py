@@ -17,7 +17,15 @@ from memlm.cli.chat_terminal import (
     say_aside,
     typed_lines,
 )
-from memlm.cli.console import ConsoleListener, out, print_json, print_trace, trace_to_json, visible
+from memlm.cli.console import (
+    ConsoleListener,
+    out,
+    print_json,
+    print_trace,
+    shorten,
+    trace_to_json,
+    visible,
+)
 from memlm.cli.options import (
     Common,
     CommonOptions,
@@ -37,7 +45,7 @@ from memlm.generate.config import GenerateConfig
 from memlm.messages import render
 from memlm.records import Answer
 from memlm.runtime import Terminated, resend_signal, watch_signals
-from memlm.workflow import Chat, check_memories, check_page_place, open_chat
+from memlm.workflow import MEMORY, Chat, check_memories, check_page_place, open_chat
 
 
 def chat(
@@ -127,7 +135,8 @@ class _Talk:
         }
 
     def _greet(self) -> None:
-        model = " + ".join(dict.fromkeys([self.chat.model, *self.chat.memories]))
+        memories = self.chat.memories if self.chat.model != MEMORY else ()
+        model = " + ".join([self.chat.model, *memories])
         say_aside("chat.welcome", name=self.chat.name, model=model)
         if self.chat.turns:
             last = self.chat.turns[-1]
@@ -195,7 +204,7 @@ class _Talk:
             self._tell("chat.nothing_to_undo")
             return
         self.answers = self.answers[:-1]
-        self._tell("chat.undone", line=turn.line)
+        self._tell("chat.undone", line=shorten(turn.line or turn.shown))
 
     def _show_sources(self, _: str) -> None:
         found = self.chat.sources()

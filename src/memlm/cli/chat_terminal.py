@@ -6,6 +6,7 @@ is then written over itself with them, where it still stands on the screen.
 
 from __future__ import annotations
 
+import locale
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -29,6 +30,7 @@ def is_interactive() -> bool:
 
 def typed_lines() -> Iterator[str]:
     """Yield what a person types, until Ctrl-D; the keys of a shell work where readline is."""
+    _let_keys_be_utf8()
     with suppress(ImportError):  # Windows has none
         import readline  # noqa: F401  # `input` uses it
     while True:
@@ -37,6 +39,13 @@ def typed_lines() -> Iterator[str]:
         except EOFError:
             out.print()
             return
+
+
+def _let_keys_be_utf8() -> None:
+    """Choose a locale in which readline knows what a character is, where a wrong one is set."""
+    if "utf" not in locale.getencoding().lower():
+        with suppress(locale.Error):
+            locale.setlocale(locale.LC_CTYPE, "C.UTF-8")
 
 
 def piped_lines() -> Iterator[bytes]:
