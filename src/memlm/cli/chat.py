@@ -101,6 +101,7 @@ class _Talk:
 
     def with_a_person(self) -> int:
         """Talk until the person leaves; return the exit code."""
+        self.listener.rest()
         self._greet()
         code = 0
         try:
@@ -157,6 +158,8 @@ class _Talk:
             self._obey(command)
         except (ConfigError, InputError, NotFoundError) as error:
             self._refuse(line, error)
+        finally:
+            self.listener.rest()
         return True
 
     def _refuse(self, line: str, error: MemlmError) -> None:
@@ -169,17 +172,23 @@ class _Talk:
         if self.answers and not self.is_silent and not is_interactive():
             out.print()
         printer = AnswerPrinter()
+
+        def write(text: str) -> None:
+            self.listener.rest()
+            printer.write(text)
+
         with watch_signals() as watch:
             try:
                 answer = self.chat.answer(
                     line,
-                    on_text=printer.write if not self.is_silent else lambda text: None,
+                    on_text=write if not self.is_silent else lambda text: None,
                     should_stop=lambda: watch.name is not None,
                 )
             except MemlmError:
                 printer.break_off()
                 raise
             self.answers.append(answer)
+            self.listener.rest()
             if not self.is_silent:
                 printer.finish(answer, with_figures=not self.is_plain)
                 if is_interactive():

@@ -63,12 +63,15 @@ class AnswerPrinter:
     """Prints an answer as it is written."""
 
     def __init__(self) -> None:
-        self._written = ""
+        self._written = self._held = ""
 
     def write(self, text: str) -> None:
-        """Print the next piece."""
-        self._written += text
-        out.file.write(as_shown(text))
+        """Print the next piece; white space not before something comes after it."""
+        text = self._held + text
+        sure = text.rstrip()
+        self._held = text[len(sure) :]
+        self._written += sure
+        out.file.write(as_shown(sure))
         out.file.flush()
 
     def finish(self, answer: Answer, *, with_figures: bool) -> None:
@@ -96,7 +99,7 @@ class AnswerPrinter:
     def _can_be_overwritten(self) -> bool:
         """Say whether all of the answer is still on a screen that has colours."""
         has_colours = out.is_terminal and out.color_system is not None and not out.no_color
-        return has_colours and bool(self._written.strip()) and self._rows() < out.height
+        return has_colours and bool(self._written) and self._rows() < out.height
 
     def _rows(self) -> int:
         return sum(rows_of(line, out.width) for line in as_shown(self._written).split("\n"))

@@ -324,6 +324,10 @@ class ConsoleListener(Listener):
                 parts.append(messages.render(key, size=size(peak)))
         return parts
 
+    def rest(self) -> None:
+        """Take all bars away, before something else is written or typed."""
+        self._close()
+
     def _show(self, stage: str, done: int, total: int, state: str) -> None:
         if self._progress is None:
             count = (MofNCompleteColumn(),) if stage == "train" else ()
