@@ -7,25 +7,24 @@ kept therefore never comes from a memory of documents that are gone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 
 from memlm.collect import normalise_text
-from memlm.errors import ConfigError, InputError, NotFoundError, ResourceError
+from memlm.errors import ConfigError, InputError, ResourceError
 from memlm.generate import (
     DEFAULT_PATTERN,
     Conversation,
     GenerateConfig,
-    WrittenAnswer,
     parse_pattern,
 )
-from memlm.index import SuffixIndex, open_index
-from memlm.predict.blend import COUNTS, WEIGHTS, BlendedModel
-from memlm.records import Answer, Generation, Remembered, Trace, Turn
+from memlm.predict.blend import COUNTS
+from memlm.records import Answer, Generation, Remembered, Turn
 from memlm.workflow.asking import ensure_model
 from memlm.workflow.blending import blended_predictor, memories_in
+from memlm.workflow.chat_tracing import ChatTracer, shares_of_answer
 from memlm.workflow.chats import (
     KeptChat,
     KeptTurn,
@@ -40,10 +39,9 @@ from memlm.workflow.collecting import collect_documents
 from memlm.workflow.erasing import finish_erasing
 from memlm.workflow.listener import Listener
 from memlm.workflow.models import MEMORY, known_models
-from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of, ensure_index
+from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of
 from memlm.workflow.reading import existing_file
 from memlm.workflow.remembering import memory_model
-from memlm.workflow.tracing import trace_texts
 from memlm.workspace import Workspace
 
 _NOT_KEPT = ("workspace_busy", "cannot_write")
@@ -79,8 +77,7 @@ class Chat:
             pattern=parse_pattern(kept.pattern),
             turns=[one.turn for one in kept.turns],
         )
-        self._index: tuple[str, SuffixIndex] | None = None
-        """What is opened for tracing, and the digest of the documents that it holds."""
+        self._tracer = ChatTracer(workspace, listener)
         self._remembered: tuple[str, ...] = ()
         self._is_unkept_said = False
 
@@ -123,16 +120,19 @@ class Chat:
         kept, for documents were removed while it was written: it is then taken back.
         """
         self._catch_up()
+        index = self._tracer.index(self._digest)  # now: it may have something to say
         written = self._conversation.answer(
             normalise_text(line), on_text=on_text, should_stop=should_stop
         )
-        turn, index = written.turn, self._open_index()
+        turn = written.turn
         text = text_of(self.turns, len(self.turns) - 1, self._conversation.pattern)
         finds = find_in(index, text) if index else (() if self._digest is None else None)
         kept = KeptTurn(turn=turn, model=self.model, finds=finds, remembered=self._remembered)
         self._keep((*self._kept.turns, kept))
         self._remembered = ()
-        return Answer(turn=turn, trace=self._trace([turn])[0], shares=self._shares(written))
+        (trace,) = self._tracer.trace([turn], self._digest)
+        shares = shares_of_answer(written, self._predictor, self.model)
+        return Answer(turn=turn, trace=trace, shares=shares)
 
     def undo(self) -> Turn | None:
         """Take the last turn back, here and on the disk, and return it; None if there is none."""
@@ -183,26 +183,14 @@ class Chat:
         Raises InputError where there is no answer, or no document.
         """
         self._catch_up()
-        found = self.traced_turns()[-1:]
+        found = self._tracer.pages_of(self.turns[-1:], self._digest)
         if not found or found[0].trace is None:
             raise InputError("chat_untraced")
         return found[0]
 
     def traced_turns(self) -> list[Generation]:
         """Return all answers with their traces, each after its line."""
-        traces = self._trace(self.turns, with_excerpts=True)
-        return [
-            Generation(
-                prompt=turn.line,
-                text=turn.shown,
-                label=None,
-                tokens=turn.tokens,
-                tokens_per_second=turn.tokens_per_second,
-                ended_by="length" if turn.ended_by == "interrupt" else turn.ended_by,
-                trace=trace,
-            )
-            for turn, trace in zip(self.turns, traces, strict=True)
-        ]
+        return self._tracer.pages_of(self.turns, self._digest)
 
     def _catch_up(self) -> None:
         """Bring everything in step with documents and turns that another process has changed."""
@@ -255,42 +243,6 @@ class Chat:
             return {}
         with documents_of(self.workspace) as store:
             return {(key, content): size for key, content, size in store.sizes()}
-
-    def _open_index(self) -> SuffixIndex | None:
-        """Return the index in step with the documents; None where that cannot be had."""
-        if self._digest is None:
-            return None
-        if self._index is None or self._index[0] != self._digest:
-            try:
-                ensure_index(self.workspace, self._listener)
-            except (InputError, NotFoundError, ResourceError) as error:
-                self._listener.note("chat_not_traced", reason=str(error))
-                return None
-            self._index = self._digest, open_index(self.workspace.character_index)
-        return self._index[1]
-
-    def _trace(
-        self, turns: Sequence[Turn], *, with_excerpts: bool = False
-    ) -> Sequence[Trace | None]:
-        index = self._open_index()
-        if index is None:
-            return [None] * len(turns)
-        return trace_texts(
-            self.workspace,
-            [turn.shown for turn in turns],
-            index=index,
-            with_excerpts=with_excerpts,
-            listener=self._listener,
-        )
-
-    def _shares(self, written: WrittenAnswer) -> Mapping[str, float]:
-        """Return whose the answer is: of the weights, of each memory."""
-        if len(written.ids) < 2:
-            return {}
-        if isinstance(self._predictor, BlendedModel):
-            found = self._predictor.shares(written.ids, written.state)
-            return {name: float(part.mean()) for name, part in found.items()}
-        return {COUNTS if self.model == MEMORY else WEIGHTS: 1.0}
 
 
 def open_chat(
