@@ -185,6 +185,33 @@ def test_chinese_is_spoken_where_that_is_wished(piped):
     assert "撤回上一轮" in done.out
 
 
+def test_weights_and_memory_take_part_as_is_said(trained, memlm, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the cat\n/memory off\nthe\n")))
+    found = memlm("chat", trained, "--tokens", "8", "--memory", "counts", "--json").json
+    with_memory, alone = (turn["shares"] for turn in found["turns"])
+    assert list(with_memory) == ["weights", "counts"]
+    assert abs(sum(with_memory.values()) - 1) < 1e-6
+    assert alone == {"weights": 1.0}
+    assert found["model"] == "lstm-1"
+
+
+def test_a_text_of_a_label_is_wished_for(trained, memlm, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the\n")))
+    done = memlm("chat", trained, "--tokens", "4", "--label", "en", "--no-memory", "--json")
+    assert len(done.json["turns"]) == 1
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the\n")))
+    done = memlm("chat", trained, "--tokens", "4", "--label", "fr", "--no-memory", "--json")
+    assert [one["code"] for one in done.json["refused"]] == ["label_unknown"]
+
+
+def test_a_model_whose_documents_are_gone_talks_untraced(trained, memlm, monkeypatch):
+    (trained / "documents.sqlite").unlink()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the cat\n/sources\n")))
+    found = memlm("chat", trained, "--tokens", "8", "--json").json
+    assert found["turns"][0]["spans"] == []
+    assert [one["code"] for one in found["refused"]] == ["chat_untraced"]
+
+
 # -- at a terminal ------------------------------------------------------------------------------
 
 
@@ -314,6 +341,19 @@ def test_a_signal_at_the_prompt_ends_it_and_all_is_kept(terminal, ws, number):
     code = talk.process.wait(timeout=60)
     assert code == (143 if number == signal.SIGTERM else -signal.SIGHUP)
     assert len(json.loads((ws / "chats" / "tea.json").read_text("utf-8"))["turns"]) == 1
+
+
+def test_a_signal_in_an_answer_ends_the_talk_with_what_was_written(terminal, ws):
+    options = ("--model", "memory", "--tokens", "1000000", "--ignore-end", "--temperature", "3")
+    talk = terminal("--pattern", "{you}{model}", "--name", "tea", options=options)
+    talk.wait_for("> ")
+    talk.type("The cat sees\n")
+    talk.wait_for("e", seconds=30)
+    time.sleep(0.5)
+    talk.process.send_signal(signal.SIGTERM)
+    assert talk.process.wait(timeout=60) == 143
+    (turn,) = json.loads((ws / "chats" / "tea.json").read_text("utf-8"))["turns"]
+    assert turn["ended_by"] == "interrupt"
 
 
 def test_no_colour_is_shown_where_none_is_wanted(terminal):

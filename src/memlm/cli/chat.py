@@ -38,7 +38,14 @@ from memlm.cli.options import (
 from memlm.cli.tables import print_table
 from memlm.cli.trace_page import write_page_of
 from memlm.collect import normalise_text
-from memlm.errors import ConfigError, InputError, MemlmError, NotFoundError
+from memlm.errors import (
+    ConfigError,
+    InputError,
+    MemlmError,
+    MissingExtraError,
+    NotFoundError,
+    ResourceError,
+)
 from memlm.generate import COMMANDS, Command, is_command, parse_command, unescape
 from memlm.generate.chat_commands import parse_temperature
 from memlm.generate.config import GenerateConfig
@@ -46,6 +53,9 @@ from memlm.messages import render
 from memlm.records import Answer
 from memlm.runtime import Terminated, resend_signal, watch_signals
 from memlm.workflow import MEMORY, Chat, check_memories, check_page_place, open_chat
+
+_REFUSALS = (ConfigError, InputError, MissingExtraError, NotFoundError, ResourceError)
+"""What costs a line, not the conversation."""
 
 
 def chat(
@@ -156,7 +166,7 @@ class _Talk:
             if command.name == "quit":
                 return False
             self._obey(command)
-        except (ConfigError, InputError, NotFoundError) as error:
+        except _REFUSALS as error:
             self._refuse(line, error)
         finally:
             self.listener.rest()
