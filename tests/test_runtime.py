@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -165,6 +166,25 @@ def test_where_numba_is_loaded_already_its_loops_cost_nothing_more(tmp_path, mon
     (tmp_path / "__pycache__" / "compiled_before.turn-3.py311.nbi").touch()
     monkeypatch.setitem(sys.modules, "numba", ModuleType("numba"))
     assert KeptLoops("compiled_before", "turn", loading=10, compiling=100).take() is not None
+
+
+def test_loops_that_were_kept_in_the_cache_of_the_user_are_found(tmp_path, monkeypatch):
+    numba = pytest.importorskip("numba")
+    package, kept = tmp_path / "package", tmp_path / "kept"
+    package.mkdir()
+    (package / "looping.py").write_text(
+        "import numba\n\n\n@numba.njit(cache=True)\ndef turn(x):\n    return x + 1\n\n\nturn(1)\n",
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(package)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(kept))
+    loops = KeptLoops("looping", "turn", loading=0, compiling=10)
+    assert loops.take() is None
+    command = [sys.executable, "-c", "import looping"]
+    subprocess.run(command, cwd=package, check=True, env={**os.environ})
+    assert not (package / "__pycache__" / "looping.turn-7.py311.nbi").exists()
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(kept))
+    assert loops.take() is not None
 
 
 def test_it_is_said_when_loops_may_have_become_worth_it() -> None:

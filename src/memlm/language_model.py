@@ -7,7 +7,7 @@ network was thinking: it predicts only beside a model that `ShowsHidden`, inside
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -75,6 +75,17 @@ class ExpectsSteps(Protocol):
 
     def expect(self, steps: int) -> None:
         """Hear that so many single steps will come. What the model says does not change."""
+
+
+@runtime_checkable
+class Rewinds(Protocol):
+    """A model that can take back tokens that it has read: one whose state is a list of the past."""
+
+    def rewound(self, state: State, tokens: int) -> State:
+        """Return the state as it was so many tokens before, which were read in its last block.
+
+        The given state is given up: what it alone holds may be written over.
+        """
 
 
 class Companion(Protocol):
@@ -159,6 +170,16 @@ class Tokenizer(Protocol):
 
     def decoder(self) -> TextDecoder:
         """Return a fresh decoder."""
+
+    @property
+    def is_spaced(self) -> bool:
+        """Whether a space is put between two tokens, but for line ends."""
+
+    def pieces(self) -> Sequence[bytes]:
+        """Return what each token writes, in UTF-8, without spaces that are put between tokens.
+
+        Special tokens write nothing; a piece may hold a part of a character.
+        """
 
     def to_json(self) -> dict[str, object]:
         """Return everything that makes this tokenizer, for `tokenizer.json`."""

@@ -435,7 +435,8 @@ class Generation:
     label: str | None
     tokens: int
     tokens_per_second: float
-    ended_by: Literal["length", "end", "stop"]
+    ended_by: Literal["length", "end", "stop", "forbidden"]
+    """`forbidden`: nothing that might be written was left."""
     trace: Trace | None = None
     shares: tuple[TokenShare, ...] = field(default=(), repr=False)
     """Of each token that was written, where a blend wrote it."""
@@ -471,7 +472,7 @@ class Turn:
     line: str
     answer: str
     """As it was written, with the white space at its beginning."""
-    ended_by: Literal["length", "end", "stop", "interrupt"]
+    ended_by: Literal["length", "end", "stop", "forbidden", "interrupt"]
     tokens: int
     tokens_per_second: float
 

@@ -121,8 +121,29 @@ def _was_compiled(module: str, loop: str) -> bool:
     found = importlib.util.find_spec(module)
     if found is None or found.origin is None:
         return False
-    path = Path(found.origin)
-    return any((path.parent / "__pycache__").glob(f"{path.stem}.{loop}-*.nbi"))
+    path = Path(found.origin).absolute()
+    return any(
+        True for folder in _loop_folders(path) for _ in folder.glob(f"{path.stem}.{loop}-*.nbi")
+    )
+
+
+def _loop_folders(path: Path) -> Iterator[Path]:
+    """Yield where numba may keep what it compiled of a file: beside it, or in the user's cache.
+
+    The latter is where the package may not be written to. What is asked here must not load numba.
+    """
+    yield path.parent / "__pycache__"
+    # numba names the folder so; it is no secret that is hashed.
+    name = hashlib.sha1(str(path.parent).encode(), usedforsecurity=False).hexdigest()
+    home = Path.home()
+    for folder in (
+        os.environ.get("NUMBA_CACHE_DIR"),
+        Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "numba",
+        home / "Library" / "Caches" / "numba",
+        Path(os.environ.get("LOCALAPPDATA") or home) / "numba" / "Cache",
+    ):
+        if folder:
+            yield Path(folder) / f"{path.parent.name}_{name}"
 
 
 def ready_torch() -> None:

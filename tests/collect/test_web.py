@@ -25,8 +25,8 @@ from memlm.collect import (
     Limits,
     Site,
     WebConfig,
-    collection,
     list_files,
+    web,
 )
 from memlm.collect.addresses import clean_address
 from memlm.collect.fetching import Fetcher, _is_public
@@ -220,8 +220,8 @@ def test_page_whose_reader_fails_costs_one_page_only(server, store, collect, mon
             raise ZeroDivisionError("words of the page")
         return real(visit, reading)
 
-    real = collection.read_visit
-    monkeypatch.setattr(collection, "read_visit", read_visit)
+    real = web.read_visit
+    monkeypatch.setattr(web, "read_visit", read_visit)
     server.text("/odd", "an odd text")
     server.text("/good", "a text")
     server.sitemap("/sitemap.xml", f"{server.home}/odd", f"{server.home}/good")

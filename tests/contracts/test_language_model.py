@@ -23,6 +23,7 @@ from memlm.memory.counts import CountsModel
 from memlm.memory.smoothing import usual_smoothing
 from memlm.models import describe_network
 from memlm.models.network import NetworkModel, build_network
+from memlm.models.stepping import SteppingModel
 from memlm.predict.blend import Blend, BlendedModel, num_features
 from memlm.train.adapt import AdaptConfig, AdaptingModel
 
@@ -43,6 +44,15 @@ def _network(kind: str, **more: object) -> Callable[[], NetworkModel]:
                 if not weights.any():  # what would add nothing at first
                     torch.nn.init.normal_(weights, std=0.5)
         return NetworkModel(network)
+
+    return make
+
+
+def _stepping(kind: str, **more: object) -> Callable[[], SteppingModel]:
+    def make() -> SteppingModel:
+        network = _network(kind, **more)().network
+        weights = {name: value.numpy() for name, value in network.weights().items()}
+        return SteppingModel(network.config, weights)
 
     return make
 
@@ -105,6 +115,13 @@ MAKERS: dict[str, dict[str, Callable[[], LanguageModel]]] = {
         "lstm with all of its past": _network("lstm-attention", heads=2, window=0),
         "mixed": _network("mixed", window=16, heads=1, is_tied=True),
         "words by clusters": _network("lstm", cutoffs=(4, 8), hidden_width=16),
+    },
+    "SteppingModel": {
+        "stepping lstm": _stepping("lstm"),
+        "stepping labelled gru": _stepping("gru", is_residual=True, label_tokens=(2, 3)),
+        "stepping transformer": _stepping("transformer", window=5, heads=2, label_tokens=(2, 3)),
+        "stepping mixed": _stepping("mixed", window=16, heads=1, is_tied=True),
+        "stepping by clusters": _stepping("lstm", cutoffs=(4, 8), hidden_width=16),
     },
     "AdaptingModel": {
         "adapting lstm": _adapting(_network("lstm"), rule="sgd", learning_rate=0.1),

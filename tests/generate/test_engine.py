@@ -214,15 +214,17 @@ def test_no_part_of_a_stop_string_is_ever_heard(stream):
     assert "".join(pieces) == text == "床前明月"
 
 
-def test_a_text_cut_within_a_character_is_still_what_was_heard(reciter):
+@pytest.mark.parametrize("beams", [None, 2])
+def test_a_text_cut_within_a_character_ends_before_it(reciter, beams):
     tokenizer = ByteTokenizer(labels=[], name="byte")
     model, _ = _recite(reciter, tokenizer, CHINESE)
     pieces = []
+    config = GenerateConfig(tokens=7, beams=beams)
     (found,) = generate_texts(
-        model, tokenizer, "", GenerateConfig(tokens=7), on_text=lambda _, text: pieces.append(text)
+        model, tokenizer, "", config, on_text=lambda _, text: pieces.append(text)
     )
+    assert (found.text, found.tokens) == ("床前", 7)
     assert "".join(pieces) == found.text
-    assert found.text.startswith("床前")
 
 
 def test_each_sample_is_heard_under_its_number(network_model, letters):
@@ -355,16 +357,73 @@ def test_a_label_is_refused_where_there_are_none(network_model, letters):
         pytest.param({"samples": 0}, "--samples", id="no samples"),
         pytest.param({"temperature": -0.1}, "--temperature", id="below absolute zero"),
         pytest.param({"temperature": float("nan")}, "--temperature", id="no temperature"),
+        pytest.param({"temperature": float("inf")}, "--temperature", id="without end"),
         pytest.param({"top_k": 0}, "--top-k", id="top none"),
         pytest.param({"top_p": 0.0}, "--top-p", id="no share"),
         pytest.param({"top_p": 1.1}, "--top-p", id="more than all"),
         pytest.param({"stop": ("a", "")}, "--stop", id="an empty stop"),
         pytest.param({"seed": -1}, "--seed", id="a negative seed"),
+        pytest.param({"min_p": 0.0}, "--min-p", id="no least probability"),
+        pytest.param({"min_p": float("nan")}, "--min-p", id="a least probability of no number"),
+        pytest.param({"typical": 1.5}, "--typical", id="more than all of the typical"),
+        pytest.param({"repetition_penalty": 0.0}, "--repetition-penalty", id="no power"),
+        pytest.param({"repetition_penalty": float("nan")}, "--repetition-penalty", id="nan"),
+        pytest.param({"presence_penalty": float("inf")}, "--presence-penalty", id="infinite"),
+        pytest.param({"forbid": ("",)}, "--forbid", id="nothing forbidden"),
+        pytest.param({"allow": ("a", "")}, "--allow", id="nothing allowed"),
+        pytest.param({"tokens": 5, "min_tokens": 6}, "--min-tokens", id="more than the most"),
+        pytest.param({"min_tokens": -1}, "--min-tokens", id="less than none"),
     ],
 )
 def test_an_impossible_option_is_refused_and_named(network_model, letters, options, option):
     with pytest.raises(ConfigError, match=option):
         _write(network_model, letters, **options)
+
+
+def test_no_document_ends_before_so_many_tokens(reciter, letters):
+    model, _ = _recite(reciter, letters, "abc", then_end=True)
+    texts = [_write(model, letters, "", tokens=20, min_tokens=least)[0] for least in (0, 3, 4)]
+    assert [one.text for one in texts][:2] == ["abc", "abc"]
+    assert [one.ended_by for one in texts] == ["end"] * 3
+    assert len(texts[2].text) > 4
+
+
+@pytest.mark.parametrize("k", [12, 13, 10**9])
+def test_a_top_k_beyond_the_vocabulary_keeps_all(network_model, letters, k):
+    every = _write(network_model, letters, "a", seed=3)[0].text
+    assert _write(network_model, letters, "a", seed=3, top_k=k)[0].text == every
+
+
+@pytest.mark.parametrize("text", ["<end>", "<unknown>", "<label>", "</s><|endoftext|>"])
+@pytest.mark.parametrize("kind", ["char", "byte", "bpe", "word"])
+def test_the_text_of_a_special_token_stays_text(uniform, kind, text):
+    tokenizer = (
+        ByteTokenizer(labels=["label"], name="byte")
+        if kind == "byte"
+        else learn_tokenizer(
+            kind, [text] * 3, size=300 if kind == "bpe" else None, labels=["label"]
+        )
+    )
+    ids = tokenizer.encode(text).ids.tolist()
+    assert min(ids) >= tokenizer.num_specials
+    (found,) = _write(uniform(tokenizer.vocabulary_size), tokenizer, text, tokens=2, seed=1)
+    assert found.prompt == text
+    assert tokenizer.decode(ids) == text
+
+
+@pytest.mark.parametrize("kind", ["lstm", "transformer"])
+def test_a_prompt_longer_than_what_a_network_sees_is_read(kind, letters):
+    sizes = {"embedding_width": 8, "hidden_width": 8, "layers": 1}
+    window = {"window": 16, "heads": 2} if kind == "transformer" else {}
+    config = describe_network(kind=kind, vocabulary_size=letters.vocabulary_size, **sizes, **window)
+    model = NetworkModel(build_network(config, seed=1))
+    long = "abc fed gah " * 200
+    options = {"temperature": 0.0, "tokens": 8, "ignore_end": True}
+    (found,) = _write(model, letters, long, **options)
+    assert found.tokens == 8
+    if config.reach is not None:  # what is farther back has no effect
+        assert config.reach == 16
+        assert _write(model, letters, "h" * 30 + long[-60:], **options)[0].text == found.text
 
 
 # -- memory -------------------------------------------------------------------------------------
@@ -379,7 +438,7 @@ def three_labels() -> CharTokenizer:
 def test_a_prompt_is_read_once_for_each_label_in_blocks_of_bounded_size(
     measured, three_labels, monkeypatch, label
 ):
-    monkeypatch.setattr("memlm.generate.engine._LARGEST_BLOCK_VALUES", 2000)
+    monkeypatch.setattr("memlm.generate.prompt._LARGEST_BLOCK_VALUES", 2000)
     model = measured(three_labels.vocabulary_size)
     _write(model, three_labels, "abc " * 100, samples=64, tokens=2, seed=1, label=label)
     assert max(model.read_values) <= 2000

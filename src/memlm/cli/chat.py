@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from rich.text import Text
@@ -26,6 +26,7 @@ from memlm.cli.console import (
     trace_to_json,
     visible,
 )
+from memlm.cli.generate import as_documents_are
 from memlm.cli.options import (
     Common,
     CommonOptions,
@@ -79,7 +80,7 @@ def chat(
             name,
             model=which.model,
             memories=remembering.kinds,
-            config=replace(writing, stop=tuple(map(normalise_text, writing.stop))),
+            config=as_documents_are(writing),
             pattern=pattern,
             listener=listener,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -38,7 +39,13 @@ from memlm.messages import render
 from memlm.prepare import PrepareConfig
 from memlm.records import Generation
 from memlm.train import TrainConfig
-from memlm.workflow import check_memories, ensure_model, generate_text
+from memlm.workflow import (
+    check_memories,
+    ensure_model,
+    generate_text,
+    precision_cost,
+    read_shots,
+)
 
 
 def generate(
@@ -46,6 +53,7 @@ def generate(
     prompt: str | None = None,
     /,
     *,
+    shots: Path | None = None,
     trace: bool = False,
     writing: Generate = GenerateConfig(),  # noqa: B008  # frozen
     which: Which = ModelOptions(),  # noqa: B008  # frozen
@@ -54,37 +62,47 @@ def generate(
     cutting: Prepare = PrepareConfig(),  # noqa: B008  # frozen
     common: Common = CommonOptions(),  # noqa: B008  # frozen
 ) -> int:
-    writing = replace(writing, stop=tuple(map(normalise_text, writing.stop)))
+    writing = as_documents_are(writing)
     writing.check()
     training.check()
     cutting.check()
     check_memories(remembering.kinds)
-    given = _prompt(prompt)
+    given, examples = _prompt(prompt), read_shots(shots) if shots is not None else []
     with ConsoleListener() as listener:
         model = ensure_model(
-            workspace, which.model, config=training, prepare=cutting, listener=listener
-        )
-        is_streamed = not (common.json or trace or writing.samples > 1)
-        piece = _PieceWriter(given)
-        written = generate_text(
-            model,
-            given,
-            config=writing,
-            trace_in=workspace if trace else None,
-            memories=remembering.kinds,
-            on_text=piece.write if is_streamed else lambda sample, text: None,
+            workspace,
+            which.model,
+            config=training,
+            prepare=cutting,
+            writes=True,
+            precision=writing.precision,
             listener=listener,
         )
+        cost = precision_cost(model, writing.precision, listener=listener)
+        is_streamed = not (common.json or trace or writing.samples > 1 or examples)
+        with _PieceWriter(given) as piece:
+            written = generate_text(
+                model,
+                given,
+                config=writing,
+                shots=examples,
+                trace_in=workspace if trace else None,
+                memories=remembering.kinds,
+                on_text=piece.write if is_streamed else lambda sample, text: None,
+                listener=listener,
+            )
         makes_page = trace and not common.json
         page = write_page_of(workspace, written, None, listener) if makes_page else None
     if common.json:
-        print_json(_to_json(written, model.name))
+        told = {} if cost is None else {"precision": cost.to_json()}
+        print_json(_to_json(written, model.name) | told)
         return 0
     if is_streamed:
         piece.write(0, "\n")
     for number, one in enumerate(written, start=1):
         if not is_streamed:
-            print_whole(one, number, len(written))
+            # Behind examples the answer is wanted, and nothing else.
+            print_whole(replace(one, prompt="") if examples else one, number, len(written))
     if page is not None:
         out.print()
         say("trace.written", path=page)
@@ -92,6 +110,16 @@ def generate(
         said = render("note.labelled", label=written[0].label)
         err.print(Text(visible(said), style="dim"))
     return 0
+
+
+def as_documents_are(writing: GenerateConfig) -> GenerateConfig:
+    """Return the options with their texts normalised as those of documents are."""
+    return replace(
+        writing,
+        stop=tuple(map(normalise_text, writing.stop)),
+        forbid=tuple(map(normalise_text, writing.forbid)),
+        allow=tuple(map(normalise_text, writing.allow)),
+    )
 
 
 def _prompt(given: str | None) -> str:
@@ -113,6 +141,16 @@ class _PieceWriter:
             self._prompt = None
         out.file.write(as_shown(text))
         out.file.flush()
+
+    def __enter__(self) -> _PieceWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        """End the line of a text that will not go on: what is said next has its own."""
+        if kind is not None and self._prompt is None:
+            with suppress(BrokenPipeError):  # that nobody reads any more is being said already
+                out.file.write("\n")
+                out.file.flush()
 
 
 def print_whole(one: Generation, number: int, total: int) -> None:

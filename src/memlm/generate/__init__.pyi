@@ -6,6 +6,7 @@ from .config import GenerateConfig
 from .engine import generate_texts
 from .evaluate import evaluate_labels
 from .pattern import DEFAULT_PATTERN, Pattern, parse_pattern
+from .shots import Shot, parse_shots, write_few_shot
 
 __all__ = [
     "COMMANDS",
@@ -14,11 +15,14 @@ __all__ = [
     "Conversation",
     "GenerateConfig",
     "Pattern",
+    "Shot",
     "WrittenAnswer",
     "evaluate_labels",
     "generate_texts",
     "is_command",
     "parse_command",
     "parse_pattern",
+    "parse_shots",
     "unescape",
+    "write_few_shot",
 ]

@@ -18,18 +18,15 @@ import numpy as np
 import numpy.typing as npt
 
 from memlm.errors import ConfigError
+from memlm.generate.choosing import choose_transforms
 from memlm.generate.config import GenerateConfig
-from memlm.generate.engine import (
-    blocks,
-    draw_labels,
-    encode_prompt,
-    make_transforms,
-    write_tokens,
-)
+from memlm.generate.dice import Dice
+from memlm.generate.engine import write_tokens
 from memlm.generate.pattern import DEFAULT_PATTERN, Pattern, parse_pattern
+from memlm.generate.prompt import blocks, draw_labels, encode_prompt
 from memlm.generate.stopping import StopWatch
 from memlm.generate.transforms import Forbid, LogWeights
-from memlm.language_model import ExpectsSteps, LanguageModel, LogProbabilities, State, Tokenizer
+from memlm.language_model import ExpectsSteps, LanguageModel, State, Tokenizer, Tokens
 from memlm.records import Turn
 
 Ids = npt.NDArray[np.int64]
@@ -82,6 +79,7 @@ class Conversation:
         """The same before the last turn."""
         seed = config.seed if config.seed is not None else secrets.randbits(32)
         self._random = np.random.Generator(np.random.Philox(seed))
+        self._dice = Dice(seed)
 
     @property
     def turns(self) -> tuple[Turn, ...]:
@@ -103,11 +101,12 @@ class Conversation:
         conversation then is as it was.
         """
         self.config.check()
-        if self.config.samples != 1:
+        if self.config.samples != 1 or self.config.beams is not None:
             raise ConfigError("chat_one_answer")
         encode_prompt(self._tokenizer, line)  # which says what cannot be read
         before = self._now or self._opening(line)
-        state, stream = self._read(before, self.pattern.next_turn(line, is_first=not self._turns))
+        text = before.pending + self.pattern.next_turn(line, is_first=not self._turns)
+        state, stream = self._read(before, text)
         writer = _AnswerWriter(
             self._tokenizer,
             self.config,
@@ -116,7 +115,7 @@ class Conversation:
             _Reached(state, stream[-1:]),
             prompt=stream,
         )
-        self._write(writer, state, stream, should_stop)
+        self._write(writer, state, text, should_stop)
         turn = writer.finish(line)
         self._turns.append(turn)
         self._before, self._now = before, writer.reached()
@@ -150,8 +149,8 @@ class Conversation:
         return _Reached(self._model.start(1), np.array(opening, dtype=np.int64), told)
 
     def _read(self, reached: _Reached, text: str) -> tuple[State, Ids]:
-        """Read on; return the state before the last token, and all tokens that were to be read."""
-        stream = np.concatenate([reached.unread, self._encode(reached.pending + text)])
+        """Read a text; return the state before the last token, and all tokens that are read now."""
+        stream = np.concatenate([reached.unread, self._encode(text)])
         state = reached.state
         for block in blocks(stream[None, :-1], self._model.vocabulary_size):
             _, state = self._model.read(state, block)
@@ -163,31 +162,20 @@ class Conversation:
         return ids[ids != self._tokenizer.unknown] if self._tokenizer.unknown is not None else ids
 
     def _write(
-        self,
-        writer: _AnswerWriter,
-        state: State,
-        stream: Ids,
-        should_stop: Callable[[], bool],
+        self, writer: _AnswerWriter, state: State, text: str, should_stop: Callable[[], bool]
     ) -> None:
         if isinstance(self._model, ExpectsSteps):
             self._model.expect(self.config.tokens)
-        found: LogProbabilities
-        found, state = self._model.advance(state, stream[-1:])
-        transforms = [_NoEndYet(writer, self._tokenizer.end)]
-        steps = write_tokens(
-            self._model,
-            found,
-            state,
-            [*transforms, *make_transforms(self._tokenizer, self.config)],
-            self._random,
-            most=self.config.tokens,
-        )
-        for tokens, before in steps:
-            writer.feed(int(tokens[0]), before)
-            if writer.ended_by:
-                break
-            if should_stop():
+        choice = choose_transforms(self._tokenizer, self.config, text, writer.prompt)
+        no_end = _NoEndYet(writer, self._tokenizer.end)
+        choice = replace(choice, limits=[no_end, *choice.limits])
+        read = self._model.advance(state, writer.prompt[-1:])
+        steps = write_tokens(self._model, read, choice, self._dice, writer.prompt)
+        for tokens, is_stuck, before in steps:
+            writer.feed(int(tokens[0]), before, is_stuck=bool(is_stuck[0]))
+            if not writer.ended_by and should_stop():
                 writer.ended_by = "interrupt"
+            if writer.ended_by:
                 break
 
 
@@ -202,7 +190,7 @@ class _AnswerWriter:
     mark: _Reached
     """Where the model was when it last had read nothing but what counts."""
     prompt: Ids
-    ended_by: Literal["", "length", "end", "stop", "interrupt"] = ""
+    ended_by: Literal["", "length", "end", "stop", "forbidden", "interrupt"] = ""
     ids: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -220,8 +208,14 @@ class _AnswerWriter:
         """Whether anything but white space has come."""
         return bool(self._text)
 
-    def feed(self, token: int, before: State) -> None:
-        """Take the next token, and the state of the model before it reads that."""
+    def feed(self, token: int, before: State, *, is_stuck: bool) -> None:
+        """Take the next token, and the state of the model before it reads that.
+
+        With `is_stuck` there was none to take.
+        """
+        if is_stuck:
+            self.ended_by = "forbidden"
+            return
         if token == self.tokenizer.end and not self.config.ignore_end:
             self.ended_by = "end"
             return
@@ -233,6 +227,8 @@ class _AnswerWriter:
         elif piece and not self._watch.is_holding:
             self.mark = _Reached(before, np.array([token], dtype=np.int64))
             self._marked = len(self._leading + self._text)
+        if not self.ended_by and len(self.ids) == self.config.tokens:
+            self.ended_by = "length"
 
     def finish(self, line: str) -> Turn:
         """Return the turn with the answer as it is now; a character that is half written goes."""
@@ -271,5 +267,5 @@ class _NoEndYet:
     writer: _AnswerWriter
     end: int
 
-    def __call__(self, log_weights: LogWeights) -> LogWeights:
-        return log_weights if self.writer.has_spoken else Forbid([self.end])(log_weights)
+    def __call__(self, log_weights: LogWeights, so_far: Tokens) -> LogWeights:
+        return log_weights if self.writer.has_spoken else Forbid([self.end])(log_weights, so_far)

@@ -13,6 +13,8 @@ from memlm.models.earlier import migrate_fields
 BlockKind = Literal["lstm", "gru", "attention", "transformer"]
 BLOCKS: tuple[BlockKind, ...] = get_args(BlockKind)
 ATTENDING: tuple[BlockKind, ...] = ("attention", "transformer")
+Precision = Literal["float32", "int8"]
+"""How weights are stored where they are multiplied by one vector at a time."""
 NETWORKS = ("lstm", "gru", "lstm-attention", "gru-attention", "transformer", "mixed")
 """Names of stacks; besides them, blocks joined by `+` name any other."""
 LONGEST_PAST = 1024
@@ -113,6 +115,16 @@ class NetworkConfig:
             total += block.num_parameters(width)
             width = block.width
         return total + (width if self.has_last_norm else 0)
+
+    @property
+    def reach(self) -> int | None:
+        """Tokens that can have an effect on what comes next; None: all, by a recurrent state.
+
+        Each block that attends hands on what it has gathered from its window.
+        """
+        if not all(block.attends for block in self.blocks):
+            return None
+        return 1 + sum((block.window or LONGEST_PAST) - 1 for block in self.blocks)
 
     @property
     def label_width(self) -> int:

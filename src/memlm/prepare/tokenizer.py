@@ -42,6 +42,7 @@ class SpecialTokens(ABC):
 
     kind: str
     has_unknown = True
+    is_spaced = False
 
     def __init__(self, *, labels: Sequence[str | None], name: str) -> None:
         self.name = name
@@ -77,6 +78,10 @@ class SpecialTokens(ABC):
     def symbols_to_json(self) -> object:
         """Return the symbols as JSON."""
 
+    @abstractmethod
+    def symbol_bytes(self) -> Sequence[bytes]:
+        """Return the UTF-8 of each symbol; that of a blank one is `UNKNOWN_TEXT`'s."""
+
     @property
     @abstractmethod
     def blank_symbols(self) -> Iterable[int]:
@@ -87,6 +92,9 @@ class SpecialTokens(ABC):
         first = self.num_specials - len(self._labels)
         labels = {first + place for place, label in enumerate(self._labels) if label is None}
         return frozenset(labels | {self.num_specials + rank for rank in self.blank_symbols})
+
+    def pieces(self) -> Sequence[bytes]:
+        return [b""] * self.num_specials + list(self.symbol_bytes())
 
     def decode(self, ids: Iterable[int]) -> str:
         decoder = self.decoder()
@@ -138,6 +146,9 @@ class CharTokenizer(SpecialTokens):
     def symbols_to_json(self) -> list[str | None]:
         return self._symbols
 
+    def symbol_bytes(self) -> Sequence[bytes]:
+        return _encoded(self._symbols)
+
     @property
     def blank_symbols(self) -> Iterable[int]:
         return _places_of_none(self._symbols)
@@ -161,10 +172,13 @@ class ByteTokenizer(SpecialTokens):
         )
 
     def decoder(self) -> TextDecoder:
-        return _BytesDecoder(self.num_specials, [bytes([value]) for value in range(256)])
+        return _BytesDecoder(self.num_specials, self.symbol_bytes())
 
     def symbols_to_json(self) -> None:
         return None
+
+    def symbol_bytes(self) -> Sequence[bytes]:
+        return [bytes([value]) for value in range(256)]
 
     @property
     def blank_symbols(self) -> Iterable[int]:
@@ -191,6 +205,9 @@ class _StringTokenizer(SpecialTokens):
 
     def symbols_to_json(self) -> list[str | None]:
         return self._symbols
+
+    def symbol_bytes(self) -> Sequence[bytes]:
+        return _encoded(self._symbols)
 
     @property
     def blank_symbols(self) -> Iterable[int]:
@@ -219,6 +236,7 @@ class WhitespaceTokenizer(_StringTokenizer):
     """One token a run of visible characters, and one a line end: text that is cut already."""
 
     kind = "whitespace"
+    is_spaced = True
 
     def encode(self, text: str) -> Encoding:
         matches = list(_VISIBLE_OR_LINE_END.finditer(text))
@@ -266,7 +284,7 @@ class BpeTokenizer(SpecialTokens):
         return self._encode_slowly(text)
 
     def decoder(self) -> TextDecoder:
-        return _BytesDecoder(self.num_specials, self._pieces)
+        return _BytesDecoder(self.num_specials, self.symbol_bytes())
 
     def symbols_to_json(self) -> Any:  # Any: the library's own JSON
         return json.loads(self._library.to_str())
@@ -304,6 +322,9 @@ class BpeTokenizer(SpecialTokens):
                 return slow
         return found
 
+    def symbol_bytes(self) -> Sequence[bytes]:
+        return self._pieces
+
     @cached_property
     def _pieces(self) -> list[bytes]:
         to_byte = {character: value for value, character in enumerate(_byte_alphabet())}
@@ -318,6 +339,10 @@ class BpeTokenizer(SpecialTokens):
     @cached_property
     def _lengths(self) -> npt.NDArray[np.int64]:
         return np.fromiter(map(len, self._pieces), dtype=np.int64)
+
+
+def _encoded(symbols: Iterable[str | None]) -> list[bytes]:
+    return [(UNKNOWN_TEXT if symbol is None else symbol).encode("utf-8") for symbol in symbols]
 
 
 def _places_of_none(symbols: Sequence[str | None]) -> Iterator[int]:

@@ -13,6 +13,7 @@ file needs of another stands above it in this list.
     models  training  learned      a model, how it comes to be, from what
     keeping                        keeping house among models
     adapting                       how it learns while it reads
+    precision                      what weights of a byte cost
     remembering  blending          what is remembered beside it, and how much that counts
     tracing                        where the words of a text come from
     asking  attending              what it is asked; what it looks at

@@ -13,7 +13,9 @@ from .listener import Listener
 from .looking_up import DEFAULT_CONTINUATIONS, LONGEST_CONTEXT, check_lookup, lookup_text
 from .models import MEMORY, Model, load_model
 from .opening import AnyWorkspace
+from .precision import PrecisionCost, precision_cost
 from .preparing import prepare_documents
+from .prompting import read_shots
 from .reading import FoundText, read_texts, read_whole_text, text_from_bytes
 from .showing import check_page_place
 from .tracing import trace_text, trace_texts, write_trace_page
@@ -29,6 +31,7 @@ __all__ = [
     "FoundText",
     "Listener",
     "Model",
+    "PrecisionCost",
     "attend_text",
     "blended_predictor",
     "check_attended",
@@ -47,8 +50,10 @@ __all__ = [
     "load_model",
     "lookup_text",
     "open_chat",
+    "precision_cost",
     "prepare_documents",
     "prune_checkpoints",
+    "read_shots",
     "read_texts",
     "read_whole_text",
     "ready_blend",

@@ -8,7 +8,7 @@ from memlm.memory.counts import CountsModel
 from memlm.prepare import TokenStore
 from memlm.storage import read_manifest
 from memlm.workflow.listener import Listener
-from memlm.workflow.models import Model
+from memlm.workflow.models import Model, network_of
 from memlm.workflow.preparing import open_tokens
 from memlm.workspace import read_run
 
@@ -20,19 +20,17 @@ def adapting_predictor(model: Model, listener: Listener) -> LanguageModel:
     How fast is chosen on the model's held-out text and kept beside it. Where its tokens are gone,
     plain steps of a fixed size do without them.
     """
-    from memlm.models.network import NetworkModel
     from memlm.train.adapt import PLAIN_STEPS, AdaptingModel
     from memlm.train.adapt_fit import fit_adaptation
     from memlm.train.adaptation import load_adaptation, save_adaptation
 
     if isinstance(model.predictor, CountsModel):
         return model.predictor.adaptive()
-    assert isinstance(model.predictor, NetworkModel)
-    network, folder = model.predictor.network, model.workspace.model(model.name)
+    network, folder = network_of(model), model.workspace.model(model.name)
     weights_hash = read_manifest(folder)["files"]["model.safetensors"]["sha256"]
     found = load_adaptation(folder, weights_hash=weights_hash)
     if found is None:
-        store = _tokens_learned(model)
+        store = tokens_learned(model)
         if store is None:
             listener.note("adapting_without_tokens", model=model.name)
             return AdaptingModel(network, PLAIN_STEPS)
@@ -54,7 +52,7 @@ def adapting_predictor(model: Model, listener: Listener) -> LanguageModel:
     return AdaptingModel(network, found.config, squares=found.squares)
 
 
-def _tokens_learned(model: Model) -> TokenStore | None:
+def tokens_learned(model: Model) -> TokenStore | None:
     """Return the tokens that a model learned from, if they are here as they were."""
     from memlm.train.learned import tokens_hash
 

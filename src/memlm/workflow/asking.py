@@ -14,6 +14,7 @@ from memlm import messages
 from memlm.collect import CollectConfig, Reading, read_file
 from memlm.errors import InputError
 from memlm.language_model import LanguageModel
+from memlm.models import Precision
 from memlm.predict.blend import COUNTS, BlendedModel
 from memlm.prepare import PrepareConfig
 from memlm.records import (
@@ -30,15 +31,16 @@ from memlm.workflow.blending import blended_predictor, memories_in
 from memlm.workflow.erasing import finish_erasing
 from memlm.workflow.learned import count_collected
 from memlm.workflow.listener import Listener
-from memlm.workflow.models import MEMORY, Model, load_model, newest_model
+from memlm.workflow.models import MEMORY, Model, load_model, newest_model, writing_model
 from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of
+from memlm.workflow.prompting import note_long_prompt, only_answer
 from memlm.workflow.reading import existing_file
 from memlm.workflow.remembering import memory_model
 from memlm.workflow.tracing import trace_texts
 from memlm.workflow.training import train_model
 
 if TYPE_CHECKING:
-    from memlm.generate import GenerateConfig
+    from memlm.generate import GenerateConfig, Shot
 
 
 def ensure_model(
@@ -47,11 +49,14 @@ def ensure_model(
     *,
     config: TrainConfig | None = None,
     prepare: PrepareConfig | None = None,
+    writes: bool = False,
+    precision: Precision = "float32",
     listener: Listener | None = None,
 ) -> Model:
     """Load a model, training one first where the workspace has documents but no model.
 
     `MEMORY` names the workspace's memory, which is brought in step with the documents instead.
+    What `writes` and `precision` are for is said in `load_model`.
     """
     opened = as_workspace(workspace)
     hears = listener or Listener()
@@ -79,7 +84,8 @@ def ensure_model(
         PrepareConfig(),
     ):
         hears.note("options_without_training")
-    model = load_model(opened, name, device=config.device if config else "auto")
+    device = config.device if config else "auto"
+    model = load_model(opened, name, device=device, writes=writes, precision=precision)
     if opened.documents_file.exists():
         with documents_of(opened) as store:
             if store.digest() != model.documents_digest:
@@ -123,26 +129,37 @@ def generate_text(
     prompt: str = "",
     *,
     config: GenerateConfig | None = None,
+    shots: Sequence[Shot] = (),
     trace_in: AnyWorkspace | None = None,
     memories: Sequence[str] | None = None,
     on_text: Callable[[int, str], None] = lambda sample, text: None,
     listener: Listener | None = None,
 ) -> list[Generation]:
-    """Write texts that go on from a prompt, each traced if `trace_in` names a workspace."""
-    from memlm.generate import GenerateConfig as Config
-    from memlm.generate import generate_texts
+    """Write texts that go on from a prompt, each traced if `trace_in` names a workspace.
 
+    With `shots` they are answers to it, in the pattern of these examples; `on_text` hears what
+    comes before an answer's first word too.
+    """
+    from memlm.generate import GenerateConfig as Config
+    from memlm.generate import generate_texts, write_few_shot
+
+    how, given = config or Config(), prompt
+    how.check()
+    if shots:
+        if not prompt.strip():
+            raise InputError("shots_without_prompt")
+        few_shot = write_few_shot(shots, prompt)
+        how, given = replace(how, stop=(*how.stop, few_shot.stop)), few_shot.prompt
+    note_long_prompt(model, given, listener or Listener())
+    model = writing_model(model, precision=how.precision)
     predictor = blended_predictor(model, memories=memories, listener=listener)
-    written = generate_texts(
-        predictor,
-        model.tokenizer,
-        prompt,
-        config or Config(),
-        on_text=on_text,
-    )
+    written = generate_texts(predictor, model.tokenizer, given, how, on_text=on_text)
+    if trace_in is not None:
+        written = [replace(one, shares=_token_shares(predictor, model, one)) for one in written]
+    if shots:
+        written = [only_answer(one, prompt) for one in written]
     if trace_in is None:
         return written
-    written = [replace(one, shares=_token_shares(predictor, model, one)) for one in written]
     traces = trace_texts(
         trace_in,
         [one.text for one in written],

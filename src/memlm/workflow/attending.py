@@ -15,10 +15,11 @@ import numpy.typing as npt
 
 from memlm.errors import ConfigError, InputError
 from memlm.language_model import Encoding, Tokenizer
+from memlm.memory.counts import CountsModel
 from memlm.records import Attention, AttentionLayer, ReadToken
 from memlm.workflow.asking import ensure_model
 from memlm.workflow.listener import Listener
-from memlm.workflow.models import Model
+from memlm.workflow.models import Model, network_of
 from memlm.workflow.opening import AnyWorkspace, as_workspace
 from memlm.workflow.showing import write_page
 
@@ -102,11 +103,9 @@ def _cut(text: str, encoding: Encoding, most: int, listener: Listener) -> tuple[
 
 
 def _network_of(model: Model) -> Network:
-    from memlm.models.network import NetworkModel
-
-    if not isinstance(model.predictor, NetworkModel):
+    if isinstance(model.predictor, CountsModel):
         raise InputError("attends_without_network", model=model.name)
-    return model.predictor.network
+    return network_of(model)
 
 
 def _read_tokens(

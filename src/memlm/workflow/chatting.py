@@ -68,7 +68,9 @@ class Chat:
         self._on_disk: KeptChat | None = kept if kept.turns else None
         # Before the memory is read: documents that go meanwhile are then missed by `_keep`.
         self._digest = documents_digest(workspace)
-        self._model = ensure_model(workspace, model, listener=listener)
+        self._model = ensure_model(
+            workspace, model, writes=True, precision=config.precision, listener=listener
+        )
         self._predictor = blended_predictor(self._model, memories=memories, listener=listener)
         self._conversation = Conversation(
             self._predictor,
@@ -266,7 +268,7 @@ def open_chat(
     opened, hears = as_workspace(workspace), listener or Listener()
     settled = config or GenerateConfig()
     settled.check()
-    if settled.samples != 1:
+    if settled.samples != 1 or settled.beams is not None:
         raise ConfigError("chat_one_answer")
     parse_pattern(pattern or DEFAULT_PATTERN)
     finish_erasing(opened, listener=hears)

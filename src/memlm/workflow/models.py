@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from memlm.errors import CorruptArtefactError, NotFoundError
+from memlm.errors import ConfigError, CorruptArtefactError, NotFoundError
+from memlm.memory.counts import CountsModel
+from memlm.models import Precision
 from memlm.prepare import load_tokenizer
-from memlm.runtime import choose_device
+from memlm.runtime import check_device, choose_device
 from memlm.storage import is_sealed, verify_folder
 from memlm.workflow.listener import Listener
 from memlm.workflow.opening import AnyWorkspace, as_workspace
@@ -16,10 +19,13 @@ from memlm.workspace import Workspace, read_run
 
 if TYPE_CHECKING:
     from memlm.language_model import LanguageModel, Tokenizer
+    from memlm.models.network import Network
 
 
 MEMORY = "memory"
 """Names the memory where a model is named; no model may be called so."""
+_SMALL_STEPS_ON = ("auto", "cpu")
+"""Devices for which a token at a time is the processor's business, a GPU here or not."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +48,16 @@ def load_model(
     name: str | None = None,
     *,
     device: str = "auto",
+    writes: bool = False,
+    precision: Precision = "float32",
     listener: Listener | None = None,
 ) -> Model:
     """Load a model of a workspace, the newest if no name is given.
 
-    Raises NotFoundError if there is none, CorruptArtefactError if its files have changed.
+    One that `writes` is stepped a token at a time, without torch, unless on a GPU that was asked
+    for; it can be asked for everything else too, where that need not be fast.
+    Raises NotFoundError if there is none, CorruptArtefactError if its files have changed,
+    ConfigError for a device that is not here or has no such precision.
     """
     opened = as_workspace(workspace)
     if name is None:
@@ -55,20 +66,61 @@ def load_model(
             raise NotFoundError("no_model", path=opened.path)
     elif not is_sealed(opened.model(name)):
         raise NotFoundError("model_missing", model=name, known=known_models(opened))
-    torch_device = choose_device(device)
-    from memlm.models.network import NetworkModel, load_network
-
     folder = opened.model(name)
     verify_folder(folder)
     run = read_run(folder)
     return Model(
         name=name,
-        predictor=NetworkModel(load_network(folder, device=torch_device)),
+        predictor=_predictor(folder, device, precision, writes=writes),
         tokenizer=load_tokenizer(folder / "tokenizer.json"),
         label_counts=run["labels"],
         documents_digest=run["made_from"]["documents"],
         workspace=opened,
     )
+
+
+def _predictor(folder: Path, device: str, precision: Precision, *, writes: bool) -> LanguageModel:
+    check_device(device)
+    if writes and device in _SMALL_STEPS_ON:
+        from memlm.models.stepping import load_stepping
+
+        return load_stepping(folder, precision=precision)
+    if precision != "float32":
+        raise ConfigError("precision_needs_processor", precision=precision, device=device)
+    torch_device = choose_device(device)
+    from memlm.models.network import NetworkModel, load_network
+
+    return NetworkModel(load_network(folder, device=torch_device))
+
+
+def writing_model(model: Model, *, precision: Precision = "float32") -> Model:
+    """Return a model as what writes fastest: without torch, where it is not on a GPU."""
+    from memlm.models.stepping import SteppingModel, load_stepping
+
+    if isinstance(model.predictor, SteppingModel):
+        is_so = model.predictor.precision == precision
+    else:
+        is_so = isinstance(model.predictor, CountsModel) or _is_on_gpu(model, precision)
+    if is_so:
+        return model
+    folder = model.workspace.model(model.name)
+    return replace(model, predictor=load_stepping(folder, precision=precision))
+
+
+def _is_on_gpu(model: Model, precision: Precision) -> bool:
+    device = network_of(model).device.type
+    if device != "cpu" and precision != "float32":
+        raise ConfigError("precision_needs_processor", precision=precision, device=device)
+    return device != "cpu"
+
+
+def network_of(model: Model) -> Network:
+    """Return the network of a model with torch, which alone can teach it."""
+    from memlm.models.network import NetworkModel, load_network
+
+    if isinstance(model.predictor, NetworkModel):
+        return model.predictor.network
+    return load_network(model.workspace.model(model.name), device=choose_device("cpu"))
 
 
 def newest_model(workspace: Workspace, listener: Listener) -> str | None:

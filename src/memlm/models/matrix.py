@@ -1,0 +1,50 @@
+"""Weights that are multiplied by one vector at a time: as they are, or as whole numbers of a byte.
+
+A single step reads every weight once and does little with it, so its time is that of fetching
+them. In a byte each they come in a quarter of it: weight = whole number times a scale of its row.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from memlm.models.config import Precision
+
+Floats = npt.NDArray[np.float32]
+_LARGEST = 127
+
+
+class Matrix:
+    """Weights (N, M)."""
+
+    def __init__(self, values: Floats, precision: Precision = "float32") -> None:
+        values = np.ascontiguousarray(values, dtype=np.float32)
+        self.exact: Floats = values
+        """The weights as numbers; of whole numbers what they stand for."""
+        self.stored: npt.NDArray[np.float32 | np.int8] = values
+        """What a single step reads."""
+        self.scales: Floats = np.ones(len(values), dtype=np.float32)
+        """(N,)"""
+        if precision == "int8":
+            largest = np.abs(values).max(axis=1, initial=0.0)
+            self.scales = np.where(largest > 0, largest / _LARGEST, 1.0).astype(np.float32)
+            whole = np.rint(values / self.scales[:, None])
+            self.stored = whole.astype(np.int8)
+            self.exact = whole.astype(np.float32) * self.scales[:, None]
+
+    @property
+    def parts(self) -> tuple[npt.NDArray[np.float32 | np.int8], Floats]:
+        """What compiled loops take: the weights as they are stored, and the scales."""
+        return self.stored, self.scales
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+    def product(self, vectors: Floats) -> Floats:
+        """Return the weights times each vector, (..., N) for (..., M)."""
+        if vectors.size == vectors.shape[-1]:  # one vector
+            found: Floats = np.dot(self.exact, vectors.reshape(-1))
+        else:
+            found = vectors.reshape(-1, vectors.shape[-1]) @ self.exact.T
+        return found.reshape(*vectors.shape[:-1], len(self))
