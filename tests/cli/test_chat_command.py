@@ -27,6 +27,8 @@ TEXTS = [
     "床前明月光，疑是地上霜。举头望明月，低头思故乡。\n",
 ]
 ANSWER = "the moon over the old town, and a dog follows it home at dusk."
+_UNTIL_IT_WAITS = 1.0
+"""Seconds from the sign of the prompt until readline waits: a signal before is heard at a key."""
 USUAL = ("--model", "memory", "--temperature", "0", "--tokens", "120")
 
 
@@ -307,6 +309,7 @@ def test_ctrl_c_at_the_prompt_leaves_with_everything_kept(terminal, ws):
     talk.type("The cat sees\n")
     talk.wait_for("recited")
     talk.wait_for("> ")
+    time.sleep(_UNTIL_IT_WAITS)
     talk.type("\x03")
     talk.wait_for("Kept as tea")
     assert talk.leave() == 130
@@ -337,6 +340,7 @@ def test_a_signal_at_the_prompt_ends_it_and_all_is_kept(terminal, ws, number):
     talk.type("The cat sees\n")
     talk.wait_for("recited")
     talk.wait_for("> ")
+    time.sleep(_UNTIL_IT_WAITS)
     talk.process.send_signal(number)
     code = talk.process.wait(timeout=60)
     assert code == (143 if number == signal.SIGTERM else -signal.SIGHUP)
