@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -333,6 +334,20 @@ def holder(tmp_path: Path):
         assert process.stdout.readline() == "held\n"
         yield process
         process.kill()
+
+
+def test_who_has_patience_gets_the_lock_when_it_is_free(tmp_path: Path, holder) -> None:
+    timer = threading.Timer(0.3, holder.kill)
+    timer.start()
+    lock = WriterLock(tmp_path / "lock")
+    lock.acquire(patience_seconds=30)
+    lock.release()
+    timer.join()
+
+
+def test_patience_ends(tmp_path: Path, holder) -> None:
+    with pytest.raises(InputError):
+        WriterLock(tmp_path / "lock").acquire(patience_seconds=0.1)
 
 
 def test_second_process_is_refused_and_told_the_first(tmp_path: Path, holder) -> None:

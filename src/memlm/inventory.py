@@ -59,6 +59,7 @@ def describe_workspace(
     found["memories"] = [_describe_memory(opened, name) for name in opened.memory_names()]
     found["memories"] += [_describe_states(opened, folder) for folder in opened.vector_memories()]
     found["models"] = describe_models(opened)
+    found["chats"] = [_describe_chat(opened, name) for name in opened.chat_names()]
     return found
 
 
@@ -76,6 +77,19 @@ def describe_models(
         _describe_model(opened, name, digest) | {"removed_documents": _removed(opened, name, ids)}
         for name in opened.model_names()
     ]
+
+
+def _describe_chat(workspace: Workspace, name: str) -> dict[str, Any]:  # Any: JSON
+    path = workspace.chat(name)
+    found = {"name": name, "bytes": size_on_disk(path)}
+    try:
+        kept = read_json(path)
+        turns, started = kept["turns"], str(kept["started"])
+        models = sorted({str(turn["model"]) for turn in turns})
+    except (CorruptArtefactError, KeyError, TypeError):
+        return found | {"status": "damaged"}
+    about = {"status": "finished", "turns": len(turns), "started": started, "models": models}
+    return found | about
 
 
 def _describe_documents(store: DocumentStore) -> dict[str, Any]:  # Any: JSON

@@ -465,6 +465,45 @@ class Generation:
             return None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """What a person said in a conversation, and what a model went on with."""
+
+    line: str
+    answer: str
+    """As it was written, with the white space at its beginning."""
+    ended_by: Literal["length", "end", "stop", "forbidden", "interrupt"]
+    tokens: int
+    tokens_per_second: float
+
+    @property
+    def shown(self) -> str:
+        """The answer as people see it."""
+        return self.answer.strip()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A turn of a conversation, and where its answer comes from."""
+
+    turn: Turn
+    trace: Trace | None
+    """Of the answer as people see it; None where there are no documents to trace it in."""
+    shares: Mapping[str, float]
+    """Of the answer as a whole, by expert: weights, counts, ...; they sum to 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remembered:
+    """What was collected in the middle of a conversation."""
+
+    file: str
+    characters: int
+    """Code points that are new; 0 where all of it was known."""
+    takes_part: bool
+    """Whether a memory that has it predicts beside the weights."""
+
+
 def _row(record: object) -> dict[str, object]:
     return dict(vars(record))
 

@@ -35,6 +35,7 @@ _MACHINE_ERRORS = {
 }  # fmt: skip
 # What a network drive or a loose cable says once, and may not say again.
 _TRANSIENT_ERRORS = {errno.EIO, errno.EBUSY, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN}
+_SECONDS_BETWEEN_LOCKS = 0.02
 _SECONDS_BETWEEN_TRIES = (0.1, 0.5, 2.0)
 
 
@@ -296,11 +297,14 @@ class WriterLock:
         self.path = path
         self._file: Any = None  # Any: an open text file, or None
 
-    def acquire(self) -> None:
-        """Take the lock, or raise InputError naming the process that holds it."""
+    def acquire(self, *, patience_seconds: float = 0.0) -> None:
+        """Take the lock, or raise InputError naming the process that still holds it after that."""
         with machine_errors(self.path):
             file = self.path.open("a+", encoding="ascii")
-        if not _lock_file(file):
+        until = time.monotonic() + patience_seconds
+        while not (is_ours := _lock_file(file)) and time.monotonic() < until:
+            time.sleep(_SECONDS_BETWEEN_LOCKS)
+        if not is_ours:
             file.seek(0)
             holder = file.read().strip() or "?"
             file.close()

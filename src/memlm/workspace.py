@@ -28,6 +28,8 @@ from memlm.storage import (
 SCHEMA_VERSION = 2
 STATES_FILE = "memory.json"
 """Says what the states in a folder are of; written last."""
+_CHAT_PATIENCE = 5.0
+"""Seconds; whoever writes a conversation takes a moment."""
 RUN_STATES = ("running", "stopped", "finished", "diverged")
 _NAME = re.compile(r"[\w.-]+", re.UNICODE)
 # What every `run.json` says, and as what.
@@ -119,6 +121,36 @@ class Workspace:
     def vector_memories(self) -> list[Path]:
         """Return the folders of all such states that are here."""
         return sorted(path.parent for path in self.path.glob(f"memory/vectors/*/{STATES_FILE}"))
+
+    def chat(self, name: str) -> Path:
+        """File of the conversation `name`; InputError if that cannot be the name of a file."""
+        if not _is_name(name):
+            raise InputError("chat_name", name=name)
+        return self.chats / f"{name}.json"
+
+    @property
+    def chats(self) -> Path:
+        """Folder of the conversations that were held with models."""
+        return self.path / "chats"
+
+    def chat_names(self) -> list[str]:
+        """Return the names of all conversations, sorted."""
+        found = (path for path in self.chats.glob("*.json") if not is_leftover(path.name))
+        return sorted(path.stem for path in found)
+
+    @contextmanager
+    def writing_chats(self) -> Iterator[None]:
+        """Hold the right to write conversations, for which no training need be waited for."""
+        with machine_errors(self.chats):
+            self.chats.mkdir(exist_ok=True)
+        lock = WriterLock(self.chats / "lock")
+        lock.acquire(patience_seconds=_CHAT_PATIENCE)
+        try:
+            with machine_errors(self.chats):
+                clean_leftovers(self.chats)
+            yield
+        finally:
+            lock.release()
 
     def memory_names(self) -> list[str]:
         """Return the tokenizers whose tokens a memory has counted."""

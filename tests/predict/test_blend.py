@@ -215,6 +215,15 @@ def test_shares_of_each_token_sum_to_one(tokens, method, companions):
     assert all(len(part) == tokens.shape[1] - 1 for part in shares.values())
 
 
+def test_shares_from_a_state_on_are_those_of_the_whole_text(tokens):
+    model = wild("linear", companions=True)
+    whole, place = model.shares(tokens[0]), 7
+    _, state = model.read(model.start(1), tokens[:1, :place])
+    rest = model.shares(tokens[0][place:], state)
+    for name, part in rest.items():
+        assert np.allclose(part, whole[name][place:], atol=1e-6)
+
+
 def test_shares_of_a_plain_mixture_are_parts_of_the_probability(tokens):
     model = BlendedModel(fixed_blend({WEIGHTS: 0.5, COUNTS: 0.5}), EXPERTS)
     shares = model.shares(tokens[0])

@@ -34,8 +34,8 @@ from memlm.messages import LANGUAGES, Language, current_language, in_language, r
 from memlm.runtime import Terminated, process_place
 
 COMMANDS = (
-    "demo", "train", "generate", "trace", "lookup", "collect", "prepare", "score", "evaluate",
-    "attend", "info", "models", "export",
+    "demo", "train", "generate", "chat", "trace", "lookup", "collect", "prepare", "score",
+    "evaluate", "attend", "info", "models", "export",
 )  # fmt: skip
 _COMMON_WITH_VALUE = ("--language", "--config")
 _COMMON = ("--json", "--debug", *_COMMON_WITH_VALUE)
@@ -44,6 +44,7 @@ _FLAGS = (
     "--debug",
     "--no-memory",
     "--trace",
+    "--plain",
     "--ignore-end",
     "--statistics",
     "--fresh",

@@ -220,6 +220,11 @@ def visible(text: str) -> str:
     return text.translate(_DRAWN_CONTROLS)
 
 
+def as_shown(text: str) -> str:
+    """Return a text as a terminal may see it; a file or a pipe gets what was written."""
+    return visible(text) if out.is_terminal else text
+
+
 def shorten(text: str) -> str:
     """Return a text on one line, its middle left out if it is long."""
     line = _one_line(text)
@@ -318,6 +323,10 @@ class ConsoleListener(Listener):
             if peak is not None:
                 parts.append(messages.render(key, size=size(peak)))
         return parts
+
+    def rest(self) -> None:
+        """Take all bars away, before something else is written or typed."""
+        self._close()
 
     def _show(self, stage: str, done: int, total: int, state: str) -> None:
         if self._progress is None:

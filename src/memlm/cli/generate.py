@@ -11,6 +11,7 @@ from rich.text import Text
 
 from memlm.cli.console import (
     ConsoleListener,
+    as_shown,
     err,
     out,
     print_json,
@@ -61,7 +62,7 @@ def generate(
     cutting: Prepare = PrepareConfig(),  # noqa: B008  # frozen
     common: Common = CommonOptions(),  # noqa: B008  # frozen
 ) -> int:
-    writing = _as_documents_are(writing)
+    writing = as_documents_are(writing)
     writing.check()
     training.check()
     cutting.check()
@@ -111,7 +112,7 @@ def generate(
     return 0
 
 
-def _as_documents_are(writing: GenerateConfig) -> GenerateConfig:
+def as_documents_are(writing: GenerateConfig) -> GenerateConfig:
     """Return the options with their texts normalised as those of documents are."""
     return replace(
         writing,
@@ -138,7 +139,7 @@ class _PieceWriter:
         if self._prompt is not None:
             out.print(Text(visible(self._prompt), style="dim"), end="")
             self._prompt = None
-        out.file.write(_as_shown(text))
+        out.file.write(as_shown(text))
         out.file.flush()
 
     def __enter__(self) -> _PieceWriter:
@@ -152,11 +153,6 @@ class _PieceWriter:
                 out.file.flush()
 
 
-def _as_shown(text: str) -> str:
-    """Return a text as a terminal may see it; a file or a pipe gets what was written."""
-    return visible(text) if out.is_terminal else text
-
-
 def print_whole(one: Generation, number: int, total: int) -> None:
     """Print one of several texts, after its prompt; with its trace, where it has one."""
     if total > 1:
@@ -165,7 +161,7 @@ def print_whole(one: Generation, number: int, total: int) -> None:
     if one.prompt:
         out.print(Text(visible(one.prompt), style="dim"), end="")
     if one.trace is None:
-        out.file.write(_as_shown(one.text) + "\n")
+        out.file.write(as_shown(one.text) + "\n")
     else:
         print_trace(one.trace)
     if number < total:

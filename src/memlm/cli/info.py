@@ -89,6 +89,7 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str, str, str, str]]:  # Any
         rows.append((name, held, origin, state_of(part), size(part["bytes"])))
     rows += [_memory_row(part) for part in found["memories"]]
     rows += [_model_row(part) for part in found["models"]]
+    rows += [_chat_row(part) for part in found["chats"]]
     return rows
 
 
@@ -110,6 +111,14 @@ def _model_row(part: dict[str, Any]) -> tuple[str, str, str, str, str]:  # Any: 
     if part["status"] == "damaged":
         return name, "", "", render("info.damaged"), taken
     return name, _results(part), f"prepared/{part['made_from']['tokenizer']}", state_of(part), taken
+
+
+def _chat_row(part: dict[str, Any]) -> tuple[str, str, str, str, str]:  # Any: JSON
+    name, taken = f"chats/{part['name']}", size(part["bytes"])
+    if part["status"] == "damaged":
+        return name, "", "", render("info.damaged"), taken
+    models = render("list.comma").join(part["models"])
+    return name, render("info.turns", count=part["turns"]), models, "", taken
 
 
 def _results(part: dict[str, Any]) -> str:  # Any: JSON

@@ -96,7 +96,7 @@ def _log_likelihood(
     """Return log p(ids) of each row, given the distribution (B, V) of the first of them."""
     total = first[:, ids[0]].astype(np.float64)
     rows, done = np.tile(ids[:-1], (len(first), 1)), 0
-    for block in _blocks(rows, model.vocabulary_size):
+    for block in blocks(rows, model.vocabulary_size):
         found, state = model.read(state, block)
         targets = ids[done + 1 : done + 1 + block.shape[1]]
         total += found[:, np.arange(len(targets)), targets].sum(axis=1)
@@ -120,14 +120,14 @@ def read_prompt(
     openings = [[tokenizer.end, *(blank if label is None else [label])] for label in distinct]
     rows = np.array([opening + prompt_ids.tolist() for opening in openings])
     state = model.start(len(distinct))
-    for block in _blocks(rows[:, :-1], model.vocabulary_size):
+    for block in blocks(rows[:, :-1], model.vocabulary_size):
         _, state = model.read(state, block)
     found, state = model.advance(state, rows[:, -1])
     chosen = np.array([distinct.index(label) for label in labels])
     return found[chosen], model.select(state, chosen)
 
 
-def _blocks(rows: npt.NDArray[np.int64], vocabulary_size: int) -> Iterator[npt.NDArray[np.int64]]:
+def blocks(rows: npt.NDArray[np.int64], vocabulary_size: int) -> Iterator[npt.NDArray[np.int64]]:
     """Yield the columns of rows (B, T) in stretches whose B x T x V values can be held."""
     widest = _LARGEST_BLOCK_VALUES // (len(rows) * vocabulary_size)
     block = max(1, min(_PROMPT_BLOCK, widest))

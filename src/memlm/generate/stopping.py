@@ -13,6 +13,11 @@ class StopWatch:
         self._held = ""
         self.has_stopped = False
 
+    @property
+    def is_holding(self) -> bool:
+        """Whether some text is held back, as a stop string may have begun in it."""
+        return bool(self._held)
+
     def feed(self, text: str) -> str:
         """Return the text that is certain; nothing more once a stop string was met."""
         if self.has_stopped:

@@ -328,15 +328,16 @@ class BlendedModel:
         (found,), state = self._say(state, np.asarray(tokens)[None])
         return found, state
 
-    def shares(self, stream: Tokens) -> dict[str, Floats]:
+    def shares(self, stream: Tokens, state: BlendState | None = None) -> dict[str, Floats]:
         """Return, by name, everyone's share of each token of a text but the first, (T - 1,).
 
+        The text begins where `state` ends, or anew.
         In a linear blend that is the part of the token's probability that came from there; in a
         geometric one, where none comes from one alone, the part of the gate's weights. They sum to
         1. What a companion leaves to the network is the network's.
         """
         names, parts = self.blend.members, []
-        state, width = self.start(1), self._block(1)
+        state, width = state or self.start(1), self._block(1)
         values = np.asarray(stream, dtype=np.int64)
         for start in range(0, len(values) - 1, width):
             targets = values[start + 1 : start + 1 + width]

@@ -3,6 +3,7 @@
 from .asking import ensure_model, evaluate_task, generate_text, score_text
 from .attending import DEFAULT_ATTENDED, attend_text, check_attended, write_attention_page
 from .blending import blended_predictor, check_memories, ready_blend
+from .chatting import Chat, open_chat
 from .collecting import collect_documents
 from .erasing import erase_documents, erase_removed
 from .exporting import export_documents
@@ -26,6 +27,7 @@ __all__ = [
     "LONGEST_CONTEXT",
     "MEMORY",
     "AnyWorkspace",
+    "Chat",
     "FoundText",
     "Listener",
     "Model",
@@ -47,6 +49,7 @@ __all__ = [
     "generate_text",
     "load_model",
     "lookup_text",
+    "open_chat",
     "precision_cost",
     "prepare_documents",
     "prune_checkpoints",

@@ -24,6 +24,7 @@ from memlm.prepare import CleanedDocuments
 from memlm.records import EraseReport
 from memlm.storage import delete_folder, new_file, read_json
 from memlm.workflow.blanking import Leftovers, forget_in_models, forget_in_tokens
+from memlm.workflow.chats import forget_in_chats
 from memlm.workflow.collecting import list_rejected
 from memlm.workflow.left_behind import foresee_erasing, say_what_is_left_behind
 from memlm.workflow.listener import Listener
@@ -232,6 +233,7 @@ FORGETTERS: tuple[Callable[[Leftovers], Iterator[str]], ...] = (
     _forget_pages,
     forget_in_tokens,
     forget_in_models,
+    forget_in_chats,  # before the index, which says what they quote
     _forget_in_index,
     _forget_in_memories,
 )

@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from memlm.documents import DocumentStore
-from memlm.index import open_index
+from memlm.index import SuffixIndex, open_index
 from memlm.memory import FoldedText, cut_excerpts, fold_text, in_order, trace_spans
 from memlm.records import (
     Excerpt,
@@ -54,17 +54,20 @@ def trace_texts(
     names: Sequence[str] = (),
     shares: Sequence[tuple[TokenShare, ...]] = (),
     with_excerpts: bool = True,
+    index: SuffixIndex | None = None,
     listener: Listener | None = None,
 ) -> list[Trace]:
     """Trace several texts; the index is opened, and every byte of it checked, once for all.
 
     `names` and `shares` are what the traces are to say of each text beside its spans. Without
-    `with_excerpts` the documents around the sources are not read, and no page can show them.
+    `with_excerpts` the documents around the sources are not read, and no page can show them. Who
+    has the `index` open already, in step with the documents, hands it in.
     """
     opened, hears = as_workspace(workspace), listener or Listener()
     folds = in_order(folds)
-    ensure_index(opened, hears, folds)
-    index = open_index(opened.folded_index(folds) if folds else opened.character_index)
+    if index is None:
+        ensure_index(opened, hears, folds)
+        index = open_index(opened.folded_index(folds) if folds else opened.character_index)
     with documents_of(opened) as store:
         sources: dict[str, str] = {}
 
