@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from memlm.language_model import (
     ShowsHidden,
 )
 from memlm.memory.cache import Cache, CacheConfig
+from memlm.memory.counts import CountsModel
 from memlm.memory.smoothing import Evidence, Smoothing, usual_smoothing
 from memlm.memory.smoothing_fit import fit_smoothing
 from memlm.memory.vectors import VectorConfig, Vectors
@@ -170,10 +171,8 @@ def _listen(model: Model, streams: Sequence[npt.NDArray[np.int64]]) -> _Heard:
 
 
 def _network_of(model: Model) -> ShowsHidden:
-    from memlm.models.network import NetworkModel
-
-    assert isinstance(model.predictor, NetworkModel)
-    return model.predictor
+    assert not isinstance(model.predictor, CountsModel)
+    return cast(ShowsHidden, model.predictor)
 
 
 def _fit_cache(heard: _Heard) -> CacheConfig:

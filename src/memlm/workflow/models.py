@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from memlm.errors import CorruptArtefactError, NotFoundError
 from memlm.prepare import load_tokenizer
@@ -42,19 +42,29 @@ def load_model(
     name: str | None = None,
     *,
     device: str = "auto",
+    precision: Literal["float32", "bf16"] = "float32",
     listener: Listener | None = None,
 ) -> Model:
     """Load a model of a workspace, the newest if no name is given.
 
-    Raises NotFoundError if there is none, CorruptArtefactError if its files have changed.
+    What is no model of the workspace is one of the Hugging Face kind, to be brought: the path of a
+    folder, or a name on the hub, which is fetched if it is not on this machine; it computes in
+    `precision`. Raises NotFoundError if there is none, CorruptArtefactError if its files have
+    changed.
     """
-    opened = as_workspace(workspace)
+    opened, hears = as_workspace(workspace), listener or Listener()
     if name is None:
-        name = newest_model(opened, listener or Listener())
+        name = newest_model(opened, hears)
         if name is None:
             raise NotFoundError("no_model", path=opened.path)
-    elif not is_sealed(opened.model(name)):
-        raise NotFoundError("model_missing", model=name, known=known_models(opened))
+    elif not opened.has_written_model(name):
+        from memlm.workflow.bringing import (  # here, since bringing makes a model of this file
+            bring_model,
+            foreign_folder,
+        )
+
+        folder = foreign_folder(opened, name, hears)
+        return bring_model(opened, folder, device=device, precision=precision, listener=hears)
     torch_device = choose_device(device)
     from memlm.models.network import NetworkModel, load_network
 
