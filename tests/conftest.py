@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -46,3 +46,24 @@ def corpus(tmp_path: Path) -> Path:
     rows = ["text,label", "good film,yes", "bad film,no", "好电影,yes", "坏电影,no"]
     (folder / "rows.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     return folder
+
+
+@pytest.fixture(scope="session")
+def foreign_models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return what makes a tiny model of the Hugging Face kind, once: its kind -> its folder.
+
+    GPT-2 has a byte-level tokenizer and one token for beginning and end; the others have BOS and
+    EOS, and pieces with byte fallback; `plain` is a GPT-2 with neither.
+    """
+    pytest.importorskip("transformers")
+    from foreign_makers import save_model
+
+    made: dict[str, Path] = {}
+
+    def make(kind: str) -> Path:
+        if kind not in made:
+            made[kind] = tmp_path_factory.mktemp("foreign") / f"tiny-{kind}"
+            save_model(made[kind], kind)
+        return made[kind]
+
+    return make

@@ -12,7 +12,14 @@ from memlm.documents import DocumentStore
 from memlm.errors import CorruptArtefactError, NotFoundError
 from memlm.index import is_current, open_index
 from memlm.storage import MANIFEST, hash_json, read_json, read_manifest, size_on_disk
-from memlm.workspace import STATES_FILE, Workspace, find_checkpoints, open_workspace, read_run
+from memlm.workspace import (
+    BROUGHT_FILE,
+    STATES_FILE,
+    Workspace,
+    find_checkpoints,
+    open_workspace,
+    read_run,
+)
 
 
 def describe_workspace(
@@ -73,10 +80,11 @@ def describe_models(
         with DocumentStore(opened.documents_file) as store:
             digest = store.digest()
             ids = np.fromiter((int(identity, 16) for identity in store.ids()), dtype="<u8")
-    return [
+    trained = [
         _describe_model(opened, name, digest) | {"removed_documents": _removed(opened, name, ids)}
         for name in opened.model_names()
     ]
+    return trained + [_describe_brought(opened, name) for name in opened.brought_names()]
 
 
 def _describe_chat(workspace: Workspace, name: str) -> dict[str, Any]:  # Any: JSON
@@ -195,6 +203,30 @@ def _describe_model(
         "stale": bool(reasons),
         "stale_because": reasons,
         "checkpoints": len(find_checkpoints(folder / "checkpoints")),
+        "bytes": size_on_disk(folder),
+    }
+
+
+def _describe_brought(workspace: Workspace, name: str) -> dict[str, Any]:  # Any: JSON
+    """Return what was computed of a model that lies elsewhere; no document makes it stale."""
+    folder = workspace.model(name)
+    try:
+        about = read_json(folder / BROUGHT_FILE)
+        kind, results = str(about["kind"]), {"parameters": int(about["parameters"])}
+    except (CorruptArtefactError, KeyError, TypeError, ValueError):
+        return {"model": name, "status": "damaged", "bytes": size_on_disk(folder)}
+    return {
+        "model": name,
+        "status": "brought",
+        "network": kind,
+        "started": "",
+        "made_from": {"tokenizer": name},
+        "results": results,
+        "blend": _describe_blend(folder),
+        "stale": False,
+        "stale_because": [],
+        "checkpoints": 0,
+        "removed_documents": None,
         "bytes": size_on_disk(folder),
     }
 

@@ -272,6 +272,8 @@ class Score:
     baseline_nats_per_character: float
     """Every symbol of the vocabulary equally likely."""
     protocol: str
+    window: int | None = None
+    """Tokens of the windows that the weights read in; None where there are none."""
     memories: tuple[str, ...] = ()
     """Those that predicted beside the weights."""
 

@@ -18,6 +18,7 @@ from memlm.storage import (
     WriterLock,
     clean_leftovers,
     is_leftover,
+    is_sealed,
     machine_errors,
     new_file,
     read_json,
@@ -30,6 +31,8 @@ STATES_FILE = "memory.json"
 """Says what the states in a folder are of; written last."""
 _CHAT_PATIENCE = 5.0
 """Seconds; whoever writes a conversation takes a moment."""
+BROUGHT_FILE = "brought.json"
+"""Says what a brought model is; its weights are not in the workspace."""
 RUN_STATES = ("running", "stopped", "finished", "diverged")
 _NAME = re.compile(r"[\w.-]+", re.UNICODE)
 # What every `run.json` says, and as what.
@@ -186,11 +189,25 @@ class Workspace:
         found = [run for run in folder.glob("*/run.json") if not is_leftover(run.parent.name)]
         return [run.parent.name for run in sorted(found, key=lambda run: (_started(run), run))]
 
+    def has_written_model(self, name: str) -> bool:
+        """Say whether there is a model of this name that was trained here, and can be asked."""
+        return _is_name(name) and is_sealed(self.model(name)) and not self.is_brought(name)
+
+    def brought_names(self) -> list[str]:
+        """Return the names of all models that were brought here: their weights lie elsewhere."""
+        return sorted(path.parent.name for path in self.path.glob(f"models/*/{BROUGHT_FILE}"))
+
+    def is_brought(self, name: str) -> bool:
+        """Say whether something was computed for a brought model of this name."""
+        return _is_name(name) and (self.model(name) / BROUGHT_FILE).exists()
+
     def weights_hash(self, name: str) -> str | None:
         """Return the hash of a model's weights; None where it has none yet, or its list is lost."""
         try:
-            files = read_manifest(self.model(name))["files"]
-            return str(files["model.safetensors"]["sha256"])
+            manifest = read_manifest(self.model(name))
+            if self.is_brought(name):
+                return str(manifest["made_from"]["weights"])
+            return str(manifest["files"]["model.safetensors"]["sha256"])
         except (NotFoundError, CorruptArtefactError, KeyError):
             return None
 
@@ -198,7 +215,7 @@ class Workspace:
         """Return the models whose network had the states in a folder."""
         return [
             name
-            for name in self.model_names()
+            for name in (*self.model_names(), *self.brought_names())
             if (found := self.weights_hash(name)) and self.vector_memory(found) == folder
         ]
 

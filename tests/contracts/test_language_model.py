@@ -17,6 +17,7 @@ import pytest
 import torch
 
 import memlm
+from foreign_makers import make_network
 from memlm.language_model import Companion, LanguageModel, ShowsHidden
 from memlm.memory.cache import Cache, CacheConfig
 from memlm.memory.counts import CountsModel
@@ -64,6 +65,19 @@ def _adapting(make: Callable[[], NetworkModel], **config: object) -> Callable[[]
         return AdaptingModel(network, AdaptConfig(segment=2, **config), squares=squares)
 
     return make_adapting
+
+
+def _foreign(kind: str, context: int | None) -> Callable[[], LanguageModel]:
+    def make() -> LanguageModel:
+        from memlm.models.huggingface import Beginning, HuggingFaceModel
+
+        if kind == "plain":  # whose texts end with a token that the model has not
+            network, beginning = make_network(kind, VOCABULARY - 1), Beginning(None, VOCABULARY - 1)
+        else:
+            network, beginning = make_network(kind, VOCABULARY), Beginning(1, 2)
+        return HuggingFaceModel(network, beginning, context=context, longest=context)
+
+    return make
 
 
 @dataclass(frozen=True)
@@ -122,6 +136,13 @@ MAKERS: dict[str, dict[str, Callable[[], LanguageModel]]] = {
         "stepping transformer": _stepping("transformer", window=5, heads=2, label_tokens=(2, 3)),
         "stepping mixed": _stepping("mixed", window=16, heads=1, is_tied=True),
         "stepping by clusters": _stepping("lstm", cutoffs=(4, 8), hidden_width=16),
+    },
+    "HuggingFaceModel": {
+        "GPT-2": _foreign("gpt2", 32),
+        "GPT-2 without an end": _foreign("plain", 32),
+        "Llama": _foreign("llama", 48),
+        "Qwen3 in short windows": _foreign("qwen3", 5),
+        "Mamba": _foreign("mamba", None),
     },
     "AdaptingModel": {
         "adapting lstm": _adapting(_network("lstm"), rule="sgd", learning_rate=0.1),

@@ -30,12 +30,13 @@ def lookup(
     /,
     *,
     limit: int = DEFAULT_CONTINUATIONS,
+    model: str | None = None,
     common: Common = CommonOptions(),  # noqa: B008  # frozen
 ) -> int:
     check_lookup(limit)
     given = _text(text)
     with ConsoleListener() as listener:
-        found = lookup_text(workspace, given, limit=limit, listener=listener)
+        found = lookup_text(workspace, given, model=model, limit=limit, listener=listener)
     if common.json:
         print_json(asdict(found))
         return 0

@@ -62,7 +62,8 @@ class ModelOptions:
     """Which model is asked."""
 
     model: str | None = None
-    """Name of the model; the newest if not given. memory: the memory alone, without training."""
+    """Name of the model; the newest if not given. memory: the memory alone, without training. A
+    folder, or owner/name on the Hugging Face hub: a model that is brought from there."""
 
 
 @dataclass(frozen=True, kw_only=True)

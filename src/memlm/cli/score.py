@@ -21,6 +21,7 @@ from memlm.errors import InputError
 from memlm.messages import render
 from memlm.predict.score import check_protocol
 from memlm.prepare import PrepareConfig
+from memlm.records import Score
 from memlm.train import TrainConfig
 from memlm.workflow import MEMORY, check_memories, count_collected, ensure_model, score_text
 
@@ -67,8 +68,7 @@ def score(
     if common.json:
         print_json(asdict(found) | {"model": model.name, "file": str(file)})
         return 0
-    said = "adaptive" if adapt else "long_context" if window is None else "window"
-    protocol = render(f"protocol.{said}", window=window)
+    protocol = render(f"protocol.{_protocol(found, window, adapt)}", window=found.window)
     name = model.name
     if found.memories:
         memories = " + ".join(found.memories)
@@ -78,3 +78,12 @@ def score(
     if found.unknown:
         say("note.unknown_charged", count=found.unknown)
     return 0
+
+
+def _protocol(found: Score, window: int | None, adapt: bool) -> str:
+    """Return what the way of scoring is called in the catalogue of sentences."""
+    if adapt:
+        return "adaptive"
+    if found.window is None:
+        return "long_context"
+    return "windows" if window is None and found.memories else "window"

@@ -71,6 +71,7 @@ def score_text(
         unknown_bytes=int(charged.sum()),
         baseline_nats_per_character=float(baseline),
         protocol=_protocol(window, is_adaptive=is_adaptive),
+        window=window,
     )
 
 

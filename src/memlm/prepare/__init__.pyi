@@ -5,6 +5,7 @@ from .cleaned import CleanedDocuments, PartInMemory, survey_parts
 from .cleaning import clean_documents, is_clean
 from .config import TOKENIZERS, PrepareConfig
 from .draft import Draft
+from .foreign_tokenizer import ForeignTokenizer, foreign_tokenizer, token_number
 from .settling import settle_config
 from .split import SplitPlan
 from .token_store import LeftOut, TokenStore, write_token_store
@@ -15,16 +16,19 @@ __all__ = [
     "CleanConfig",
     "CleanedDocuments",
     "Draft",
+    "ForeignTokenizer",
     "LeftOut",
     "PartInMemory",
     "PrepareConfig",
     "SplitPlan",
     "TokenStore",
     "clean_documents",
+    "foreign_tokenizer",
     "is_clean",
     "load_tokenizer",
     "settle_config",
     "survey_parts",
+    "token_number",
     "tokenizer_name",
     "write_token_store",
 ]

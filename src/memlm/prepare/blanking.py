@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memlm.language_model import Tokenizer
+from memlm.prepare.foreign_tokenizer import KIND as FOREIGN
 from memlm.prepare.tokenizer import BLANK_PIECE
 
 Mask = npt.NDArray[np.bool_]
@@ -68,8 +69,11 @@ def entries_of(described: Json, used: Mask | None = None) -> Entries:
     """Return the entries of a tokenizer that the tokens in `used` (V,) need; all that can be blank
     if that is None.
 
-    `described` is what its `tokenizer.json` says.
+    `described` is what its `tokenizer.json` says. That of somebody else's model was learned from
+    other texts: none of it is of the documents.
     """
+    if described["kind"] == FOREIGN:
+        return Entries(frozenset(), frozenset())
     labels, first = described["labels"], _first_symbol(described)
     needed = {
         label
@@ -86,6 +90,8 @@ def entries_of(described: Json, used: Mask | None = None) -> Entries:
 
 def blanked(described: Json, gone: Entries) -> Json:
     """Return what `tokenizer.json` says once these entries are blank; ids are kept."""
+    if described["kind"] == FOREIGN:
+        return described
     labels = [None if label in gone.labels else label for label in described["labels"]]
     symbols = described["symbols"]
     if described["kind"] == "bpe":

@@ -111,7 +111,8 @@ class _PartWriter:
         tokenizer, start = self._tokenizer, self._num_tokens
         document, text, origin = draft.document, draft.text, draft.origin
         unknown = charged = 0
-        if piece.start == 0 and document.label is not None:
+        # The tokenizer of somebody else's model has a token for no label.
+        if piece.start == 0 and document.label is not None and document.label in tokenizer.labels:
             self._put([tokenizer.labels[document.label]], [0])
         for low, high in _stretches(text, piece):
             stretch = text[low:high]

@@ -25,6 +25,8 @@ import numpy.typing as npt
 
 from memlm.errors import CorruptArtefactError, InputError
 from memlm.language_model import Encoding, TextDecoder, Tokenizer
+from memlm.prepare.foreign_tokenizer import KIND as FOREIGN
+from memlm.prepare.foreign_tokenizer import ForeignTokenizer
 from memlm.prepare.words import split_words
 from memlm.runtime import is_installed, require_package
 from memlm.storage import hash_file, read_json
@@ -431,12 +433,14 @@ def tokenizer_name(kind: str, size: int | None) -> str:
 def load_tokenizer(path: Path) -> Tokenizer:
     """Return the tokenizer that a `tokenizer.json` of ours describes."""
     found = read_json(path)
-    if isinstance(found, dict) and found.get("kind") == "bpe":
+    if isinstance(found, dict) and found.get("kind") in ("bpe", FOREIGN):
         require_package("tokenizers", extra="fast")  # its absence is no damage
     try:
         labels, name = found["labels"], found["name"]
         if found["kind"] == "byte":
             return ByteTokenizer(labels=labels, name=name)
+        if found["kind"] == FOREIGN:
+            return ForeignTokenizer(found["symbols"], name=name)
         if found["kind"] == "bpe":
             return BpeTokenizer(json.dumps(found["symbols"]), labels=labels, name=name)
         return BY_KIND[found["kind"]](found["symbols"], labels=labels, name=name)
@@ -469,6 +473,8 @@ def read_tokenizer_file(path: Path, *, labels: Sequence[str]) -> Tokenizer:
     if _is_ours(found) and found["kind"] in BY_KIND:
         return BY_KIND[found["kind"]](found["symbols"], labels=labels, name=name)
     require_package("tokenizers", extra="fast")
+    if _is_ours(found) and found["kind"] == FOREIGN:  # which has a token for no label
+        return ForeignTokenizer(found["symbols"], name=name)
     try:
         model = json.dumps(found["symbols"] if _is_ours(found) else found)
         tokenizer = BpeTokenizer(model, labels=labels, name=name)

@@ -15,7 +15,6 @@ from memlm import messages
 from memlm.collect import CollectConfig, Reading, read_file
 from memlm.errors import InputError
 from memlm.language_model import LanguageModel
-from memlm.models import Precision
 from memlm.predict.blend import COUNTS, BlendedModel
 from memlm.prepare import PrepareConfig
 from memlm.records import (
@@ -29,16 +28,25 @@ from memlm.records import (
 from memlm.runtime import resend_signal
 from memlm.train import TrainConfig
 from memlm.workflow.blending import blended_predictor, memories_in
+from memlm.workflow.bringing import in_windows
 from memlm.workflow.erasing import finish_erasing
 from memlm.workflow.learned import count_collected
 from memlm.workflow.listener import Listener
-from memlm.workflow.models import MEMORY, Model, load_model, newest_model, writing_model
+from memlm.workflow.models import (
+    MEMORY,
+    AnyPrecision,
+    Model,
+    load_model,
+    newest_model,
+    writing_model,
+)
 from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of
 from memlm.workflow.prompting import note_long_prompt, only_answer
 from memlm.workflow.reading import existing_file
 from memlm.workflow.remembering import memory_model
 from memlm.workflow.tracing import trace_texts
 from memlm.workflow.training import train_model
+from memlm.workspace import Workspace
 
 if TYPE_CHECKING:
     from memlm.generate import GenerateConfig, Shot
@@ -51,7 +59,7 @@ def ensure_model(
     config: TrainConfig | None = None,
     prepare: PrepareConfig | None = None,
     writes: bool = False,
-    precision: Precision = "float32",
+    precision: AnyPrecision = "float32",
     listener: Listener | None = None,
 ) -> Model:
     """Load a model, training one first where the workspace has documents but no model.
@@ -80,18 +88,28 @@ def ensure_model(
             )
             resend_signal(report.stopped_by)
         name = report.model
-    elif (config or TrainConfig()).changed().keys() - {"device"} or prepare not in (
-        None,
-        PrepareConfig(),
-    ):
+    elif _has_more_options(opened, name, config, prepare):
         hears.note("options_without_training")
     device = config.device if config else "auto"
-    model = load_model(opened, name, device=device, writes=writes, precision=precision)
+    if config is not None and config.precision == "bf16" and precision == "float32":
+        precision = "bf16"  # which only a brought model computes in
+    model = load_model(
+        opened, name, device=device, writes=writes, precision=precision, listener=hears
+    )
     if opened.documents_file.exists():
         with documents_of(opened) as store:
             if store.digest() != model.documents_digest:
                 hears.note("model_is_stale", model=model.name)
     return model
+
+
+def _has_more_options(
+    workspace: Workspace, name: str, config: TrainConfig | None, prepare: PrepareConfig | None
+) -> bool:
+    """Say whether options were given that have no effect on a model that is there already."""
+    heard = {"device"} if workspace.has_written_model(name) else {"device", "precision"}
+    changed = (config or TrainConfig()).changed().keys() - heard
+    return bool(changed) or prepare not in (None, PrepareConfig())
 
 
 def score_text(
@@ -106,14 +124,18 @@ def score_text(
     """Return how well a model predicts a text; see `predict/score.py` for the protocol.
 
     It is blended with `memories`: None means those by default, an empty list none. With `adapt` a
-    copy of it, and they, learn from each stretch once that is scored; `model` stays as it is.
+    copy of it, and they, learn from each stretch once that is scored; `model` stays as it is. A
+    brought model reads in windows of its own context unless another is given.
     """
     from memlm.predict import score_text as score
     from memlm.predict.score import check_protocol
 
     check_protocol(window, is_adaptive=adapt)
     hears = listener or Listener()
-    predictor = blended_predictor(model, memories=memories, adapt=adapt, listener=hears)
+    read, own_window = in_windows(model, window)
+    predictor = blended_predictor(read, memories=memories, adapt=adapt, listener=hears)
+    if not memories_in(predictor):
+        window = own_window
     found = score(
         predictor,
         model.tokenizer,
@@ -122,7 +144,12 @@ def score_text(
         is_adaptive=adapt,
         progress=lambda done, total: hears.progress("score", done, total),
     )
-    return replace(found, memories=memories_in(predictor))
+    found = replace(found, memories=memories_in(predictor))
+    if window == own_window:
+        return found
+    # The memories have read all of the text, and only the weights do so in windows.
+    protocol = f"{found.protocol}, weights in windows of {own_window}"
+    return replace(found, protocol=protocol, window=own_window)
 
 
 def generate_text(

@@ -16,8 +16,9 @@ import numpy.typing as npt
 from memlm.errors import ConfigError, InputError
 from memlm.language_model import Encoding, Tokenizer
 from memlm.memory.counts import CountsModel
-from memlm.records import Attention, AttentionLayer, ReadToken
+from memlm.records import Attention, AttentionKind, AttentionLayer, ReadToken
 from memlm.workflow.asking import ensure_model
+from memlm.workflow.bringing import in_windows
 from memlm.workflow.listener import Listener
 from memlm.workflow.models import Model, network_of
 from memlm.workflow.opening import AnyWorkspace, as_workspace
@@ -44,8 +45,9 @@ def attend_text(
     """Return what a model looked at while it read a text: weights over positions, head by head.
 
     The text is read after one end-of-document token, as in `score_text`. Of a longer text than
-    `tokens` the beginning is read, and that is noted. A model is trained first where there is none.
-    Raises InputError for a text without tokens.
+    `tokens`, or than the context of a brought model, the beginning is read, and that is noted. A
+    model is trained first where there is none. Raises InputError for a text without tokens, or for
+    a brought model that shows no weights.
     """
     hears = listener or Listener()
     check_attended(tokens)
@@ -53,17 +55,18 @@ def attend_text(
         raise InputError("text_without_tokens")
     if not isinstance(model, Model):
         model = ensure_model(workspace, model, listener=hears)
-    text, encoding = _cut(text, model.tokenizer.encode(text), tokens, hears)
+    most = min(tokens, _context(model) - 1)
+    text, encoding = _cut(text, model.tokenizer.encode(text), most, hears)
     if not len(encoding.ids):
         raise InputError("text_without_tokens")
     stream = np.concatenate([[model.tokenizer.end], encoding.ids.astype(np.int64)])
-    network = _network_of(model)
+    kind, layers = _attended(model, stream, hears)
     return Attention(
         text=text,
         model=model.name,
-        kind="attention" if network.config.attends else "saliency",
+        kind=kind,
         tokens=tuple(_read_tokens(model, text, encoding, stream)),
-        layers=tuple(_layers(network, stream, hears)),
+        layers=tuple(layers),
     )
 
 
@@ -100,6 +103,37 @@ def _cut(text: str, encoding: Encoding, most: int, listener: Listener) -> tuple[
     kept = int(np.searchsorted(encoding.starts, end)) or most
     listener.note("text_cut", tokens=kept, of=total, most=LARGEST_ATTENDED)
     return text[:end], Encoding(encoding.ids[:kept], encoding.starts[:kept])
+
+
+def _context(model: Model) -> int:
+    """Return how many tokens a model reads in one go."""
+    longest = in_windows(model, None)[1]
+    return LARGEST_ATTENDED + 1 if longest is None else longest
+
+
+def _attended(
+    model: Model, stream: npt.NDArray[np.int64], listener: Listener
+) -> tuple[AttentionKind, list[AttentionLayer]]:
+    """Return the weights of all layers that attend, or the saliency of a network without any."""
+    if model.workspace.is_brought(model.name):
+        return "attention", _brought_layers(model, stream)
+    network = _network_of(model)
+    kind: AttentionKind = "attention" if network.config.attends else "saliency"
+    return kind, list(_layers(network, stream, listener))
+
+
+def _brought_layers(model: Model, stream: npt.NDArray[np.int64]) -> list[AttentionLayer]:
+    from memlm.models.huggingface import HuggingFaceModel
+
+    assert isinstance(model.predictor, HuggingFaceModel)
+    found = model.predictor.attention_weights(stream)
+    if not found:
+        kind = model.predictor.network.config.model_type
+        raise InputError("attends_without_weights", model=model.name, kind=kind)
+    return [
+        AttentionLayer(layer=number, block="attention", heads=heads)
+        for number, heads in enumerate(found, 1)
+    ]
 
 
 def _network_of(model: Model) -> Network:

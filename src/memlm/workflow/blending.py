@@ -84,10 +84,15 @@ def blended_predictor(
             raise ConfigError("memory_beside_memory", model=MEMORY)
         assert isinstance(model.predictor, CountsModel)
         return model.predictor.adaptive() if adapt else model.predictor
+    is_brought = model.workspace.is_brought(model.name)
+    if is_brought and adapt:
+        raise ConfigError("adapting_brought", model=model.name)
     wanted = DEFAULT_MEMORIES if memories is None else tuple(dict.fromkeys(memories))
     if not wanted:
         return adapting_predictor(model, hears) if adapt else model.predictor
     try:
+        if is_brought:  # its tokens are nobody else's: they are cut when they are first asked for
+            memory_of(model, hears)
         if memories is None and not (_can_be_fitted(model) or _has_default_blend(model, adapt)):
             return adapting_predictor(model, hears) if adapt else model.predictor
         memory = memory_of(model, hears)
@@ -140,6 +145,8 @@ def _key(memories: Sequence[str], *, adapt: bool) -> str:
 
 
 def _tokenizer_name(model: Model) -> str:
+    if model.workspace.is_brought(model.name):
+        return model.name
     return str(read_run(model.workspace.model(model.name))["made_from"]["tokenizer"])
 
 
@@ -150,6 +157,8 @@ def memory_of(model: Model, listener: Listener) -> CountsMemory:
     """
     opened, name = model.workspace, _tokenizer_name(model)
     last = opened.settings().get("tokenizer")
+    if last is None and opened.is_brought(name):  # whoever trains later has a vocabulary of its own
+        last = prepare_documents(opened, listener=listener).tokenizer
     if name == last and not _are_current(opened, name):
         prepare_documents(opened, listener=listener)
     if _can_use(model, name):
@@ -241,6 +250,8 @@ def ensure_blend(
     with model.workspace.writing():
         _note_held_out(model, memory)
         listener.note("blend_fitting", model=model.name, memories=" + ".join(memories))
+        if model.workspace.is_brought(model.name):
+            listener.note("brought_may_have_read", model=model.name)
         fitted = fit_parts(model, memory, memories, streams, adapt=adapt, listener=listener)
         kept = _kept_blends(model, weights_hash) | {key: fitted.to_json()}
         write_json(folder / _FILE, {"format": _FORMAT, "weights": weights_hash, "blends": kept})
@@ -278,6 +289,8 @@ def _note_held_out(model: Model, memory: CountsMemory) -> None:
 
 def _has_learned(model: Model, memory: CountsMemory) -> bool:
     """Say whether tokens are those of a model's training."""
+    if model.workspace.is_brought(model.name):
+        return False
     run = read_run(model.workspace.model(model.name))
     return bool(run["made_from"]["tokens"] == memory.digest)
 

@@ -11,11 +11,14 @@ from memlm.documents import DocumentStore
 from memlm.errors import ConfigError, InputError
 from memlm.language_model import Encoding, Tokenizer
 from memlm.records import Continuation, ContinuationKind, Lookup, SpanSource
+from memlm.workflow.blending import memory_of
 from memlm.workflow.listener import Listener
+from memlm.workflow.models import MEMORY, Model, load_model
 from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of
 from memlm.workflow.preparing import masked_places
 from memlm.workflow.remembering import CountsMemory, open_memory
 from memlm.workflow.tracing import mark_masked
+from memlm.workspace import Workspace
 
 DEFAULT_CONTINUATIONS = 10
 LONGEST_CONTEXT = 64
@@ -30,15 +33,16 @@ def lookup_text(
     workspace: AnyWorkspace,
     text: str,
     *,
+    model: Model | str | None = None,
     limit: int = DEFAULT_CONTINUATIONS,
     sources_per_continuation: int = 3,
     listener: Listener | None = None,
 ) -> Lookup:
     """Return how a text would go on by the memory alone, and which documents say so.
 
-    The tokens are those prepared last. No text asks how documents begin. A symbol that the
-    vocabulary lacks cuts off what is before it. Raises InputError where it is the last one,
-    NotFoundError where there are no documents.
+    The tokens are those of `model`, or those prepared last. No text asks how documents begin. A
+    symbol that the vocabulary lacks cuts off what is before it. Raises InputError where it is the
+    last one, NotFoundError where there are no documents.
 
     >>> import tempfile
     >>> from memlm import collect_documents, open_workspace
@@ -50,12 +54,12 @@ def lookup_text(
     """
     check_lookup(limit)
     opened, hears = as_workspace(workspace), listener or Listener()
-    memory = open_memory(opened, listener=hears)
+    memory = _memory(opened, model, hears)
     asked = _asked(memory.store.tokenizer, text, hears)
-    model = memory.model()
-    reach = max(LONGEST_CONTEXT, *model.smoothing.orders) + 1
+    counts = memory.model()
+    reach = max(LONGEST_CONTEXT, *counts.smoothing.orders) + 1
     read = asked.ids[-reach:]
-    log_p = model.read(model.start(1), read[None])[0][0, -1].astype(np.float64)
+    log_p = counts.read(counts.start(1), read[None])[0][0, -1].astype(np.float64)
     tokens = _likeliest(log_p, limit, memory.store.tokenizer.blanks)
     with documents_of(opened) as store:
         finder = _Finder(memory, store, asked, sources_per_continuation)
@@ -75,6 +79,14 @@ def lookup_text(
             for one in found
         ),
     )
+
+
+def _memory(workspace: Workspace, model: Model | str | None, listener: Listener) -> CountsMemory:
+    if isinstance(model, str) and model != MEMORY:
+        model = load_model(workspace, model, listener=listener)
+    if isinstance(model, Model) and model.name != MEMORY:
+        return memory_of(model, listener)
+    return open_memory(workspace, listener=listener)
 
 
 def check_lookup(limit: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from memlm.errors import ConfigError, CorruptArtefactError, NotFoundError
 from memlm.memory.counts import CountsModel
@@ -26,6 +26,9 @@ MEMORY = "memory"
 """Names the memory where a model is named; no model may be called so."""
 _SMALL_STEPS_ON = ("auto", "cpu")
 """Devices for which a token at a time is the processor's business, a GPU here or not."""
+
+
+AnyPrecision = Precision | Literal["bf16"]
 
 
 @dataclass(frozen=True)
@@ -49,29 +52,40 @@ def load_model(
     *,
     device: str = "auto",
     writes: bool = False,
-    precision: Precision = "float32",
+    precision: AnyPrecision = "float32",
     listener: Listener | None = None,
 ) -> Model:
     """Load a model of a workspace, the newest if no name is given.
 
     One that `writes` is stepped a token at a time, without torch, unless on a GPU that was asked
-    for; it can be asked for everything else too, where that need not be fast.
+    for; it can be asked for everything else too, where that need not be fast. What is no model of
+    the workspace is one of the Hugging Face kind, to be brought: the path of a folder, or a name on
+    the hub, which is fetched if it is not on this machine.
     Raises NotFoundError if there is none, CorruptArtefactError if its files have changed,
     ConfigError for a device that is not here or has no such precision.
     """
-    opened = as_workspace(workspace)
+    opened, hears = as_workspace(workspace), listener or Listener()
     if name is None:
-        name = newest_model(opened, listener or Listener())
+        name = newest_model(opened, hears)
         if name is None:
             raise NotFoundError("no_model", path=opened.path)
-    elif not is_sealed(opened.model(name)):
-        raise NotFoundError("model_missing", model=name, known=known_models(opened))
+    elif not opened.has_written_model(name):
+        from memlm.workflow.bringing import (  # here, since bringing makes a model of this file
+            bring_model,
+            foreign_folder,
+        )
+
+        if precision == "int8":
+            raise ConfigError("precision_not_brought", precision=precision)
+        folder = foreign_folder(opened, name, hears)
+        return bring_model(opened, folder, device=device, precision=precision, listener=hears)
     folder = opened.model(name)
     verify_folder(folder)
     run = read_run(folder)
+    own: Precision = "float32" if precision == "bf16" else precision  # which only others compute in
     return Model(
         name=name,
-        predictor=_predictor(folder, device, precision, writes=writes),
+        predictor=_predictor(folder, device, own, writes=writes),
         tokenizer=load_tokenizer(folder / "tokenizer.json"),
         label_counts=run["labels"],
         documents_digest=run["made_from"]["documents"],
@@ -97,7 +111,11 @@ def writing_model(model: Model, *, precision: Precision = "float32") -> Model:
     """Return a model as what writes fastest: without torch, where it is not on a GPU."""
     from memlm.models.stepping import SteppingModel, load_stepping
 
-    if isinstance(model.predictor, SteppingModel):
+    if model.workspace.is_brought(model.name):
+        if precision != "float32":
+            raise ConfigError("precision_not_brought", precision=precision)
+        is_so = True
+    elif isinstance(model.predictor, SteppingModel):
         is_so = model.predictor.precision == precision
     else:
         is_so = isinstance(model.predictor, CountsModel) or _is_on_gpu(model, precision)
