@@ -15,8 +15,8 @@ from memlm.models import NetworkConfig
 _LOAD = """```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
 {first}
-tokenizer = AutoTokenizer.from_pretrained("{name}")
-model = AutoModelForCausalLM.from_pretrained("{name}")
+tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")
+model = AutoModelForCausalLM.from_pretrained("path/to/this/folder")
 written = model.generate(**tokenizer("", return_tensors="pt"), max_new_tokens=100, do_sample=True)
 print(tokenizer.decode(written[0], skip_special_tokens=True))
 ```"""
@@ -78,7 +78,7 @@ def _section(facts: CardFacts) -> Iterator[str]:
     yield ""
     yield render(f"card.load_{facts.layout}")
     yield ""
-    yield _LOAD.format(name=facts.name, first=_REGISTER if facts.layout == "memlm" else "")
+    yield _LOAD.format(first=_REGISTER if facts.layout == "memlm" else "")
     yield ""
     yield render("card.license")
 

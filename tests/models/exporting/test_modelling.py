@@ -13,6 +13,7 @@ import torch
 from exported_networks import OWN, large_random_network, logits_of, some_tokens
 from torch import Tensor
 
+from memlm.models.exporting.modelling import modelling_files
 from memlm.models.network import Network
 
 Both = Callable[[str], tuple[Network, Any]]
@@ -130,15 +131,15 @@ def test_last_logits_alone_are_asked_for(both: Both) -> None:
     torch.testing.assert_close(last, every[:, -2:], rtol=0, atol=1e-6)
 
 
-def test_network_begun_anew_has_biases_and_is_finite() -> None:
+@pytest.mark.parametrize("name", ["lstm", "gru residual"])
+def test_network_begun_anew_has_biases_and_is_finite(name: str) -> None:
     from memlm.models.exporting.modelling.configuration_memlm import MemlmConfig
     from memlm.models.exporting.modelling.modeling_memlm import MemlmForCausalLM
 
-    for name in ("lstm", "gru residual"):
-        network = large_random_network(**OWN[name]).config.to_json()
-        model = MemlmForCausalLM(MemlmConfig(network=network))
-        assert model.blocks[0].layer.bias_hh_l0.abs().max() > 0
-        assert all(bool(weights.isfinite().all()) for weights in model.parameters())
+    network = large_random_network(**OWN[name]).config.to_json()
+    model = MemlmForCausalLM(MemlmConfig(network=network))
+    assert model.blocks[0].layer.bias_hh_l0.abs().max() > 0
+    assert all(bool(weights.isfinite().all()) for weights in model.parameters())
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # peft asks transformers by an old name
@@ -194,3 +195,29 @@ def test_folder_is_loaded_by_its_own_code_where_memlm_is_not(
     how = {"max_new_tokens": 9, "do_sample": False, "num_beams": 2, "eos_token_id": None}
     expected = theirs.generate(tokens, attention_mask=torch.ones_like(tokens), **how)
     assert done.stdout.strip() == str(expected.tolist())
+
+
+@pytest.mark.parametrize("name", ["lstm tied", "labels, attention"])
+def test_what_transformers_saves_is_such_a_folder_again(
+    both: Both, tmp_path: Path, name: str
+) -> None:
+    from transformers import AutoModelForCausalLM
+
+    _, theirs = both(name)
+    theirs.save_pretrained(tmp_path)
+    names = {file.name for file in tmp_path.iterdir()}
+    assert {file.name for file in modelling_files()} <= names
+    again = AutoModelForCausalLM.from_pretrained(tmp_path).eval()
+    with torch.no_grad():
+        assert torch.equal(again(some_tokens()).logits, theirs(some_tokens()).logits)
+
+
+@EVERY
+def test_a_cache_that_was_reset_knows_nothing(both: Both, name: str) -> None:
+    _, theirs = both(name)
+    with torch.no_grad():
+        cache = theirs(some_tokens(seed=9), use_cache=True)["cache"]
+        cache.reset()
+        again = theirs(some_tokens(), cache=cache).logits
+        fresh = theirs(some_tokens()).logits
+    torch.testing.assert_close(again, fresh, rtol=0, atol=1e-6)

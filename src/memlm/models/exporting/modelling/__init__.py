@@ -37,3 +37,6 @@ def register_transformers() -> None:
 
     AutoConfig.register(MemlmConfig.model_type, MemlmConfig, exist_ok=True)
     AutoModelForCausalLM.register(MemlmConfig, MemlmForCausalLM, exist_ok=True)
+    # So that `save_pretrained` takes the code along, as the folder that was loaded had it.
+    MemlmConfig.register_for_auto_class()
+    MemlmForCausalLM.register_for_auto_class("AutoModelForCausalLM")
