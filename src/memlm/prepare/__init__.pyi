@@ -5,6 +5,7 @@ from .cleaned import CleanedDocuments, PartInMemory, survey_parts
 from .cleaning import clean_documents, is_clean
 from .config import TOKENIZERS, PrepareConfig
 from .draft import Draft
+from .library_tokenizer import library_tokenizer
 from .settling import settle_config
 from .split import SplitPlan
 from .token_store import LeftOut, TokenStore, write_token_store
@@ -22,6 +23,7 @@ __all__ = [
     "TokenStore",
     "clean_documents",
     "is_clean",
+    "library_tokenizer",
     "load_tokenizer",
     "settle_config",
     "survey_parts",
