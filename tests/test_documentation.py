@@ -124,3 +124,18 @@ def test_the_example_that_brings_a_model_runs(tmp_path):
     alone, blended = (float(line.split(": ")[1].split()[0]) for line in lines[:2])
     assert blended < alone
     assert any(line.startswith("recombined: ") for line in lines)
+
+
+def test_taking_a_model_away_runs(tmp_path):
+    example = [sys.executable, ROOT / "examples" / "take_away.py"]
+    done = subprocess.run(
+        [*example, tmp_path / "ws", tmp_path / "taken"],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "lstm-1 memlm" in done.stdout
+    assert "-> Alice was " in done.stdout
+    assert "-> The " in done.stdout
+    assert (tmp_path / "taken" / "README.md").is_file()

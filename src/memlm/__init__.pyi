@@ -6,6 +6,7 @@ from .errors import MemlmError
 from .generate.config import GenerateConfig
 from .inventory import describe_models, describe_workspace
 from .models import NetworkConfig
+from .models.exporting.modelling import register_transformers
 from .models.network import build_network
 from .prepare import CleanConfig, PrepareConfig
 from .train import TrainConfig
@@ -18,6 +19,7 @@ from .workflow import (
     erase_documents,
     evaluate_task,
     export_documents,
+    export_model,
     generate_text,
     load_model,
     lookup_text,
@@ -54,6 +56,7 @@ __all__ = [
     "erase_documents",
     "evaluate_task",
     "export_documents",
+    "export_model",
     "generate_text",
     "load_model",
     "lookup_text",
@@ -61,6 +64,7 @@ __all__ = [
     "open_workspace",
     "prepare_documents",
     "prune_checkpoints",
+    "register_transformers",
     "rename_model",
     "score_text",
     "trace_text",

@@ -168,6 +168,20 @@ class ExportReport:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModelExportReport:
+    """What one call of `export_model` wrote."""
+
+    model: str
+    layout: str
+    """`qwen3`, which everybody's programs load, or `memlm`, our own."""
+    parameters: int
+    recited_share: float | None
+    """Of the characters of some texts that it wrote; None without documents to trace them in."""
+    folder: str
+    """Path of the folder, as it was named."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PrepareReport:
     """What one call of `prepare_documents` made."""
 

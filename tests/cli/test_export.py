@@ -32,11 +32,15 @@ def test_export_reports_what_it_wrote(
 @pytest.mark.parametrize(
     ("words", "code"),
     [
-        (("model", "--to", "a.jsonl"), "export_unknown"),
+        (("index", "--to", "a.jsonl"), "export_unknown"),
+        (("model", "--to", "a.jsonl"), "export_model_format"),
+        (("model", "--to", "huggingface"), "no_model"),
+        (("documents", "folder", "--to", "a.jsonl"), "export_documents_only"),
+        (("documents", "--model", "lstm-1", "--to", "a.jsonl"), "export_documents_only"),
         (("documents", "--to", "a.xlsx"), "export_ending"),
         (("documents",), "argument_missing"),
     ],
-    ids=["part", "ending", "no file"],
+    ids=["part", "format", "no model", "folder", "model", "ending", "no file"],
 )
 def test_export_of_something_else_says_what_works(
     memlm: Callable[..., Any], workspace: Path, words: tuple[str, ...], code: str
@@ -92,3 +96,18 @@ def test_export_after_masking_says_that_it_is_not_masked(
     assert "masked" not in memlm(*words).err
     memlm("prepare", workspace, "--redact")
     assert "masked" in memlm(*words).err
+
+
+def test_model_is_exported_to_a_folder(
+    memlm: Callable[..., Any], workspace: Path, tmp_path: Path
+) -> None:
+    shape = ("--steps", 2, "--hidden-width", 8, "--embedding-width", 8, "--name", "small")
+    assert memlm("train", workspace, *shape).code == 0
+    words = ("export", workspace, "model", tmp_path / "out", "--to", "huggingface")
+    done = memlm(*words, "--model", "small", "--json")
+    assert done.code == 0
+    assert set(done.json) == {"model", "layout", "parameters", "recited_share", "folder"}
+    assert (done.json["model"], done.json["layout"]) == ("small", "memlm")
+    assert (tmp_path / "out" / "README.md").is_file()
+    again = memlm(*words, "--json")
+    assert (again.code, again.error["code"]) == (2, "export_folder_taken")

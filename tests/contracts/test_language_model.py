@@ -39,7 +39,7 @@ def _network(kind: str, **more: object) -> Callable[[], NetworkModel]:
     def make() -> NetworkModel:
         network = build_network(describe_network(**{"kind": kind, **sizes, **more}), seed=1)
         with torch.no_grad():  # far from uniform, as a trained network is
-            if not network.config.cutoffs:
+            if network.config.has_output_bias and not network.config.cutoffs:
                 network.output.bias.copy_(torch.linspace(-8, 8, VOCABULARY))
             for weights in network.parameters():
                 if not weights.any():  # what would add nothing at first

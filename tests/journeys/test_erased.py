@@ -39,7 +39,7 @@ from memlm.prepare import (
     load_tokenizer,
     write_token_store,
 )
-from memlm.prepare.tokenizer import _byte_alphabet
+from memlm.prepare.byte_alphabet import byte_alphabet
 from memlm.prepare.vocabulary import learn_tokenizer
 from memlm.storage import verify_folder
 from memlm.survey import survey_workspace
@@ -142,7 +142,7 @@ def text_forms(text: str) -> Iterator[bytes]:
     for encoding in ("utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"):
         yield text.encode(encoding)
     yield json.dumps(text)[1:-1].encode("ascii")
-    alphabet = _byte_alphabet()
+    alphabet = byte_alphabet()
     yield "".join(alphabet[byte] for byte in text.encode("utf-8")).encode("utf-8")
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from memlm.errors import ConfigError, CorruptArtefactError
-from memlm.models import NetworkConfig, block_kinds
+from memlm.models import NetworkConfig, block_kinds, describe_network
 from memlm.models.network import build_network
 
 BLOCK = {"kind": "lstm", "width": 7, "heads": 0, "window": 0, "is_residual": False}
@@ -169,3 +169,14 @@ def test_heads_that_cannot_share_a_width_are_refused_with_what_would_do(
 def test_recurrent_blocks_but_the_first_are_told_to_add_to_their_input(make_config):
     config = make_config(kind="mixed", hidden_width=8, layers=4, is_residual=True)
     assert [block.is_residual for block in config.blocks] == [False, False, True, False]
+
+
+def test_transformer_of_an_earlier_time_keeps_its_output_bias() -> None:
+    now = describe_network(
+        "transformer", vocabulary_size=9, embedding_width=4, hidden_width=8, layers=1
+    )
+    assert not now.has_output_bias
+    earlier = {name: value for name, value in now.to_json().items() if name != "has_output_bias"}
+    before = NetworkConfig.from_json(earlier, path="a test")
+    assert before.has_output_bias
+    assert before.num_parameters == now.num_parameters + 9

@@ -96,6 +96,8 @@ class NetworkConfig:
     """Token ids at which the clusters of an adaptive softmax begin; none: a full softmax."""
     label_tokens: tuple[int, ...] = ()
     """Ids of the label tokens. The label in force is shown to the network at every step."""
+    has_output_bias: bool = True
+    """Whether a full output adds a bias to each token's score; Qwen3's has none."""
 
     @property
     def hidden_width(self) -> int:
@@ -154,7 +156,7 @@ class NetworkConfig:
 
     def _output_parameters(self) -> int:
         if not self.cutoffs:
-            rows = 1 if self.is_tied else self.hidden_width + 1
+            rows = (0 if self.is_tied else self.hidden_width) + self.has_output_bias
             return self.vocabulary_size * rows
         edges = (*self.cutoffs, self.vocabulary_size)
         total = self.hidden_width * (edges[0] + len(self.cutoffs))
@@ -199,6 +201,7 @@ class NetworkConfig:
             and all(_is_share(share) for share in (self.dropout, self.weight_dropout))
             and self._blocks_fit()
             and isinstance(self.is_tied, bool)
+            and isinstance(self.has_output_bias, bool)
             and (not self.is_tied or self.embedding_width == self.hidden_width)
             and self._output_fits()
         )
@@ -240,6 +243,7 @@ def describe_network(
 
     `lstm-attention` is `layers` LSTM blocks and one attention block over what they have handed on;
     `mixed` alternates LSTM and transformer blocks. Zero `heads` are as many as there is room for.
+    Transformer blocks alone end as Qwen3 does, without an output bias: others can load them then.
 
     >>> describe_network("lstm+attention", vocabulary_size=9, embedding_width=4, hidden_width=8,
     ...                  layers=1).blocks[1].heads
@@ -258,12 +262,13 @@ def describe_network(
         )
         for number, name in enumerate(kinds)
     )
+    is_like_qwen3 = set(kinds) == {"transformer"} and not more.get("label_tokens")
     return NetworkConfig(
         kind=kind,
         vocabulary_size=vocabulary_size,
         embedding_width=embedding_width,
         blocks=blocks,
-        **more,
+        **{"has_output_bias": not is_like_qwen3} | more,
     )
 
 

@@ -60,7 +60,7 @@ def make_output(config: NetworkConfig) -> FullOutput | AdaptiveOutput:
     """Return the output layer that a network is described to have."""
     if config.cutoffs:
         return AdaptiveOutput(config.hidden_width, config.vocabulary_size, list(config.cutoffs))
-    return FullOutput(config.hidden_width, config.vocabulary_size)
+    return FullOutput(config.hidden_width, config.vocabulary_size, bias=config.has_output_bias)
 
 
 def token_losses(logits: Tensor, targets: Tensor) -> Tensor:

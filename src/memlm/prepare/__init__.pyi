@@ -6,6 +6,7 @@ from .cleaning import clean_documents, is_clean
 from .config import TOKENIZERS, PrepareConfig
 from .draft import Draft
 from .foreign_tokenizer import ForeignTokenizer, foreign_tokenizer, token_number
+from .library_tokenizer import library_tokenizer
 from .settling import settle_config
 from .split import SplitPlan
 from .token_store import LeftOut, TokenStore, write_token_store
@@ -25,6 +26,7 @@ __all__ = [
     "clean_documents",
     "foreign_tokenizer",
     "is_clean",
+    "library_tokenizer",
     "load_tokenizer",
     "settle_config",
     "survey_parts",

@@ -16,6 +16,7 @@ import numpy as np
 
 from memlm.errors import CorruptArtefactError, InputError
 from memlm.language_model import Encoding, TextDecoder
+from memlm.prepare.byte_alphabet import byte_alphabet
 from memlm.prepare.patterns import is_safe_pattern, patterns_in
 from memlm.runtime import require_package
 

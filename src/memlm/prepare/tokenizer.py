@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from memlm.errors import CorruptArtefactError, InputError
 from memlm.language_model import Encoding, TextDecoder, Tokenizer
+from memlm.prepare.byte_alphabet import byte_alphabet
 from memlm.prepare.foreign_tokenizer import KIND as FOREIGN
 from memlm.prepare.foreign_tokenizer import ForeignTokenizer
 from memlm.prepare.words import split_words
@@ -329,7 +330,7 @@ class BpeTokenizer(SpecialTokens):
 
     @cached_property
     def _pieces(self) -> list[bytes]:
-        to_byte = {character: value for value, character in enumerate(_byte_alphabet())}
+        to_byte = {character: value for value, character in enumerate(byte_alphabet())}
         tokens = (str(self._library.id_to_token(rank)) for rank in range(self.num_symbols))
         return [
             UNKNOWN_TEXT.encode("utf-8")
@@ -488,11 +489,3 @@ def read_tokenizer_file(path: Path, *, labels: Sequence[str]) -> Tokenizer:
 
 def _is_ours(found: Any) -> bool:  # Any: JSON
     return isinstance(found, dict) and {"kind", "name", "symbols"} <= found.keys()
-
-
-def _byte_alphabet() -> list[str]:
-    """Return the visible character that stands for each byte in byte-level BPE (GPT-2's table)."""
-    visible = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    stand_ins = iter(range(0x100, 0x200))
-    shown = set(visible)
-    return [chr(value) if value in shown else chr(next(stand_ins)) for value in range(256)]

@@ -1,0 +1,1 @@
+"""Models of ours as folders that `transformers` loads. Nothing here loads it, or torch."""
