@@ -122,7 +122,7 @@ def plain_logits(network: Network, tokens: list[int]) -> Tensor:
     for x, in_force in zip(xs, labels, strict=True):
         y = norm(x, named["last_norm.weight"]) if config.has_last_norm else x
         shown = named["label_bias"][:, in_force] if config.label_tokens else 0.0
-        logits.append(output @ y + named["output.bias"] + shown)
+        logits.append(output @ y + named.get("output.bias", 0.0) + shown)
     return torch.stack(logits)
 
 

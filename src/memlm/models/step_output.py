@@ -25,7 +25,11 @@ class FullScores:
     ) -> None:
         name = "embed.weight" if config.is_tied else "output.weight"
         self._matrix = Matrix(weights[name], precision)
-        bias = weights["output.bias"]
+        bias = (
+            weights["output.bias"]
+            if config.has_output_bias
+            else np.zeros(config.vocabulary_size, dtype=np.float32)
+        )
         labelled = bias + weights["label_bias"].T if config.label_tokens else bias[None]
         self._bias: Floats = np.ascontiguousarray(labelled, dtype=np.float32)  # (labels, V)
 

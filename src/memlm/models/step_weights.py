@@ -97,7 +97,8 @@ def _attending(block: BlockConfig) -> dict[str, Shape]:
 def _output(config: NetworkConfig) -> Iterator[tuple[str, Shape]]:
     width, vocabulary = config.hidden_width, config.vocabulary_size
     if not config.cutoffs:
-        yield "output.bias", (vocabulary,)
+        if config.has_output_bias:
+            yield "output.bias", (vocabulary,)
         if not config.is_tied:
             yield "output.weight", (vocabulary, width)
         return
