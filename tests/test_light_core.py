@@ -73,6 +73,17 @@ def test_missing_extra_names_the_command_that_installs_it(collected, words, extr
     assert f"memlm[{extra}]" in error["hint"]
 
 
+def test_bringing_a_model_names_its_extra(collected):
+    folder = collected.parent / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "gpt2"}', "utf-8")
+    words = ("score", collected, collected.parent / "notes.txt", "--model", folder, "--json")
+    done = run_light(*words)
+    error = json.loads(done.stdout)["error"]
+    assert (done.returncode, error["code"]) == (4, "extra_missing")
+    assert "memlm[hf]" in error["hint"]
+
+
 @pytest.mark.parametrize("ending", ["html", "pdf", "epub"])
 def test_document_whose_parser_is_missing_names_the_command_that_installs_it(tmp_path, ending):
     (tmp_path / f"a.{ending}").write_bytes(b"words")

@@ -47,6 +47,7 @@ class LanguageModel(Protocol):
         """Return the state of the given rows, in that order; rows may repeat."""
 
 
+@runtime_checkable
 class ShowsHidden(LanguageModel, Protocol):
     """A language model that also shows what its output layer reads."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from memlm.errors import ResourceError
 from memlm.models.foreign_weights import shown
-from memlm.runtime import require_package
+from memlm.runtime import is_installed, require_package
 
 _NAME = re.compile(r"([\w-][\w.-]*/)?[\w-][\w.-]*", re.ASCII)
 _WANTED = ["*.safetensors", "*.json"]
@@ -26,7 +26,8 @@ def is_hub_name(name: str) -> bool:
 
 def cached_folder(name: str) -> Path | None:
     """Return the folder of a model that was fetched before, by whatever program; None if none."""
-    require_package("huggingface_hub", extra="hf")
+    if not is_installed("huggingface_hub"):  # so nothing was fetched
+        return None
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 

@@ -140,6 +140,18 @@ class HuggingFaceModel:
         is_exact = self.network.dtype == torch.float32
         return way if bool(error <= (_SAME if is_exact else _ABOUT_THE_SAME) * scale) else "anew"
 
+    @cached_property
+    def _shows_all(self) -> bool:
+        """Whether what the output layer is given is what the layers beneath it give, unchanged."""
+        tokens = np.arange(7)[None] % self.size
+        _, expected, _ = self._forward(tokens, None)
+        try:
+            with torch.no_grad(), _quietly():
+                found = self.network.base_model(input_ids=self._to_device(tokens))
+            return torch.equal(found.last_hidden_state, expected)
+        except (AttributeError, RuntimeError, TypeError, ValueError):
+            return False
+
     def start(self, batch: int) -> HuggingFaceState:
         return HuggingFaceState(None, np.empty((batch, 0), dtype=np.int64), 0)
 
@@ -169,8 +181,11 @@ class HuggingFaceModel:
     def hidden_states(
         self, state: HuggingFaceState, tokens: Tokens
     ) -> tuple[Hidden, HuggingFaceState]:
-        _, hidden, after = self._read(state, tokens)
-        return hidden, after
+        seen = []
+        for _, hidden, after, _ in self._blocks(state, tokens, with_output=False):
+            seen.append(hidden.float().cpu().numpy())
+            state = after
+        return np.concatenate(seen, axis=1), state
 
     def select(self, state: HuggingFaceState, rows: Tokens) -> HuggingFaceState:
         chosen = np.asarray(rows, dtype=np.int64)
@@ -203,19 +218,28 @@ class HuggingFaceModel:
         self, state: HuggingFaceState, tokens: Tokens
     ) -> tuple[LogProbabilities, Hidden, HuggingFaceState]:
         """Return log-probabilities (B, T, V), hidden states (B, T, D) and the state."""
-        told, seen, done = [], [], 0
-        rows = np.asarray(tokens, dtype=np.int64)
+        told, seen = [], []
+        for logits, hidden, after, block in self._blocks(state, tokens):
+            begins = after.filled == block.shape[1]
+            told.append(self._log_probabilities(logits, block, begins=begins))
+            seen.append(hidden.float().cpu().numpy())
+            state = after
+        if len(told) == 1:
+            return told[0], seen[0], state
+        return np.concatenate(told, axis=1), np.concatenate(seen, axis=1), state
+
+    def _blocks(
+        self, state: HuggingFaceState, tokens: Tokens, *, with_output: bool = True
+    ) -> Iterator[tuple[Tensor, Tensor, HuggingFaceState, npt.NDArray[np.int64]]]:
+        """Yield logits, hidden states and the state after each block that has room in a window."""
+        rows, done = np.asarray(tokens, dtype=np.int64), 0
         while done < rows.shape[1]:
             state = self._with_room(state)
             room = rows.shape[1] if self.context is None else self.context - state.filled
             block = rows[:, done : done + room]
-            logits, hidden, after = self._extend(state, block)
-            told.append(self._log_probabilities(logits, block, state.filled))
-            seen.append(hidden.float().cpu().numpy())
-            state, done = after, done + block.shape[1]
-        if len(told) == 1:
-            return told[0], seen[0], state
-        return np.concatenate(told, axis=1), np.concatenate(seen, axis=1), state
+            logits, hidden, state = self._extend(state, block, with_output=with_output)
+            yield logits, hidden, state, block
+            done += block.shape[1]
 
     def _with_room(self, state: HuggingFaceState) -> HuggingFaceState:
         """Return a state in whose window one more token has room."""
@@ -227,23 +251,31 @@ class HuggingFaceModel:
         if not kept:
             return empty
         # What begins in the middle of a text does not begin with its beginning.
-        _, _, after = self._extend(empty, last, is_begun=True)
+        _, _, after = self._extend(empty, last, is_begun=True, with_output=False)
         return after
 
     def _extend(
-        self, state: HuggingFaceState, block: npt.NDArray[np.int64], *, is_begun: bool = False
+        self,
+        state: HuggingFaceState,
+        block: npt.NDArray[np.int64],
+        *,
+        is_begun: bool = False,
+        with_output: bool = True,
     ) -> tuple[Tensor, Tensor, HuggingFaceState]:
-        """Read tokens that have room in the window: logits, hidden states, and the state."""
+        """Read tokens that have room in the window: logits, hidden states, and the state.
+
+        The logits are of no use where they are not asked for.
+        """
         filled = state.filled if not is_begun else 1
         read = self._begun(block, filled=filled)
         tokens = np.concatenate([state.tokens, read], axis=1)
         if self.continues == "anew":
-            logits, hidden, _ = self._forward(tokens, None)
+            logits, hidden, _ = self._forward(tokens, None, with_output=with_output)
             width = block.shape[1]
             after = HuggingFaceState(None, tokens, state.filled + width)
             return logits[:, -width:], hidden[:, -width:], after
         cache = None if state.cache is None else _copied(state.cache)
-        logits, hidden, cache = self._go_on(read, cache, self.continues)
+        logits, hidden, cache = self._go_on(read, cache, self.continues, with_output=with_output)
         kept = 0 if self.context is None else self.context // 2
         last = tokens[:, max(0, tokens.shape[1] - kept) :]
         return logits, hidden, HuggingFaceState(cache, last, state.filled + block.shape[1])
@@ -259,35 +291,43 @@ class HuggingFaceModel:
         return read
 
     def _log_probabilities(
-        self, logits: Tensor, block: npt.NDArray[np.int64], filled: int
+        self, logits: Tensor, block: npt.NDArray[np.int64], *, begins: bool
     ) -> LogProbabilities:
         found: LogProbabilities = F.log_softmax(logits.float(), dim=-1).cpu().numpy()
         if not self.ends_outside:
             return found
         end = np.full((*found.shape[:2], 1), np.log(_NEVER_ENDS), dtype=np.float32)
         found = np.concatenate([found + np.float32(np.log1p(-_NEVER_ENDS)), end], axis=2)
-        if filled == 0:  # nothing was read: all are alike
+        if begins:  # nothing was read: all are alike
             is_begin = block[:, 0] == self.beginning.end
             found[is_begin, 0, :-1] = np.log((1 - _NEVER_ENDS) / self.size)
         return found
 
     def _go_on(
-        self, tokens: npt.NDArray[np.int64], cache: Any, way: str
+        self, tokens: npt.NDArray[np.int64], cache: Any, way: str, *, with_output: bool = True
     ) -> tuple[Tensor, Tensor, Any]:  # Any: a cache, which is changed
         if cache is None or way == "blocks" or tokens.shape[1] == 1:
-            return self._forward(tokens, cache)
+            return self._forward(tokens, cache, with_output=with_output)
         told, seen = [], []
         for place in range(tokens.shape[1]):
-            logits, hidden, cache = self._forward(tokens[:, place : place + 1], cache)
+            one = tokens[:, place : place + 1]
+            logits, hidden, cache = self._forward(one, cache, with_output=with_output)
             told.append(logits)
             seen.append(hidden)
         return torch.cat(told, dim=1), torch.cat(seen, dim=1), cache
 
     @torch.no_grad()
-    def _forward(self, tokens: Tokens, cache: Any) -> tuple[Tensor, Tensor, Any]:  # Any: a cache
+    def _forward(
+        self, tokens: Tokens, cache: Any, *, with_output: bool = True
+    ) -> tuple[Tensor, Tensor, Any]:  # Any: a cache
         given = {} if cache is None else {self._cache_name: cache}
+        ids = self._to_device(tokens)
         with _quietly():
-            found = self.network(input_ids=self._to_device(tokens), use_cache=True, **given)
+            if not with_output and self._shows_all:
+                found = self.network.base_model(input_ids=ids, use_cache=True, **given)
+                hidden: Tensor = found.last_hidden_state
+                return hidden, hidden, getattr(found, self._cache_name, None)
+            found = self.network(input_ids=ids, use_cache=True, **given)
         return found.logits, self._seen.pop(), getattr(found, self._cache_name, None)
 
     def _see(self, module: object, given: Sequence[Tensor]) -> None:

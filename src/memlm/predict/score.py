@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memlm.errors import ConfigError, InputError
-from memlm.language_model import LanguageModel, Tokenizer, unknown_bytes
+from memlm.language_model import LanguageModel, ShowsHidden, Tokenizer, unknown_bytes
 from memlm.records import Score
 
 _LARGEST_BLOCK_VALUES = 1 << 24
@@ -122,17 +122,26 @@ def _read_windows(
     starts = list(range(0, max(1, total - window // 2), stride))
     width = min(window, total)
     at_once = _at_once(width, model.vocabulary_size)
-    for first in range(0, len(starts), at_once):
-        group = starts[first : first + at_once]
+    for group in _groups(starts, at_once):
         inputs, targets = (np.full((len(group), width), stream[0]) for _ in range(2))
         for row, start in enumerate(group):
             stop = min(start + window, total)
             inputs[row, : stop - start] = stream[start:stop]
             targets[row, : stop - start] = stream[start + 1 : stop + 1]
-        nats = _read_rows(model, inputs, targets)
+        skipped = 0 if group[0] == 0 else window // 2
+        nats = _read_rows(model, inputs, targets, skipped)
         for row, start in enumerate(group):
-            skipped = 0 if start == 0 else window // 2
             yield nats[row, skipped : min(start + window, total) - start]
+
+
+def _groups(starts: list[int], at_once: int) -> Iterator[list[int]]:
+    """Yield which windows are read side by side; the first counts all of its tokens, and is alone.
+
+    Of the others the first half is context, of which no probability is needed.
+    """
+    yield starts[:1]
+    for first in range(1, len(starts), at_once):
+        yield starts[first : first + at_once]
 
 
 def _at_once(width: int, vocabulary_size: int) -> int:
@@ -142,13 +151,23 @@ def _at_once(width: int, vocabulary_size: int) -> int:
 
 
 def _read_rows(
-    model: LanguageModel, inputs: npt.NDArray[np.int64], targets: npt.NDArray[np.int64]
+    model: LanguageModel,
+    inputs: npt.NDArray[np.int64],
+    targets: npt.NDArray[np.int64],
+    skipped: int,
 ) -> npt.NDArray[np.float64]:
-    """Return what each target costs, (B, T), reading the rows from their beginning in blocks."""
-    nats = np.empty(inputs.shape)
+    """Return what each target costs, (B, T), reading the rows from their beginning in blocks.
+
+    The first `skipped` of each row need no cost, and may have none.
+    """
+    nats = np.zeros(inputs.shape)
     state, (rows, width) = model.start(len(inputs)), inputs.shape
     block = max(1, min(_LONGEST_BLOCK, _LARGEST_BLOCK_VALUES // (rows * model.vocabulary_size)))
-    for start in range(0, width, block):
+    begun = 0
+    if skipped and isinstance(model, ShowsHidden):  # what the output says of a context is not asked
+        begun = min(skipped, width)
+        _, state = model.hidden_states(state, inputs[:, :begun])
+    for start in range(begun, width, block):
         place = slice(start, min(start + block, width))
         found, state = model.read(state, inputs[:, place])
         picked = np.take_along_axis(found, targets[:, place, None], axis=2)[..., 0]
