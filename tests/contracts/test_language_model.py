@@ -18,6 +18,8 @@ import torch
 
 import memlm
 from foreign_makers import make_network
+from memlm.generate.dice import Dice
+from memlm.generate.reading_ahead import ReadingAhead, ReadingAheadHidden
 from memlm.language_model import Companion, LanguageModel, ShowsHidden
 from memlm.memory.cache import Cache, CacheConfig
 from memlm.memory.counts import CountsModel
@@ -120,6 +122,14 @@ def _blended(method: str, make: Callable[[], LanguageModel], **beside: Companion
     return make_blended
 
 
+def _ahead(kind: type[ReadingAhead]) -> Callable[[], LanguageModel]:
+    def make() -> LanguageModel:
+        network = _stepping("transformer", window=5, heads=2, label_tokens=(2, 3))()
+        return kind(network, _counts(is_adaptive=False)(), Dice(1), temperature=1.0)
+
+    return make
+
+
 MAKERS: dict[str, dict[str, Callable[[], LanguageModel]]] = {
     "NetworkModel": {
         "lstm": _network("lstm"),
@@ -152,6 +162,8 @@ MAKERS: dict[str, dict[str, Callable[[], LanguageModel]]] = {
         "counts": _counts(is_adaptive=False),
         "adaptive counts": _counts(is_adaptive=True),
     },
+    "ReadingAhead": {"reading ahead": _ahead(ReadingAhead)},
+    "ReadingAheadHidden": {"reading ahead, shown": _ahead(ReadingAheadHidden)},
     "BlendedModel": {
         "linear blend": _blended("linear", _network("lstm")),
         "geometric blend": _blended("geometric", _network("gru")),

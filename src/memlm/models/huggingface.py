@@ -29,6 +29,7 @@ from torch.nn import functional as F
 from memlm.errors import CorruptArtefactError, InputError
 from memlm.language_model import Hidden, LogProbabilities, Tokens
 from memlm.messages import render
+from memlm.models.exporting.modelling import OWN_KIND, register_transformers
 from memlm.models.foreign_config import cleaned_config
 from memlm.models.foreign_weights import shown
 from memlm.runtime import require_package
@@ -385,11 +386,15 @@ def _settings(config: Mapping[str, Any]) -> tuple[Any, list[str]]:  # Any: JSON,
     from transformers import CONFIG_MAPPING, PreTrainedConfig
 
     kind = config["model_type"]
+    if kind == OWN_KIND:
+        register_transformers()
     if kind not in CONFIG_MAPPING:
         raise InputError("foreign_kind_unknown", kind=shown(kind))
     described = CONFIG_MAPPING[kind]
     shared = {field.name for field in fields(PreTrainedConfig)}
     own = {field.name for field in fields(described)} - shared
+    if kind == OWN_KIND:  # whose fields are not the library's
+        own |= {"network", "longest_past"}
     known = own | described.attribute_map.keys() | _ALWAYS_KNOWN | _EARLIER_KEYS
     kept, dropped = cleaned_config(config, frozenset(known))
     try:

@@ -12,6 +12,7 @@ from memlm.errors import InputError
 from memlm.models.config import NetworkConfig
 from memlm.records import Generation, SourceProblem, SourceText
 from memlm.storage import read_json
+from memlm.workflow.bringing import in_windows
 from memlm.workflow.listener import Listener
 from memlm.workflow.models import MEMORY, Model
 from memlm.workflow.reading import existing_file, read_whole_text
@@ -86,8 +87,11 @@ def note_long_prompt(model: Model, prompt: str, listener: Listener) -> None:
     """Say so where a prompt is longer than what the network of a model looks back over."""
     if model.name == MEMORY:
         return
-    path = model.workspace.model(model.name) / "config.json"
-    reach = NetworkConfig.from_json(read_json(path), path=path).reach
+    if model.workspace.is_brought(model.name):
+        reach = in_windows(model, None)[1]
+    else:
+        path = model.workspace.model(model.name) / "config.json"
+        reach = NetworkConfig.from_json(read_json(path), path=path).reach
     if reach is None:
         return
     tokens = len(model.tokenizer.encode(prompt).ids)

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 from memlm.errors import CorruptArtefactError
 from memlm.models.config import LONGEST_PAST, NetworkConfig
 from memlm.models.earlier import migrate_weights
-from memlm.models.exporting.modelling import AUTO_MAP, modelling_files
+from memlm.models.exporting.modelling import AUTO_MAP, OWN_KIND, modelling_files
 from memlm.models.exporting.qwen3 import qwen3_config, qwen3_lacks, qwen3_weights
 from memlm.storage import read_json, write_json
 
@@ -54,7 +54,7 @@ def write_model_files(model: Path, folder: Path) -> None:
 def _own_config(config: NetworkConfig) -> dict[str, Any]:  # Any: JSON values
     return {
         "architectures": ["MemlmForCausalLM"],
-        "model_type": "memlm",
+        "model_type": OWN_KIND,
         "auto_map": AUTO_MAP,
         "dtype": "float32",
         "network": config.to_json(),

@@ -11,6 +11,8 @@ from pathlib import Path
 from memlm.runtime import require_package
 
 _MODULES = ("configuration_memlm.py", "cache_memlm.py", "blocks_memlm.py", "modeling_memlm.py")
+OWN_KIND = "memlm"
+"""What a folder calls its kind of model."""
 AUTO_MAP = {
     "AutoConfig": "configuration_memlm.MemlmConfig",
     "AutoModelForCausalLM": "modeling_memlm.MemlmForCausalLM",
