@@ -135,7 +135,10 @@ def _loop_folders(path: Path) -> Iterator[Path]:
     yield path.parent / "__pycache__"
     # numba names the folder so; it is no secret that is hashed.
     name = hashlib.sha1(str(path.parent).encode(), usedforsecurity=False).hexdigest()
-    home = Path.home()
+    try:
+        home = Path.home()
+    except RuntimeError:  # a user without one, as in containers
+        home = path.parent
     for folder in (
         os.environ.get("NUMBA_CACHE_DIR"),
         Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "numba",
