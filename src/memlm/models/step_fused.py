@@ -31,8 +31,14 @@ _NOTHING: Floats = np.zeros((0, 0), dtype=np.float32)
 class FusedBlocks:
     """The blocks of a network in one call."""
 
-    def __init__(self, blocks: Sequence[AttentionStep | RecurrentStep]) -> None:
-        """Lay down the weights of all blocks; their matrices are views of it from then on."""
+    def __init__(
+        self, blocks: Sequence[AttentionStep | RecurrentStep], last_scale: Floats | None
+    ) -> None:
+        """Lay down the weights of all blocks; their matrices are views of it from then on.
+
+        `last_scale` (H,) is that of a norm behind them.
+        """
+        self._last_scale = np.zeros(0, dtype=np.float32) if last_scale is None else last_scale
         matrices = [matrix for block in blocks for matrix in block.matrices]
         vectors = [vector for block in blocks for vector in block.vectors]
         self._head_width = max(block.head_width for block in blocks)
@@ -72,6 +78,7 @@ class FusedBlocks:
             past,
             places,
             carried.recurrent[0],
+            self._last_scale,
         )
         return found
 

@@ -277,12 +277,14 @@ def read_blocks(
     past: tuple[Floats, Floats],
     places: tuple[int, int],
     state: Floats,
+    last_scale: Floats,
 ) -> Floats:
     """Return what the output is given (T, H), of what the first block is given (T, I).
 
     `blocks` is the table of all blocks, `products` (T, G) what the tokens bring to the gates of the
     first, empty if that is not known. The past has room for T places more than `places`, the first
     that may be seen and the one that comes next; it and the recurrent `state` (R,) are written to.
+    `last_scale` (H,) is that of the last norm, empty without one.
     """
     stream = stream.copy()
     nothing = products[:, :0].copy()
@@ -292,7 +294,13 @@ def read_blocks(
             attend(stream, block, laid, turns, past, places)
         else:
             stream = recur(stream, products if number == 0 else nothing, block, laid, state)
-    return stream
+    if not len(last_scale):
+        return stream
+    found = normed(stream)
+    for at in range(len(found)):
+        for place in range(len(last_scale)):
+            found[at, place] *= last_scale[place]
+    return found
 
 
 @njit(cache=True, nogil=True, fastmath=QUICK)

@@ -150,7 +150,9 @@ class SteppingModel:
 
     @cached_property
     def _fused(self) -> FusedBlocks | None:
-        return FusedBlocks(self._blocks) if FusedBlocks.can_take(self._blocks) else None
+        if not FusedBlocks.can_take(self._blocks):
+            return None
+        return FusedBlocks(self._blocks, self._last_scale)
 
     def _read(
         self, state: SteppingState, tokens: Ids, loops: ModuleType | None
@@ -167,12 +169,11 @@ class SteppingModel:
             for block in self._blocks:
                 stream = block.read(stream, carried, products=products)
                 products = None
+            if self._last_scale is not None:
+                stream = normed(stream) * self._last_scale
         if carried.attended is not None:
             carried = Carried(carried.attended.with_more(count, self._window), carried.recurrent)
-        return self._last(stream), SteppingState(carried, labels)
-
-    def _last(self, stream: Floats) -> Floats:
-        return stream if self._last_scale is None else normed(stream) * self._last_scale
+        return stream, SteppingState(carried, labels)
 
 
 def _make_blocks(
