@@ -6,6 +6,8 @@ them. In a byte each they come in a quarter of it: weight = whole number times a
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 import numpy.typing as npt
 
@@ -57,8 +59,17 @@ class Matrix:
 
 def aligned(values: Stored) -> Stored:
     """Return a copy that begins where a line of the cache does: a wide read takes one of them."""
-    room = np.empty(values.nbytes + _LINE, dtype=np.uint8)
-    begin = -room.ctypes.data % _LINE
-    found: Stored = room[begin : begin + values.nbytes].view(values.dtype).reshape(values.shape)
+    found: Stored = _room(values.nbytes).view(values.dtype).reshape(values.shape)
     found[...] = values
     return found
+
+
+def aligned_zeros(shape: tuple[int, ...]) -> Floats:
+    """Return zeros that begin where a line of the cache does; memory is only promised."""
+    return _room(4 * prod(shape)).view(np.float32).reshape(shape)
+
+
+def _room(size: int) -> npt.NDArray[np.uint8]:
+    room = np.zeros(size + _LINE, dtype=np.uint8)
+    begin = -room.ctypes.data % _LINE
+    return room[begin : begin + size]

@@ -11,13 +11,16 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from memlm.models.matrix import Floats
+from memlm.models.matrix import Floats, aligned_zeros
 
 _LEAST_ROOM = 64
+_LINE = 16
+"""Places in a line of the cache. Rows are an odd number of them long: each begins with one, and
+they do not drive each other out, as they would a power of two apart."""
 
 
 class Past:
-    """Room for the keys and values of some texts, of all blocks that attend: (B, D, room) each.
+    """Room for the keys and values of some texts, of all blocks that attend: (B, D, places) each.
 
     D is the width of these blocks together. States that follow each other share it: each knows how
     far it goes. Only the last of them, which holds `pen`, may write on; where another goes on, that
@@ -25,8 +28,9 @@ class Past:
     """
 
     def __init__(self, batch: int, width: int, room: int) -> None:
-        self.keys: Floats = np.zeros((batch, width, room), dtype=np.float32)
-        self.values: Floats = np.zeros((batch, width, room), dtype=np.float32)
+        room += -room % (2 * _LINE) + _LINE
+        self.keys = aligned_zeros((batch, width, room))
+        self.values = aligned_zeros((batch, width, room))
         self.pen = object()
 
 
