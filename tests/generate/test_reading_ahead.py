@@ -69,7 +69,7 @@ def written(model, dice, steps):
     for _ in range(steps):
         found, state = model.advance(state, np.array([token]))
         shares = np.exp(found.astype(np.float64))
-        token = int(first_to_arrive(shares, dice.throw(1, V))[0])
+        token = int(first_to_arrive(np.log(shares), dice.throw(1, V))[0])
         text.append(token)
     return text
 

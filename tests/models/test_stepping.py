@@ -112,7 +112,7 @@ def test_a_text_of_twice_the_longest_past_is_read_as_torch_reads_it():
     found, after = stepping.advance(after, tokens[:, -1])
     # In single precision torch's angles of far positions differ among themselves by that much.
     np.testing.assert_allclose(found, expected, atol=1e-4)
-    assert after.blocks[0].past.keys.shape[-1] <= 4 * 1024
+    assert after.carried.attended.past.keys.shape[-1] <= 4 * 1024
 
 
 @pytest.mark.parametrize("is_compiled", [False, True], ids=["numpy", "compiled"])

@@ -58,11 +58,14 @@ def test_the_text_stays_the_same(workspace, memories, temperature):
     assert len(written[0].text) == 150
 
 
-def test_who_gains_by_it_reads_ahead(workspace):
-    assert isinstance(asked(workspace, "transformer", GenerateConfig()), ReadingAheadHidden)
-    blended = asked(workspace, "transformer", GenerateConfig(), ("counts",))
+def test_who_gains_by_it_reads_ahead(workspace, monkeypatch):
+    wished = GenerateConfig(read_ahead="on")
+    assert isinstance(asked(workspace, "transformer", wished), ReadingAheadHidden)
+    blended = asked(workspace, "transformer", wished, ("counts",))
     assert isinstance(blended, BlendedModel)
     assert any(isinstance(part, ReadingAheadHidden) for part in blended._parts)
+    monkeypatch.setattr("memlm.workflow.reading_ahead._FEWEST_PARAMETERS", 1)
+    assert isinstance(asked(workspace, "transformer", GenerateConfig()), ReadingAheadHidden)
 
 
 @pytest.mark.parametrize(
@@ -70,6 +73,7 @@ def test_who_gains_by_it_reads_ahead(workspace):
     [
         ("lstm", GenerateConfig(read_ahead="on")),
         ("transformer", GenerateConfig(read_ahead="off")),
+        ("transformer", GenerateConfig()),  # small as it is
         ("transformer", GenerateConfig(tokens=10)),
         ("transformer", GenerateConfig(samples=2)),
         ("transformer", GenerateConfig(beams=2)),

@@ -54,7 +54,8 @@ class Choice:
             for transform in self.limits:
                 weights = transform(weights, so_far)
             is_stuck = np.isneginf(weights.max(axis=1))
-            weights[is_stuck] = 0
+            if is_stuck.any():
+                weights = np.where(is_stuck[:, None], 0.0, weights)
         for transform in self.weighing:
             weights = transform(weights, so_far)
         return weights, is_stuck

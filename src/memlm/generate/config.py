@@ -51,8 +51,8 @@ class GenerateConfig:
     length_penalty: float | None = None
     """How much --beams favours long texts; 0.6 if not given, 0: not at all."""
     read_ahead: ReadAhead = "auto"
-    """Read what a memory guesses before it is written: faster, and the text stays the same. auto:
-    where blocks are cheaper than steps (transformers) and there is a memory."""
+    """Read what a memory guesses before it is written: the text stays the same. auto: where blocks
+    are cheaper than steps (transformers from 4 million parameters on) and there is a memory."""
     samples: int = 1
     """Texts to write; with --beams the best ones that were found."""
     seed: int | None = None

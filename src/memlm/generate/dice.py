@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+_SOONEST = np.finfo(np.float64).tiny
+"""No clock arrives at once, so that what is impossible never ties with it."""
 
 
 class Dice:
@@ -35,14 +37,19 @@ class Dice:
 
     def _look(self, ahead: int, rows: int, size: int) -> Floats:
         while len(self._next) <= ahead:
-            self._next.append(self._random.standard_exponential((rows, size)))
+            drawn = self._random.standard_exponential((rows, size))
+            drawn += _SOONEST
+            self._next.append(drawn)
         found = self._next[ahead]
         assert found.shape == (rows, size), "all throws of a text are alike"
         return found
 
 
-def first_to_arrive(shares: Floats, thrown: Floats) -> npt.NDArray[np.int64]:
-    """Return the token (B,) that a throw (B, V) draws from the shares (B, V) of each row."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        arrivals = np.where(shares > 0, thrown / shares, np.inf)
-    return np.asarray(arrivals.argmin(axis=1), dtype=np.int64)
+def first_to_arrive(log_weights: Floats, thrown: Floats) -> npt.NDArray[np.int64]:
+    """Return the token (B,) that a throw (B, V) draws from each row of log-weights (B, V).
+
+    They need not sum to 1: who is first stays the same when all run faster.
+    """
+    late = np.log(thrown)
+    found: npt.NDArray[np.int64] = np.subtract(log_weights, late, out=late).argmax(axis=1)
+    return found

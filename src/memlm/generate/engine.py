@@ -21,7 +21,6 @@ from memlm.generate.config import GenerateConfig
 from memlm.generate.dice import Dice, first_to_arrive
 from memlm.generate.prompt import draw_labels, encode_prompt, read_prompt
 from memlm.generate.so_far import SoFar
-from memlm.generate.transforms import normalise
 from memlm.generate.writer import Writer
 from memlm.language_model import (
     ExpectsSteps,
@@ -104,7 +103,7 @@ def write_tokens(
     so_far = SoFar(prompt_ids, len(found))
     while True:
         weights, is_stuck = choice.weights(found, so_far.tokens)
-        tokens = first_to_arrive(normalise(weights), dice.throw(*weights.shape))
+        tokens = first_to_arrive(weights, dice.throw(*weights.shape))
         yield tokens, is_stuck, state
         so_far.append(tokens)
         found, state = model.advance(state, tokens)

@@ -185,9 +185,9 @@ class ReadingAhead:
 
     def _guess(self, found: LogProbabilities, ahead: int) -> tuple[int, float]:
         """Return the token that the memory draws by the throw to come, and how likely it was."""
-        shares = normalise(self._temperature(found.astype(np.float64), _NOTHING))
-        token = int(first_to_arrive(shares, self._dice.peek(ahead, shares.shape[1]))[0])
-        return token, float(shares[0, token])
+        weights = self._temperature(found.astype(np.float64), _NOTHING)
+        token = int(first_to_arrive(weights, self._dice.peek(ahead, weights.shape[1]))[0])
+        return token, float(normalise(weights)[0, token])
 
     def _ask(
         self, state: State, tokens: list[int]

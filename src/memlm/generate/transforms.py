@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -40,8 +41,12 @@ class Forbid:
     def __call__(self, log_weights: LogWeights, so_far: Tokens) -> LogWeights:
         changed = log_weights.copy()
         if self.until is None or so_far.shape[1] < self.until:
-            changed[:, list(self.tokens)] = -np.inf
+            changed[:, self._ids] = -np.inf
         return changed
+
+    @cached_property
+    def _ids(self) -> Tokens:
+        return np.array(self.tokens, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -54,9 +59,10 @@ class Temperature:
         if self.temperature == 0:
             return TopK(1)(log_weights, so_far)
         # From the likeliest down, so that a very low temperature cannot overflow all of them.
-        below = log_weights - log_weights.max(axis=1, keepdims=True)
+        below: LogWeights = log_weights - log_weights.max(axis=1, keepdims=True)
         with np.errstate(over="ignore"):
-            return np.asarray(below / self.temperature)
+            below /= self.temperature
+        return below
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,18 @@ them. In a byte each they come in a quarter of it: weight = whole number times a
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 import numpy.typing as npt
 
 from memlm.models.config import Precision
 
 Floats = npt.NDArray[np.float32]
+Stored = npt.NDArray[np.float32 | np.int8]
 _LARGEST = 127
+_LINE = 64
+"""Bytes of a line of the cache."""
 
 
 class Matrix:
@@ -22,7 +27,7 @@ class Matrix:
         values = np.ascontiguousarray(values, dtype=np.float32)
         self.exact: Floats = values
         """The weights as numbers; of whole numbers what they stand for."""
-        self.stored: npt.NDArray[np.float32 | np.int8] = values
+        self.stored: Stored = values
         """What a single step reads."""
         self.scales: Floats = np.ones(len(values), dtype=np.float32)
         """(N,)"""
@@ -33,11 +38,15 @@ class Matrix:
             self.stored = whole.astype(np.int8)
             self.exact = whole.astype(np.float32) * self.scales[:, None]
 
-        self.parts = (self.stored, self.scales)
-        """What compiled loops take."""
-
     def __len__(self) -> int:
         return len(self.stored)
+
+    def move(self, copied: Stored) -> None:
+        """Let what is stored lie where it was copied to, (N M,)."""
+        is_exact = self.exact is self.stored
+        self.stored = copied.reshape(self.stored.shape)
+        if is_exact:
+            self.exact = self.stored.astype(np.float32, copy=False)
 
     def product(self, vectors: Floats) -> Floats:
         """Return the weights times each vector, (..., N) for (..., M)."""
@@ -46,3 +55,21 @@ class Matrix:
         else:
             found = vectors.reshape(-1, vectors.shape[-1]) @ self.exact.T
         return found.reshape(*vectors.shape[:-1], len(self))
+
+
+def aligned(values: Stored) -> Stored:
+    """Return a copy that begins where a line of the cache does: a wide read takes one of them."""
+    found: Stored = _room(values.nbytes).view(values.dtype).reshape(values.shape)
+    found[...] = values
+    return found
+
+
+def aligned_zeros(shape: tuple[int, ...]) -> Floats:
+    """Return zeros that begin where a line of the cache does; memory is only promised."""
+    return _room(4 * prod(shape)).view(np.float32).reshape(shape)
+
+
+def _room(size: int) -> npt.NDArray[np.uint8]:
+    room = np.zeros(size + _LINE, dtype=np.uint8)
+    begin = -room.ctypes.data % _LINE
+    return room[begin : begin + size]

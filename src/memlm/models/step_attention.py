@@ -1,7 +1,6 @@
 """Attention and transformer blocks in numpy, as `attention.py` and `transformer.py` have them.
 
-Keys and values are written once, into room that is laid out ahead (`Past`), and are not moved until
-it is full. Keys are kept turned by their position: that counts from the beginning of the text, in
+Keys are kept turned by their position: that counts from the beginning of the text, in
 double precision, and only distances matter. The scale of a norm lies in the weights behind it.
 """
 
@@ -10,88 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from types import ModuleType
 
 import numpy as np
-import numpy.typing as npt
 
 from memlm.models.config import LONGEST_PAST, BlockConfig, Precision
 from memlm.models.matrix import Floats, Matrix
+from memlm.models.step_past import Carried
 
 NORM_EPSILON = np.float32(1e-6)
 _ROTARY_BASE = 10_000.0
-_LEAST_ROOM = 64
 _AHEAD = 256
-"""Positions whose turns are computed together, where tokens come one by one."""
-
-
-class Past:
-    """Room for the keys and values of some texts, (B, heads, D / heads, room) each.
-
-    States that follow each other share it: each knows how far it goes. Only the last of them, which
-    holds `pen`, may write on; where another goes on, that moves to room of its own.
-    """
-
-    def __init__(self, batch: int, heads: int, head_width: int, room: int) -> None:
-        self.keys: Floats = np.zeros((batch, heads, head_width, room), dtype=np.float32)
-        self.values: Floats = np.zeros((batch, heads, head_width, room), dtype=np.float32)
-        self.pen = object()
-
-
-@dataclass(frozen=True)
-class AttentionState:
-    """The past of a block: places `first` to `last` of what it shares with other states."""
-
-    past: Past
-    first: int
-    last: int
-    position: int
-    """Of the next token, counted from the beginning of the text."""
-    pen: object
-    """That of `past`, of the state that may write on."""
-
-    def extended(self, count: int) -> AttentionState:
-        """Return a state as long as this with room for `count` more, which are its own to write."""
-        past = self.past
-        if self.pen is past.pen and self.last + count <= past.keys.shape[3]:
-            return self
-        size = self.last - self.first
-        batch, heads, head_width, _ = past.keys.shape
-        moved = Past(batch, heads, head_width, max(_LEAST_ROOM, 2 * (size + count)))
-        moved.keys[..., :size] = past.keys[..., self.first : self.last]
-        moved.values[..., :size] = past.values[..., self.first : self.last]
-        return AttentionState(moved, 0, size, self.position, moved.pen)
-
-    def select(self, rows: npt.NDArray[np.int64]) -> AttentionState:
-        """Return the past of some texts, in room of its own."""
-        size = self.last - self.first
-        _, heads, head_width, _ = self.past.keys.shape
-        found = Past(len(rows), heads, head_width, max(_LEAST_ROOM, 2 * size))
-        found.keys[..., :size] = self.past.keys[rows, ..., self.first : self.last]
-        found.values[..., :size] = self.past.values[rows, ..., self.first : self.last]
-        return AttentionState(found, 0, size, self.position, found.pen)
-
-    def with_more(self, count: int, window: int) -> AttentionState:
-        """Return the state once `count` tokens more were written to the room.
-
-        The next query sees itself and window - 1 before it.
-        """
-        last = self.last + count
-        first = max(self.first, last - (window - 1))
-        self.past.pen = object()  # whoever comes from the state before writes elsewhere
-        return AttentionState(self.past, first, last, self.position + count, self.past.pen)
-
-    def rewound(self, count: int, window: int) -> AttentionState | None:
-        """Return the state without its last tokens, which gets what room they took.
-
-        None where another has that room. What was further back than the window is still there.
-        """
-        if self.pen is not self.past.pen:
-            return None
-        last = self.last - count
-        first = max(0, last - (window - 1))
-        self.past.pen = object()
-        return AttentionState(self.past, first, last, self.position - count, self.past.pen)
+"""Positions whose turns are computed together, where a few tokens come at a time."""
 
 
 @dataclass(frozen=True)
@@ -113,10 +41,11 @@ class Turn:
 
 def turns_at(position: int, count: int, head_width: int) -> Turn:
     """Return by how much `count` positions from one on are turned."""
-    if count > 1:
+    place = position % _AHEAD
+    if place + count > _AHEAD:
         return _turns(position, count, head_width)
-    ahead, place = _turns(position // _AHEAD * _AHEAD, _AHEAD, head_width), position % _AHEAD
-    return Turn(ahead.cosine[place : place + 1], ahead.sine[place : place + 1])
+    ahead = _turns(position - place, _AHEAD, head_width)
+    return Turn(ahead.cosine[place : place + count], ahead.sine[place : place + count])
 
 
 @lru_cache(maxsize=8)
@@ -131,10 +60,10 @@ class AttentionStep:
     """An attention or a transformer block."""
 
     def __init__(
-        self, block: BlockConfig, weights: Mapping[str, Floats], precision: Precision
+        self, block: BlockConfig, weights: Mapping[str, Floats], precision: Precision, *, place: int
     ) -> None:
-        """Take the weights by their names within the block."""
-        self.heads, self.width = block.heads, block.width
+        """Take the weights by their names within the block; `place`: its first row of the past."""
+        self.heads, self.width, self.place = block.heads, block.width, place
         self.head_width = block.width // block.heads
         self.window = block.window or LONGEST_PAST
         inner = "attend." if block.kind == "transformer" else ""
@@ -147,76 +76,47 @@ class AttentionStep:
             self.head_width**0.5
         )
         self.key_scale = weights[f"{attention}key_norm.weight"]
-        self.opening: Matrix | None = None
+        self.matrices = [self.inward, self.outward]
+        self.vectors = [self.query_scale, self.key_scale]
+        self.feed_forward_width = 0
         if block.kind == "transformer":
             norm = weights["feed_forward_norm.weight"]
             both = np.concatenate([weights["gate.weight"], weights["up.weight"]])
             self.opening = Matrix(both * norm, precision)  # (2 F, D)
             self.closing = Matrix(weights["down.weight"], precision)  # (D, F)
+            self.matrices += [self.opening, self.closing]
+            self.feed_forward_width = block.feed_forward_width
 
-    def start(self, batch: int) -> AttentionState:
-        """Return an empty past."""
-        past = Past(batch, self.heads, self.head_width, _LEAST_ROOM)
-        return AttentionState(past, 0, 0, 0, past.pen)
-
-    def select(self, state: AttentionState, rows: npt.NDArray[np.int64]) -> AttentionState:
-        """Return the past of some texts."""
-        return state.select(rows)
-
-    def step(
-        self,
-        stream: Floats,
-        state: AttentionState,
-        *,
-        products: Floats | None = None,
-        loops: ModuleType | None = None,
-    ) -> tuple[Floats, AttentionState]:
-        """Return the stream (B, D) of one token of each text, and the past after it."""
-        if loops is None or len(stream) > 1:
-            found, after = self.read(stream[:, None], state)
-            return found[:, 0], after
-        room, turn = state.extended(1), turns_at(state.position, 1, self.head_width)
-        found = stream.copy()
-        loops.attend_step(
-            found[0],
-            self.inward.parts,
-            self.outward.parts,
-            (self.query_scale, self.key_scale, turn.cosine[0], turn.sine[0]),
-            (room.past.keys[0], room.past.values[0]),
-            max(room.first, room.last + 1 - self.window),
-            room.last + 1,
-        )
-        if self.opening is not None:
-            loops.feed_forward_step(found[0], self.opening.parts, self.closing.parts)
-        return found, room.with_more(1, self.window)
-
-    def read(
-        self, stream: Floats, state: AttentionState, *, products: Floats | None = None
-    ) -> tuple[Floats, AttentionState]:
-        """Return the stream (B, T, D), and the past after it."""
+    def read(self, stream: Floats, carried: Carried, *, products: Floats | None = None) -> Floats:
+        """Return the stream (B, T, D) of some tokens, whose keys and values are written down."""
         batch, seen, _ = stream.shape
+        room = carried.attended
+        assert room is not None, "blocks that attend have a past"
         parts = self.inward.product(normed(stream))
         parts = parts.reshape(batch, seen, 3, self.heads, self.head_width)
-        turn = turns_at(state.position, seen, self.head_width)
+        turn = turns_at(room.position, seen, self.head_width)
         queries = turn(normed(parts[:, :, 0]) * self.query_scale).swapaxes(1, 2)
-        room = state.extended(seen)
-        last = room.last + seen
-        past, places = room.past, slice(room.first, last)
-        past.keys[..., room.last : last] = np.moveaxis(
+        first, last = max(room.first, room.last + 1 - self.window), room.last + seen
+        keys, values = self._own(room.past.keys), self._own(room.past.values)
+        keys[..., room.last : last] = np.moveaxis(
             turn(normed(parts[:, :, 1]) * self.key_scale), 1, 3
         )
-        past.values[..., room.last : last] = np.moveaxis(parts[:, :, 2], 1, 3)
-        scores = queries @ past.keys[..., places]  # (B, heads, T, S + T)
-        distance = np.arange(room.last, last)[:, None] - np.arange(room.first, last)
-        if seen > 1 or last - room.first > self.window:
+        values[..., room.last : last] = np.moveaxis(parts[:, :, 2], 1, 3)
+        scores = queries @ keys[..., first:last]  # (B, heads, T, S + T)
+        distance = np.arange(room.last, last)[:, None] - np.arange(first, last)
+        if seen > 1:
             scores[..., (distance < 0) | (distance >= self.window)] = -np.inf
-        gathered = softmax(scores) @ past.values[..., places].swapaxes(2, 3)  # (B, heads, T, d)
+        gathered = softmax(scores) @ values[..., first:last].swapaxes(2, 3)  # (B, heads, T, d)
         gathered = gathered.swapaxes(1, 2).reshape(stream.shape)
-        stream = self._fed_forward(stream + self.outward.product(gathered))
-        return stream, room.with_more(seen, self.window)
+        return self._fed_forward(stream + self.outward.product(gathered))
+
+    def _own(self, past: Floats) -> Floats:
+        """Return this block's part of a past, (B, heads, D / heads, room)."""
+        own = past[:, self.place : self.place + self.width]
+        return own.reshape(len(own), self.heads, self.head_width, -1)
 
     def _fed_forward(self, stream: Floats) -> Floats:
-        if self.opening is None:
+        if not self.feed_forward_width:
             return stream
         opened = self.opening.product(normed(stream))
         gate, up = np.split(opened, 2, axis=-1)

@@ -34,12 +34,22 @@ class TokenRows:
         """Return the rows (..., N) of tokens (...)."""
         if self._rows is None:
             return self._make(tokens)
+        if tokens.size == 1:
+            return self._row(self._rows, int(tokens.item())).reshape(*tokens.shape, -1)
         known = self._is_known[tokens]
         if not known.all():
-            fresh = np.array(sorted(set(tokens[~known].tolist())), dtype=np.int64)
-            self._rows[fresh] = self._make(fresh)
-            self._is_known[fresh] = True
+            self._learn(self._rows, np.unique(tokens[~known]))
         return self._rows[tokens]
+
+    def _row(self, rows: Floats, token: int) -> Floats:
+        """Return the row of one token, (1, N), not to be written to."""
+        if not self._is_known[token]:
+            self._learn(rows, np.array([token]))
+        return rows[token : token + 1]
+
+    def _learn(self, rows: Floats, tokens: Ids) -> None:
+        rows[tokens] = self._make(tokens)
+        self._is_known[tokens] = True
 
 
 class Entrance:
@@ -111,11 +121,12 @@ class LabelsInForce:
             self._switch[list(config.label_tokens)] = np.arange(len(config.label_tokens)) + 2
 
     def __call__(self, tokens: Ids, label: Ids) -> Ids:
-        """Return the labels (B, T) that tokens (B, T) leave in force, after `label` (B,)."""
+        """Return `label` (B,) and after it those that tokens (B, T) leave in force, (B, T + 1)."""
         if not self._has_labels:
-            return np.zeros_like(tokens)
+            return np.zeros((len(tokens), tokens.shape[1] + 1), dtype=np.int64)
         switches = self._switch[tokens]
         places = np.where(switches > 0, np.arange(tokens.shape[1]), -1)
         last = np.maximum.accumulate(places, axis=1)
         found = np.take_along_axis(switches, np.maximum(last, 0), axis=1) - 1
-        return np.where(last >= 0, found, label[:, None])
+        found = np.where(last >= 0, found, label[:, None])
+        return np.concatenate([label[:, None], found], axis=1)

@@ -36,18 +36,18 @@ class FullScores:
     def __call__(
         self, hidden: Floats, labels: npt.NDArray[np.int64], loops: ModuleType | None = None
     ) -> Floats:
-        """Return log-probabilities (..., V) for hidden (..., H) and the labels (...) in force."""
-        if loops is not None and hidden.size == hidden.shape[-1]:
-            found: Floats = np.empty((*hidden.shape[:-1], len(self._matrix)), dtype=np.float32)
-            label = int(labels.reshape(-1)[0]) if len(self._bias) > 1 else 0
-            loops.score(
-                self._matrix.stored,
-                self._matrix.scales,
-                hidden.reshape(-1),
-                self._bias[label],
-                found.reshape(-1),
-            )
-            return found
+        """Return log-probabilities (..., V) for hidden (..., H) and the labels (...) in force.
+
+        The compiled `loops` are for a few vectors.
+        """
+        if loops is not None:
+            rows = hidden.reshape(-1, hidden.shape[-1])
+            found: Floats = np.empty((len(rows), len(self._matrix)), dtype=np.float32)
+            bias = self._bias
+            if len(bias) > 1:
+                bias = bias[labels.reshape(-1)]
+            loops.score(self._matrix.stored, self._matrix.scales, rows, bias, found)
+            return found.reshape(*hidden.shape[:-1], -1)
         scores = self._matrix.product(hidden)
         scores += self._bias[labels] if len(self._bias) > 1 else self._bias[0]
         return log_softmax(scores)

@@ -8,69 +8,38 @@ steps want them. What a network computes is the same, to rounding; only torch ca
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from memlm.language_model import Hidden, LogProbabilities, Tokens
-from memlm.models.config import BlockConfig, NetworkConfig, Precision
+from memlm.models.config import NetworkConfig, Precision
 from memlm.models.matrix import Floats
-from memlm.models.step_attention import AttentionState, AttentionStep, normed
+from memlm.models.step_attention import AttentionStep, normed
 from memlm.models.step_entrance import Entrance, LabelsInForce
+from memlm.models.step_fused import MOST_TOKENS, FusedBlocks
 from memlm.models.step_output import make_scores
+from memlm.models.step_past import Carried, start
 from memlm.models.step_recurrent import RecurrentStep
 from memlm.models.step_weights import read_weights, within
 from memlm.runtime import KeptLoops
 
 Ids = npt.NDArray[np.int64]
-BlockState = Any
-"""What a block carries on; only it looks inside."""
+BlockStep = RecurrentStep | AttentionStep
 _WORTH_LOADING, _WORTH_COMPILING = 1 << 13, 1 << 16
 """Steps without the compiled loops that cost as much time as loading, and as compiling them."""
 
 
-class BlockStep(Protocol):
-    """One block of a network. `products` are what its input brings to it, where that is known."""
-
-    def start(self, batch: int) -> BlockState:
-        """Return the state before anything was read."""
-
-    def select(self, state: BlockState, rows: Ids) -> BlockState:
-        """Return the state of some texts."""
-
-    def step(
-        self,
-        stream: Floats,
-        state: BlockState,
-        *,
-        products: Floats | None = None,
-        loops: ModuleType | None = None,
-    ) -> tuple[Floats, BlockState]:
-        """Return the outputs (B, H) for one input (B, I) of each text, and the state after it."""
-
-    def read(
-        self, stream: Floats, state: BlockState, *, products: Floats | None = None
-    ) -> tuple[Floats, BlockState]:
-        """Return the outputs (B, T, H) for inputs (B, T, I), and the state after them."""
-
-
-@dataclass(frozen=True)
-class SteppingState:
+class SteppingState(NamedTuple):
     """What is carried from token to token; nothing that it shows is ever changed."""
 
-    blocks: tuple[BlockState, ...]
+    carried: Carried
     labels: Ids
     """The labels in force before its last block and after each token of it, (B, T + 1); 0: none."""
-
-    @property
-    def label(self) -> Ids:
-        """The label in force, (B,)."""
-        return self.labels[:, -1]
 
 
 class SteppingModel:
@@ -85,10 +54,10 @@ class SteppingModel:
     ) -> None:
         """Lay down weights, by the names that they have in `model.safetensors`."""
         self.config, self.precision = config, precision
-        self._blocks: list[BlockStep] = [
-            make_step(block, within(weights, f"blocks.{number}."), precision)
-            for number, block in enumerate(config.blocks)
-        ]
+        self._blocks, self._attended, self._recurrent = _make_blocks(config, weights, precision)
+        self._window = max(
+            (block.window for block in self._blocks if isinstance(block, AttentionStep)), default=0
+        )
         self._last_scale = weights.get("last_norm.weight")
         self._scores = make_scores(config, weights, precision)
         first = self._blocks[0]
@@ -96,7 +65,7 @@ class SteppingModel:
         self._labels = LabelsInForce(config)
         self._kept = KeptLoops(
             "memlm.models.step_kernels",
-            "attend_step" if config.attends else f"{config.blocks[0].kind}_step",
+            "read_blocks",
             loading=_WORTH_LOADING,
             compiling=_WORTH_COMPILING,
         )
@@ -110,8 +79,8 @@ class SteppingModel:
         return self.config.hidden_width
 
     def start(self, batch: int) -> SteppingState:
-        blocks = tuple(block.start(batch) for block in self._blocks)
-        return SteppingState(blocks, np.zeros((batch, 1), dtype=np.int64))
+        carried = start(batch, self._attended, self._recurrent)
+        return SteppingState(carried, np.zeros((batch, 1), dtype=np.int64))
 
     def read(self, state: SteppingState, tokens: Tokens) -> tuple[LogProbabilities, SteppingState]:
         found, _, after = self.read_hidden(state, tokens)
@@ -120,8 +89,10 @@ class SteppingModel:
     def read_hidden(
         self, state: SteppingState, tokens: Tokens
     ) -> tuple[LogProbabilities, Hidden, SteppingState]:
-        hidden, labels, after = self._read(state, np.asarray(tokens, dtype=np.int64))
-        return self._scores(hidden, labels), hidden, after
+        given = np.asarray(tokens, dtype=np.int64)
+        loops = self._loops_for(given)
+        hidden, after = self._read(state, given, loops)
+        return self._scores(hidden, after.labels[:, 1:], loops), hidden, after
 
     def advance(
         self, state: SteppingState, tokens: Tokens
@@ -132,40 +103,33 @@ class SteppingModel:
     def advance_hidden(
         self, state: SteppingState, tokens: Tokens
     ) -> tuple[LogProbabilities, Hidden, SteppingState]:
-        loops = self._loops
-        if loops is None:
+        if self._loops is None:
             self._spend(1)
-        hidden, after = self._step(state, np.asarray(tokens, dtype=np.int64), loops)
-        return self._scores(hidden, after.label, loops), hidden, after
+        found, hidden, after = self.read_hidden(state, tokens[:, None])
+        return found[:, 0], hidden[:, 0], after
 
     def hidden_states(self, state: SteppingState, tokens: Tokens) -> tuple[Hidden, SteppingState]:
-        hidden, _, after = self._read(state, np.asarray(tokens, dtype=np.int64))
-        return hidden, after
+        given = np.asarray(tokens, dtype=np.int64)
+        return self._read(state, given, self._loops_for(given))
 
     def select(self, state: SteppingState, rows: Tokens) -> SteppingState:
         chosen = np.asarray(rows, dtype=np.int64)
-        blocks = tuple(
-            block.select(part, chosen)
-            for block, part in zip(self._blocks, state.blocks, strict=True)
-        )
-        return SteppingState(blocks, state.labels[chosen])
+        return SteppingState(state.carried.select(chosen), state.labels[chosen])
 
     @property
     def can_rewind(self) -> bool:
         """Whether what was read can be taken back: where all blocks attend."""
-        return all(isinstance(block, AttentionStep) for block in self._blocks)
+        return not self._recurrent
 
     def rewound(self, state: SteppingState, tokens: int) -> SteppingState | None:
         """Return the state as it was before the last tokens of its last block; see `Rewinds`."""
-        blocks: list[BlockState] = []
-        for block, part in zip(self._blocks, state.blocks, strict=True):
-            assert isinstance(block, AttentionStep), "only attention can be rewound"
-            assert isinstance(part, AttentionState)
-            before = part.rewound(tokens, block.window)
-            if before is None:
-                return None
-            blocks.append(before)
-        return SteppingState(tuple(blocks), state.labels[:, : state.labels.shape[1] - tokens])
+        attended = state.carried.attended
+        assert attended is not None, "recurrence cannot be taken back"
+        before = attended.rewound(tokens, self._window)
+        if before is None:
+            return None
+        labels = state.labels[:, : state.labels.shape[1] - tokens]
+        return SteppingState(Carried(before, state.carried.recurrent), labels)
 
     def expect(self, steps: int) -> None:
         """Hear that so many single steps will come, so that what makes them fast can be ready."""
@@ -180,43 +144,53 @@ class SteppingModel:
         if self._kept.spend(steps):
             vars(self).pop("_loops", None)
 
-    def _step(
+    def _loops_for(self, tokens: Ids) -> ModuleType | None:
+        """Return what reads such tokens (B, T) fastest: loops for a few of one text."""
+        return self._loops if len(tokens) == 1 and tokens.shape[1] <= MOST_TOKENS else None
+
+    @cached_property
+    def _fused(self) -> FusedBlocks | None:
+        if not FusedBlocks.can_take(self._blocks):
+            return None
+        return FusedBlocks(self._blocks, self._last_scale)
+
+    def _read(
         self, state: SteppingState, tokens: Ids, loops: ModuleType | None
     ) -> tuple[Hidden, SteppingState]:
-        """Return what the output is given (B, H) after one token (B,) of each, and the state."""
-        label = self._labels(tokens[:, None], state.label)[:, 0]
-        stream, products = self._enter(tokens, label)
-        after: list[BlockState] = []
-        for block, part in zip(self._blocks, state.blocks, strict=True):
-            stream, left = block.step(stream, part, products=products, loops=loops)
-            products = None
-            after.append(left)
-        labels = np.stack([state.label, label], axis=1)
-        return self._last(stream), SteppingState(tuple(after), labels)
-
-    def _read(self, state: SteppingState, tokens: Ids) -> tuple[Hidden, Ids, SteppingState]:
-        """Return what the output is given (B, T, H), the labels (B, T), and the state."""
-        labels = self._labels(tokens, state.label)
-        stream, products = self._enter(tokens, labels)
-        after: list[BlockState] = []
-        for block, part in zip(self._blocks, state.blocks, strict=True):
-            stream, left = block.read(stream, part, products=products)
-            products = None
-            after.append(left)
-        known = np.concatenate([state.label[:, None], labels], axis=1)
-        return self._last(stream), labels, SteppingState(tuple(after), known)
-
-    def _last(self, stream: Floats) -> Floats:
-        return stream if self._last_scale is None else normed(stream) * self._last_scale
+        """Return what the output is given (B, T, H) after tokens (B, T), and the state."""
+        labels, count = self._labels(tokens, state.labels[:, -1]), tokens.shape[1]
+        stream, products = self._enter(tokens, labels[:, 1:])
+        attended, recurrent = state.carried
+        carried = Carried(attended and attended.extended(count), recurrent.copy())
+        if loops is not None and self._fused is not None:
+            first = None if products is None else products[0]
+            stream = self._fused(stream[0], first, carried, loops)[None]
+        else:
+            for block in self._blocks:
+                stream = block.read(stream, carried, products=products)
+                products = None
+            if self._last_scale is not None:
+                stream = normed(stream) * self._last_scale
+        if carried.attended is not None:
+            carried = Carried(carried.attended.with_more(count, self._window), carried.recurrent)
+        return stream, SteppingState(carried, labels)
 
 
-def make_step(
-    block: BlockConfig, weights: Mapping[str, Floats], precision: Precision
-) -> RecurrentStep | AttentionStep:
-    """Return one block, its weights by their names within it."""
-    if block.attends:
-        return AttentionStep(block, weights, precision)
-    return RecurrentStep(block, weights, precision)
+def _make_blocks(
+    config: NetworkConfig, weights: Mapping[str, Floats], precision: Precision
+) -> tuple[list[BlockStep], int, int]:
+    """Return the blocks, and the units that a past and a recurrent state have of each text."""
+    blocks: list[BlockStep] = []
+    attended = recurrent = 0
+    for number, block in enumerate(config.blocks):
+        own = within(weights, f"blocks.{number}.")
+        if block.attends:
+            blocks.append(AttentionStep(block, own, precision, place=attended))
+            attended += block.width
+        else:
+            blocks.append(RecurrentStep(block, own, precision, place=recurrent))
+            recurrent += block.width * (2 if block.kind == "lstm" else 1)
+    return blocks, attended, recurrent
 
 
 def load_stepping(folder: Path, *, precision: Precision = "float32") -> SteppingModel:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _FEWEST_TOKENS = 64
 """A shorter text is written before a memory is open."""
+_FEWEST_PARAMETERS = 4_000_000
+"""Of less a block costs about as much as its tokens one by one (benchmarks/LOG.md)."""
 
 
 def reading_ahead(
@@ -25,7 +27,8 @@ def reading_ahead(
     """Return what predicts for `model`, its network reading ahead by the dice that draw the text.
 
     The same predictor where that is not wished or would not be faster: recurrence, several texts at
-    once, a search. By default only a memory that is there and in step with the documents guesses.
+    once, a search. By default only large networks read ahead, and only what a memory guesses that
+    is there and in step with the documents.
     """
     from memlm.generate.reading_ahead import ReadingAheadHidden
 
@@ -34,10 +37,12 @@ def reading_ahead(
         return predictor
     if not isinstance(network, SteppingModel) or not network.can_rewind:
         return predictor
-    if config.read_ahead == "auto" and (
-        config.tokens < _FEWEST_TOKENS or not is_remembered_as_it_reads(model)
-    ):
-        return predictor
+    if config.read_ahead == "auto":
+        is_small = network.config.num_parameters < _FEWEST_PARAMETERS
+        if config.tokens < _FEWEST_TOKENS or is_small or network.precision != "float32":
+            return predictor
+        if not is_remembered_as_it_reads(model):
+            return predictor
     memory = memory_of(model, listener).model()
     ahead = ReadingAheadHidden(network, memory, dice, temperature=config.temperature)
     if isinstance(predictor, BlendedModel):
