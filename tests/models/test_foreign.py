@@ -254,6 +254,25 @@ def test_pipe_in_the_place_of_a_file_is_refused(folder):
         load(folder)
 
 
+@pytest.mark.parametrize("name", ["tokenizer.json", "model.safetensors"])
+def test_folder_in_the_place_of_a_file_is_refused(folder, name):
+    (folder / name).unlink()
+    (folder / name).mkdir()
+    with pytest.raises(InputError) as caught:
+        load(folder)
+    assert caught.value.code == "foreign_outside"
+
+
+def test_file_that_may_not_be_read_is_said(folder, monkeypatch):
+    def refuse(*given):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("memlm.models.foreign.os.open", refuse)
+    with pytest.raises(InputError) as caught:
+        load(folder)
+    assert caught.value.code == "foreign_unreadable"
+
+
 @pytest.mark.parametrize(
     "changes",
     [
