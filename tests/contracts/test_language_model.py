@@ -82,6 +82,22 @@ def _foreign(kind: str, context: int | None) -> Callable[[], LanguageModel]:
     return make
 
 
+def _taken_away(kind: str, **more: object) -> Callable[[], LanguageModel]:
+    def make() -> LanguageModel:
+        from memlm.models.exporting.modelling.configuration_memlm import MemlmConfig
+        from memlm.models.exporting.modelling.modeling_memlm import MemlmForCausalLM
+        from memlm.models.huggingface import Beginning, HuggingFaceModel
+
+        network = _network(kind, **more)().network
+        found = MemlmForCausalLM(MemlmConfig(network=network.config.to_json()))
+        found.load_state_dict(network.state_dict())
+        model = HuggingFaceModel(found, Beginning(0, 0), context=512, longest=512)
+        assert model.continues == "blocks"
+        return model
+
+    return make
+
+
 @dataclass(frozen=True)
 class _Laid:
     """What a memory asks of a segment: two short documents, each behind the end of another."""
@@ -153,6 +169,8 @@ MAKERS: dict[str, dict[str, Callable[[], LanguageModel]]] = {
         "Llama": _foreign("llama", 48),
         "Qwen3 in short windows": _foreign("qwen3", 5),
         "Mamba": _foreign("mamba", None),
+        "memlm's LSTM taken away": _taken_away("lstm", label_tokens=(2, 3)),
+        "memlm's mixed network taken away": _taken_away("mixed", window=16, heads=1),
     },
     "AdaptingModel": {
         "adapting lstm": _adapting(_network("lstm"), rule="sgd", learning_rate=0.1),

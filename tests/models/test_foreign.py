@@ -150,6 +150,10 @@ def overflowing_shape(folder: Path) -> None:
     write_weights(folder, {"a": tensor(0, 4, (1 << 62, 4))}, b"1234")
 
 
+def dimensions_without_end(folder: Path) -> None:
+    write_weights(folder, {"a": tensor(0, 4, (1 << 39,) * 20_000)}, b"1234")
+
+
 def key_twice(folder: Path) -> None:
     one = json.dumps(tensor(0, 4))
     write_weights(folder, f'{{"a": {one}, "a": {one}}}'.encode(), b"1234")
@@ -170,6 +174,7 @@ def cut_short(folder: Path) -> None:
         (hole_at_the_end, "bytes of no tensor"),
         (size_that_is_not_the_shapes, "another size"),
         (overflowing_shape, "impossible place"),
+        (dimensions_without_end, "impossible place"),
         (key_twice, "twice"),
         (cut_short, "ends before"),
     ],
@@ -249,6 +254,25 @@ def test_pipe_in_the_place_of_a_file_is_refused(folder):
         load(folder)
 
 
+@pytest.mark.parametrize("name", ["tokenizer.json", "model.safetensors"])
+def test_folder_in_the_place_of_a_file_is_refused(folder, name):
+    (folder / name).unlink()
+    (folder / name).mkdir()
+    with pytest.raises(InputError) as caught:
+        load(folder)
+    assert caught.value.code == "foreign_outside"
+
+
+def test_file_that_may_not_be_read_is_said(folder, monkeypatch):
+    def refuse(*given):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("memlm.models.foreign.os.open", refuse)
+    with pytest.raises(InputError) as caught:
+        load(folder)
+    assert caught.value.code == "foreign_unreadable"
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -274,6 +298,42 @@ def test_network_without_weights_for_it_is_refused_before_it_is_laid_out(folder)
     with pytest.raises(InputError) as caught:
         load(folder)
     assert caught.value.code == "foreign_without_weights"
+
+
+def test_masks_without_end_are_refused_before_they_are_laid_out(folder):
+    from transformers import GPTNeoConfig
+
+    described = GPTNeoConfig(
+        vocab_size=300,
+        hidden_size=8,
+        num_layers=2,
+        num_heads=2,
+        attention_types=[[["global"], 2]],
+        max_position_embeddings=1 << 16,  # a mask of four billion entries a layer
+    )
+    config = json.loads(described.to_json_string(use_diff=False))
+    (folder / "config.json").write_text(json.dumps(config), "utf-8")
+    with pytest.raises(InputError) as caught:
+        load(folder)
+    assert caught.value.code == "foreign_without_weights"
+
+
+def test_adaptive_softmax_is_refused(folder):
+    from memlm.models.config import describe_network
+
+    network = describe_network(
+        kind="gru",
+        vocabulary_size=400,
+        embedding_width=8,
+        hidden_width=16,
+        layers=1,
+        cutoffs=(6, 12),
+    )
+    config = {"model_type": "memlm", "network": network.to_json(), "vocab_size": 400}
+    (folder / "config.json").write_text(json.dumps(config), "utf-8")
+    with pytest.raises(InputError) as caught:
+        load(folder)
+    assert caught.value.code == "foreign_output"
 
 
 def test_missing_tensors_are_listed(folder):

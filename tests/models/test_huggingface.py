@@ -120,6 +120,16 @@ def test_model_whose_cache_is_of_no_use_is_read_anew(load, monkeypatch):
     np.testing.assert_allclose(np.concatenate([first, second], axis=1), expected, atol=1e-5)
 
 
+def test_cache_of_an_unknown_kind_is_read_anew(load, monkeypatch):
+    class Other:
+        layers = ()
+
+    model = load("llama").model
+    forward = model._forward
+    monkeypatch.setattr(model, "_forward", lambda *a, **k: (*forward(*a, **k)[:2], Other()))
+    assert model.continues == "anew"
+
+
 def test_hidden_states_are_what_the_output_layer_is_given(load):
     model = load("qwen3").model
     told, hidden, _ = model.read_hidden(model.start(1), np.array([[1, 5, 6]]))

@@ -52,7 +52,11 @@ def test_starts_are_places_in_the_text(tokenizer, text):
 
 def test_no_special_token_comes_out_of_text(tokenizer):
     ids = tokenizer.encode("<|endoftext|><s></s><unk>").ids
-    assert not {0, 1, 2} & set(ids.tolist()) or tokenizer.end not in ids
+    special = {"<|endoftext|>", "<s>", "</s>", "<unk>"}
+    described = tokenizer.to_json()["symbols"]["library"]["added_tokens"]
+    numbers = {one["id"] for one in described if one["content"] in special}
+    assert numbers
+    assert not numbers & set(ids.tolist())
 
 
 def test_tokenizer_of_a_workspace_is_the_same(tokenizer, tmp_path):
@@ -99,6 +103,53 @@ def test_catastrophic_pattern_is_refused_at_once(place):
     assert time.monotonic() - before < 2
 
 
+@pytest.mark.parametrize("place", ["normalizer", "decoder"])
+def test_replacements_that_multiply_text_are_refused(place):
+    described = json.loads(byte_level_tokenizer().to_str())
+    one = {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 10}
+    key = {"normalizer": "normalizers", "decoder": "decoders"}[place]
+    described[place] = {"type": "Sequence", key: [one] * 9}
+    with pytest.raises(InputError) as caught:
+        foreign_tokenizer(json.dumps(described), name="x", size=SIZE, end=0, model_size=SIZE)
+    assert caught.value.code == "foreign_growth"
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, type("PanicException", (BaseException,), {})])
+def test_panic_of_the_library_is_one_of_our_errors(tokenizer, monkeypatch, kind):
+    class Panicking:
+        def encode(self, *given, **more):
+            raise kind("index out of bounds")
+
+        decode = encode
+
+    monkeypatch.setattr(tokenizer, "_library", Panicking())
+    for call in (lambda: tokenizer.encode("a"), lambda: tokenizer.decode([5])):
+        with pytest.raises(CorruptArtefactError):
+            call()
+
+
+def word_pieces():
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+    tokens = ["[UNK]", "[SEP]", "cat", "##s", "sing", "##ing"]
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    found = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    found.pre_tokenizer = pre_tokenizers.Whitespace()
+    found.decoder = decoders.WordPiece()
+    found.add_special_tokens([AddedToken(name, special=True) for name in tokens[:2]])
+    return found.to_str()
+
+
+def test_pieces_are_what_tokens_write():
+    found = foreign_tokenizer(word_pieces(), name="x", size=7, end=1, model_size=7)
+    assert found.pieces() == [b"", b"", b"cat", b"s", b"sing", b"ing", b""]
+
+
+def test_special_tokens_write_nothing(tokenizer):
+    pieces = tokenizer.pieces()
+    assert not any(name in pieces for name in (b"<s>", b"</s>", b"<unk>", b"<|endoftext|>"))
+
+
 GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 LLAMA3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
@@ -121,6 +172,8 @@ def test_patterns_of_well_known_models_are_taken(pattern):
     [
         r"(a+)+b", r"(a|a)*b", r"(a*)*", r"(.*.*)+x", r"((a|b))+", r"(\w+\s?)*$", r"(a)\1",
         r"(a?){30}a{30}", r"(a|aa){50}b", "a?" * 30 + "a" * 30, "a*" * 6 + "b", "a{0,900}" * 6,
+        r"(a+)(?#x)+b", r"(?x)(a+) +b", r"(?i-m:(?mx:(a+) +b))", r"\c[(a+)+b]", r"\C-[(a+)+b]",
+        r"\M-[(a+)+b]", r"(\(+)+b", r"(\(?){30}b", r"a{1,9}+b", r"\s*\s*\s*\s*x",
         "((a", "a)", "a\\", "a" * 5000,
     ],
 )  # fmt: skip

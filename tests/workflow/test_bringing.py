@@ -150,10 +150,23 @@ def test_its_name_alone_is_not_enough(workspace, gpt2):
     assert caught.value.code == "brought_by_folder"
 
 
-@pytest.mark.parametrize("name", ["./nowhere", "~/nowhere", "../no/such/folder"])
+@pytest.mark.parametrize(
+    "name", ["./nowhere", "~/nowhere", "../no/such/folder", "~nobody-is-called-so/x"]
+)
 def test_folder_that_is_not_there_is_said(workspace, name):
     with pytest.raises(NotFoundError) as caught:
         memlm.load_model(workspace, name)
+    assert caught.value.code == "model_folder_missing"
+
+
+def test_folder_beside_those_that_are_here_is_not_asked_of_the_network(
+    workspace, monkeypatch, tmp_path
+):
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(hub, "fetch_folder", lambda name: pytest.fail("it asked"))
+    with pytest.raises(NotFoundError) as caught:
+        memlm.load_model(workspace, "out/modle")
     assert caught.value.code == "model_folder_missing"
 
 

@@ -137,6 +137,16 @@ def test_an_unknown_model_is_named_as_such(workspace: Path, tmp_path: Path) -> N
     assert caught.value.code == "model_missing"
 
 
+@pytest.mark.parametrize("name", ["owner/model", "./folder"])
+def test_a_brought_model_is_refused_before_it_is_fetched(
+    workspace: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("memlm.workflow.taking_away.load_model", lambda *a, **k: pytest.fail("it"))
+    with pytest.raises(InputError) as caught:
+        memlm.export_model(workspace, tmp_path / "out", model=name)
+    assert caught.value.code == "export_brought"
+
+
 def test_tokenizer_cuts_batches_with_padding_at_the_left(loaded: tuple[Any, Any]) -> None:
     tokenizer, _ = loaded
     found = tokenizer(["The lamp", "A"], padding=True, return_tensors="np")

@@ -124,10 +124,15 @@ class _Files:
         flags = os.O_RDONLY
         for flag in wanted:  # not every system has each
             flags |= getattr(os, flag, 0)
-        file = self._opened.enter_context(os.fdopen(os.open(real, flags), "rb"))
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        try:
+            descriptor = os.open(real, flags)
+        except OSError as error:  # no right to read it; a folder, on some systems
+            reason = error.strerror or type(error).__name__
+            raise InputError("foreign_unreadable", path=path, reason=reason) from error
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)  # before it is a file of Python's, which a folder cannot be
             raise InputError("foreign_outside", path=path)
-        return file
+        return self._opened.enter_context(os.fdopen(descriptor, "rb"))
 
     def read(self, name: str, most: int) -> bytes:
         """Return the bytes of a small file."""

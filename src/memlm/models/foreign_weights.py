@@ -13,6 +13,7 @@ import hashlib
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -34,6 +35,7 @@ _NAMES = {
     "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool",
 }  # fmt: skip
 _LARGEST_DIMENSION = 1 << 40
+_MOST_DIMENSIONS = 16
 _LONGEST_SHOWN = 80
 
 
@@ -131,8 +133,8 @@ def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:  # Any: JSO
     """Return the object of these pairs; RepeatedKeyError where two have one name."""
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise RepeatedKeyError(next(name for name in names if names.count(name) > 1))
+        counts = Counter(name for name, _ in pairs)
+        raise RepeatedKeyError(counts.most_common(1)[0][0])
     return found
 
 
@@ -143,7 +145,8 @@ def _place(file: str, name: str, value: Any) -> TensorPlace:  # Any: JSON
         numbers = [*shape, start, end]
     except (TypeError, KeyError, ValueError) as error:
         raise _damaged(file, "header_json") from error
-    if not all(type(one) is int and 0 <= one < _LARGEST_DIMENSION for one in numbers):
+    is_sound = all(type(one) is int and 0 <= one < _LARGEST_DIMENSION for one in numbers)
+    if not is_sound or len(shape) > _MOST_DIMENSIONS:
         raise _damaged(file, "tensor_place", tensor=name)
     if not isinstance(dtype, str) or dtype not in _BITS:
         raise InputError("foreign_dtype", path=file, tensor=shown(name), dtype=shown(dtype))

@@ -48,6 +48,8 @@ _CACHES = ("cache", "past_key_values", "cache_params")
 _NEVER_ENDS = 1e-6
 """Probability that a text ends, by a model that has no token for it."""
 _MOST_LISTED = 3
+_USUAL_BUFFERS = 1 << 27
+"""Bytes that a network may lay out beside its weights, however small it is."""
 _SAME, _ABOUT_THE_SAME = 3e-4, 0.05
 """Share of the largest logit that may lie between reading in one go and in parts: exact, bf16."""
 
@@ -135,9 +137,14 @@ class HuggingFaceModel:
             _, _, cache = self._forward(tokens[:, :3], None)
             way: Literal["blocks", "steps"] = "steps" if _is_recurrent(cache) else "blocks"
             parts, _, _ = self._go_on(tokens[:, 3:], _copied(cache), way)
+            chosen = _copied(
+                cache, self._to_device(np.zeros(1, dtype=np.int64))
+            )  # the first must not show in it
+            again, _, _ = self._go_on(tokens[:, 3:], chosen, way)
         except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
             return "anew"
-        error, scale = (whole[:, 3:] - parts).abs().max(), whole.abs().max()
+        scale = whole.abs().max()
+        error = (whole[:, 3:] - torch.cat([parts, again])).abs().max()
         is_exact = self.network.dtype == torch.float32
         return way if bool(error <= (_SAME if is_exact else _ABOUT_THE_SAME) * scale) else "anew"
 
@@ -421,8 +428,14 @@ def _check_parameters(build: Any, settings: Any, weights: Mapping[str, Tensor]) 
         raise _bad("config_refused", error) from error
     wanted = sum(one.numel() for one in network.parameters())
     held = sum(one.numel() for one in weights.values())
-    if wanted > 2 * held + (1 << 20):  # a tied output is laid out twice at first
+    buffers = list(network.buffers())  # masks of all positions by all, in some
+    laid_out = sum(one.nbytes for one in buffers)
+    # A tied output is laid out twice at first.
+    if wanted > 2 * held + (1 << 20) or laid_out > 2 * held + _USUAL_BUFFERS:
+        wanted += sum(one.numel() for one in buffers)
         raise InputError("foreign_without_weights", wanted=wanted, held=held)
+    if getattr(network.get_output_embeddings(), "weight", None) is None:
+        raise InputError("foreign_output", kind=settings.model_type)
 
 
 def _filled(
@@ -488,8 +501,20 @@ def _copied(cache: Any, rows: Tensor | None = None) -> Any:  # Any: a cache of t
     """Return a cache that can be changed without changing this one; of some rows, if given.
 
     Layers that attend grow by new tensors, and are shared; recurrent states change where they lie.
+    Our own cache puts new tensors into its list. Raises TypeError for one that is not understood.
     """
+    from transformers.cache_utils import DynamicCache
+
+    from memlm.models.exporting.modelling.cache_memlm import MemlmCache
+
     found = copy.copy(cache)
+    if isinstance(cache, MemlmCache):
+        found.states = list(cache.states)
+        if rows is not None:
+            found.batch_select_indices(rows)
+        return found
+    if type(cache) is not DynamicCache:
+        raise TypeError("a cache of a kind that is not known")
     found.layers = [_copied_layer(layer, rows) for layer in cache.layers]
     return found
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy as np
 from memlm.errors import CorruptArtefactError, InputError
 from memlm.language_model import Encoding, TextDecoder
 from memlm.prepare.byte_alphabet import byte_alphabet
+from memlm.prepare.growth import grows_too_much
 from memlm.prepare.patterns import is_safe_pattern, patterns_in
 from memlm.runtime import require_package
 
@@ -48,10 +50,12 @@ class ForeignTokenizer:
         known = set(self._library.get_vocab(with_added_tokens=True).values())
         self.unknown = _unknown(described["library"], self._library)
         self._known = frozenset(known)
+        self._special = _special(described["library"])
         self.blanks = frozenset(set(range(self.vocabulary_size)) - known - {self.end})
 
     def encode(self, text: str) -> Encoding:
-        found = self._library.encode(text, add_special_tokens=False)
+        with _own_errors():
+            found = self._library.encode(text, add_special_tokens=False)
         starts = np.asarray([start for start, _ in found.offsets], dtype=np.int64)
         return Encoding(np.asarray(found.ids, dtype=np.uint32), np.maximum.accumulate(starts))
 
@@ -68,14 +72,18 @@ class ForeignTokenizer:
 
     def pieces(self) -> Sequence[bytes]:
         alphabet = {sign: byte for byte, sign in enumerate(byte_alphabet())}
-        is_bytes = "ByteLevel" in json.dumps(self._described["library"].get("decoder"))
+        decoder = self._described["library"].get("decoder")
+        is_bytes = "ByteLevel" in json.dumps(decoder)
+        is_word_piece = isinstance(decoder, dict) and decoder.get("type") == "WordPiece"
+        inside = str(decoder.get("prefix") or "") if is_word_piece else ""
         return [
-            self._piece(number, alphabet if is_bytes else {})
+            self._piece(number, alphabet if is_bytes else {}).removeprefix(inside.encode())
             for number in range(self.vocabulary_size)
         ]
 
     def _piece(self, number: int, alphabet: Mapping[str, int]) -> bytes:
-        token = self._library.id_to_token(number) if number in self._known - {self.end} else None
+        is_written = number in self._known and number not in self._special | {self.end}
+        token = self._library.id_to_token(number) if is_written else None
         if token is None:
             return b""
         if alphabet and all(sign in alphabet for sign in token):
@@ -104,22 +112,17 @@ def foreign_tokenizer(
     patterns could take for ever.
     """
     require_package("tokenizers", extra="fast")
-    try:
+    with _own_errors():
         library = json.loads(text)
         library |= dict.fromkeys(_LEFT_OUT)
         for pattern in patterns_in(library):
             if not is_safe_pattern(pattern):
                 raise InputError("foreign_pattern", pattern=ascii(pattern)[:80])
+        if grows_too_much(library):
+            raise InputError("foreign_growth")
         described = {"library": library, "size": size, "end": end}
         found = ForeignTokenizer(described, name=name)
         largest = max(found._library.get_vocab(with_added_tokens=True).values(), default=0)
-    except InputError:
-        raise
-    except BaseException as error:  # what the library panics with is no Exception
-        if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
-            raise
-        reason = ascii(str(error).partition("\n")[0])[1:-1][:80] or type(error).__name__
-        raise CorruptArtefactError("foreign_tokenizer", reason=reason) from error
     if largest >= model_size:
         raise InputError("foreign_vocabulary", largest=largest, size=model_size)
     return found
@@ -134,6 +137,12 @@ def token_number(text: str, token: str | None) -> int | None:
         return None  # whoever reads the rest of it says so
 
 
+def _special(described: Mapping[str, Any]) -> frozenset[int]:  # Any: JSON
+    """Return the ids of the tokens that write nothing."""
+    added = described.get("added_tokens") or ()
+    return frozenset(int(one["id"]) for one in added if one.get("special"))
+
+
 def _unknown(described: Mapping[str, Any], library: Any) -> int | None:  # Any: JSON, the library
     """Return the id that stands for what the vocabulary lacks; None if bytes spell it out."""
     model = described["model"]
@@ -144,6 +153,20 @@ def _unknown(described: Mapping[str, Any], library: Any) -> int | None:  # Any: 
         return None
     number: int | None = library.token_to_id(token)
     return number
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    """Turn whatever the library raises or panics with into a CorruptArtefactError."""
+    try:
+        yield
+    except InputError:
+        raise
+    except BaseException as error:  # what the library panics with is no Exception
+        if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError | GeneratorExit):
+            raise
+        reason = ascii(str(error).partition("\n")[0])[1:-1][:80] or type(error).__name__
+        raise CorruptArtefactError("foreign_tokenizer", reason=reason) from error
 
 
 class _Decoder:
@@ -175,5 +198,6 @@ class _Decoder:
     def _new_text(self) -> str:
         if not self._held:
             return ""
-        said = self._library.decode(self._before) if self._before else ""
-        return str(self._library.decode(self._before + self._held))[len(said) :]
+        with _own_errors():
+            said = self._library.decode(self._before) if self._before else ""
+            return str(self._library.decode(self._before + self._held))[len(said) :]

@@ -8,14 +8,20 @@ few repeats follow one another. The patterns of GPT-2, Llama, Qwen, DeepSeek and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-MOST_REPEATS = 4
+MOST_REPEATS = 2
 """Long ones in one branch: the time grows with the length to that power at the most."""
 MOST_OPTIONS = 8
 """Short ones in one branch: each may double the time."""
+_ESCAPED = re.compile(r"\\(.?)", re.DOTALL)
+_COMMENTS = re.compile(r"\(\?(#|[a-z-]*x)", re.IGNORECASE)
+"""A comment, or the option `x` under which spaces and comments are nothing."""
+_UNREAD_ESCAPES = frozenset("cCM")
+"""They take in what stands behind them: `\\c[` is one character."""
 _SHORT = 4
 _LONGEST = 4096
 
@@ -41,7 +47,7 @@ def is_safe_pattern(pattern: str) -> bool:
     >>> is_safe_pattern(r" ?\\p{L}+|\\s+(?!\\S)"), is_safe_pattern(r"(a+)+b")
     (True, False)
     """
-    if len(pattern) > _LONGEST:
+    if len(pattern) > _LONGEST or not _is_read_as_written(pattern):
         return False
     groups, last, place = [_Seen()], _Seen(), 0
     while place < len(pattern):
@@ -59,11 +65,19 @@ def is_safe_pattern(pattern: str) -> bool:
             _count(groups[-1], found)
             last = _Seen(is_open=last.is_open or found.is_variable)
         else:
+            step = 2 if pattern.startswith("(?", place) else 1  # a group of some kind
             last = _step(groups, pattern[place])
         if not groups or groups[-1].is_too_much():
             return False
         place += step
     return len(groups) == 1
+
+
+def _is_read_as_written(pattern: str) -> bool:
+    """Say whether every character counts, and escapes end where this file thinks."""
+    if not _UNREAD_ESCAPES.isdisjoint(_ESCAPED.findall(pattern)):
+        return False
+    return _COMMENTS.search(_ESCAPED.sub("_", pattern)) is None
 
 
 def _step(groups: list[_Seen], character: str) -> _Seen:
@@ -118,8 +132,6 @@ def _repeat(pattern: str, place: int) -> _Repeat | None:
     """Return the repeat that stands here; None where there is none."""
     character, length = pattern[place], 1
     if character in "*+?":
-        if pattern[place - 1 : place] == "(":  # `(?` opens a group of some kind
-            return None
         low, high = "0", "1" if character == "?" else ""
     elif character == "{" and (end := pattern.find("}", place)) > 0:
         low, comma, high = pattern[place + 1 : end].partition(",")
@@ -129,7 +141,10 @@ def _repeat(pattern: str, place: int) -> _Repeat | None:
     else:
         return None
     most = int(high) if high else 1 << 30
-    length += pattern[place + length : place + length + 1] in ("?", "+")
+    # Behind braces a plus is a repeat of the repeat, and so is `?` where both numbers are one.
+    marks = "?+" if character != "{" else "?" if low != high else ""
+    mark = pattern[place + length : place + length + 1]
+    length += mark != "" and mark in marks
     return _Repeat(length, most > 1, low != high, most > _SHORT)
 
 

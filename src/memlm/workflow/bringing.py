@@ -35,7 +35,7 @@ def foreign_folder(workspace: Workspace, name: str, listener: Listener) -> Path:
     It is fetched where the name has an owner (`owner/model`) and it is not on this machine.
     Raises NotFoundError where there is none, ResourceError where it cannot be fetched.
     """
-    path = Path(name).expanduser()
+    path = _expanded(name)
     if is_foreign(path):
         return path
     if workspace.is_brought(name):
@@ -47,10 +47,19 @@ def foreign_folder(workspace: Workspace, name: str, listener: Listener) -> Path:
     found = cached_folder(name) if is_hub_name(name) else None
     if found is not None:
         return found
+    if "/" in name and path.parent.is_dir():  # so a folder in it was meant
+        raise NotFoundError("model_folder_missing", path=path)
     if "/" not in name:  # a slip of the pen is no reason to ask the network
         raise NotFoundError("model_missing", model=name, known=known_models(workspace))
     listener.note("downloading", model=name)
     return fetch_folder(name)
+
+
+def _expanded(name: str) -> Path:
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:  # `~nobody`: there is no such person
+        return Path(name)
 
 
 def bring_model(

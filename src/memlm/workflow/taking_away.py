@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from memlm.errors import InputError
+from memlm.errors import InputError, NotFoundError
 from memlm.messages import render
 from memlm.models.exporting.folder import read_model_config, write_model_files
 from memlm.models.exporting.qwen3 import qwen3_lacks
@@ -15,7 +15,7 @@ from memlm.storage import growing_folder, machine_errors, read_json, write_json
 from memlm.workflow.asking import generate_text
 from memlm.workflow.listener import Listener
 from memlm.workflow.model_card import CardFacts, Recited, model_card
-from memlm.workflow.models import Model, load_model
+from memlm.workflow.models import Model, known_models, load_model
 from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of
 from memlm.workspace import Workspace, read_run
 
@@ -37,6 +37,8 @@ def export_model(
     InputError where the folder has files already or the tokenizer cannot be expressed.
     """
     opened, hears = as_workspace(workspace), listener or Listener()
+    if model is not None:
+        _check_trained_here(opened, model)
     found = load_model(opened, model, device="cpu", listener=hears)
     target = Path(found.name) if folder is None else Path(folder).expanduser()
     _check_free(target)
@@ -68,6 +70,15 @@ def export_model(
         recited_share=recited.recited if recited else None,
         folder=str(target),
     )
+
+
+def _check_trained_here(workspace: Workspace, name: str) -> None:
+    """Raise before a model of somebody else's is read, or fetched: it needs no taking away."""
+    if workspace.has_written_model(name):
+        return
+    if "/" in name or workspace.is_brought(name) or Path(name).exists():
+        raise InputError("export_brought", model=name)
+    raise NotFoundError("model_missing", model=name, known=known_models(workspace))
 
 
 def _check_free(folder: Path) -> None:
