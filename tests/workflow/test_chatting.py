@@ -110,6 +110,12 @@ def test_a_conversation_of_a_brought_model_asks_for_its_folder(ws):
     assert (caught.value.code, notes.codes) == ("brought_by_folder", [])
 
 
+def test_a_conversation_that_should_read_ahead_is_refused(ws):
+    with pytest.raises(ConfigError) as caught:
+        chat_in(ws, config=GenerateConfig(read_ahead="on"))
+    assert caught.value.code == "chat_read_ahead"
+
+
 def test_undoing_all_turns_leaves_no_file(ws):
     chat = chat_in(ws, "tea")
     chat.answer("The cat")

@@ -269,13 +269,15 @@ def open_chat(
     A new one without a name is called after the day; it reaches the disk with its first turn. One
     that is there goes on with the model it had, unless another is named. `pattern` says how a turn
     is written for the model, see `generate/pattern.py`. Raises ConfigError where it is none, or
-    another than the conversation has.
+    another than the conversation has, and for options that a conversation has no use for.
     """
     opened, hears = as_workspace(workspace), listener or Listener()
     settled = config or GenerateConfig()
     settled.check()
     if settled.samples != 1 or settled.beams is not None:
         raise ConfigError("chat_one_answer")
+    if settled.read_ahead == "on":
+        raise ConfigError("chat_read_ahead")
     parse_pattern(pattern or DEFAULT_PATTERN)
     finish_erasing(opened, listener=hears)
     name = name or new_chat_name(opened, today or datetime.now().astimezone().date())
