@@ -195,6 +195,18 @@ def test_all_texts_of_a_search_have_one_label(uniform):
     assert len({one.label for one in found}) == 1
 
 
+def test_a_text_with_nothing_left_to_write_is_found_beside_those_that_go_on(model):
+    # After "a" nothing may come, and after "b" and "c" only what is no "a".
+    forbid = ("aa", "ab", "ac", "ba", "ca")
+    config = GenerateConfig(
+        tokens=2, min_tokens=2, beams=9, samples=9, forbid=forbid, length_penalty=0
+    )
+    found = generate_texts(model, LETTERS, "", config)
+    ended = {one.text: one.ended_by for one in found}
+    going_on = {first + second: "length" for first in "bc" for second in "bc"}
+    assert ended == going_on | {"a": "forbidden"}
+
+
 def test_fewer_texts_are_returned_where_there_are_no_more(model):
     found = _texts(model, tokens=1, beams=50, samples=50)
     assert sorted(found) == ["", "a", "b", "c"]

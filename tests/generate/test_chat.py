@@ -221,3 +221,67 @@ def test_the_tokens_of_an_answer_are_told_with_the_state_before_them():
     found = chat.answer("ab")
     assert tokenizer.decode(found.ids) == "b cd.\n\n"
     assert found.state == ((tokenizer.end, *tokenizer.encode("a").ids.tolist()),)
+
+
+def _last_answers(lines: str, config: GenerateConfig, *, reads_again: bool) -> list[str]:
+    """Return the answers in "cat cat" to "cat ", then to Enter for more."""
+    chat, model, tokenizer = conversation("cat cat cat cat", config=config)
+    told = [chat.answer("cat ").turn.answer]
+    for _ in range(4):
+        if reads_again:
+            chat.go_on_with(model, tokenizer)
+        told.append(chat.answer(lines).turn.answer)
+    return told
+
+
+@pytest.mark.parametrize("reads_again", [False, True])
+@pytest.mark.parametrize("tokens", [1, 2])
+def test_a_forbidden_word_is_not_written_across_answers(tokens, reads_again):
+    config = GenerateConfig(temperature=0, tokens=tokens, forbid=("cat",), seed=1)
+    assert "cat" not in "".join(_last_answers("", config, reads_again=reads_again))
+
+
+@pytest.mark.parametrize("reads_again", [False, True])
+def test_an_allowed_word_is_finished_when_the_answer_goes_on(reads_again):
+    config = GenerateConfig(temperature=0, tokens=1, allow=("act",), seed=1)
+    # After "a" and "c" the model would rather write another letter than the word's own.
+    text = "".join(_last_answers("", config, reads_again=reads_again)).strip()
+    assert text == "act"[: len(text)]
+    assert len(text) > 1
+
+
+def test_a_penalty_sees_all_of_the_conversation_whether_it_is_carried_or_read_again():
+    config = GenerateConfig(temperature=0, tokens=1, repetition_penalty=2, seed=1)
+    chat, model, tokenizer = conversation("abcdefgh\n", config=config)
+    model.read = _indifferent(model)
+    told = [chat.answer(line).turn.answer for line in ("ab", "", "")]
+    chat.go_on_with(model, tokenizer)
+    told.append(chat.answer("").turn.answer)
+    assert not {"a", "b"} & {*told}
+    assert len({*told}) == len(told)
+
+
+def test_a_conversation_keeps_its_label_when_it_is_read_again():
+    tokenizer = CharTokenizer("abcd \n", labels=["x", "y", "z"], name="char")
+    for seed in range(4):
+        chat, model, _ = conversation(
+            "ab cd", tokenizer=tokenizer, config=GenerateConfig(temperature=0, tokens=1, seed=seed)
+        )
+        model.read = _indifferent(model)
+        chat.answer("ab")
+        opening = model.last_state[:2]
+        for _ in range(8):
+            chat.go_on_with(model, tokenizer)
+            chat.answer("")
+            assert model.last_state[:2] == opening
+
+
+def _indifferent(model: Expectant):
+    """Return a `read` that finds every token as likely as any other."""
+    read = model.read
+
+    def indifferent(state, tokens):
+        found, after = read(state, tokens)
+        return np.full_like(found, -np.log(model.vocabulary_size)), after
+
+    return indifferent

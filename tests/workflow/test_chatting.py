@@ -97,6 +97,25 @@ def test_a_conversation_goes_on_with_the_model_it_had(ws):
     assert chat_in(ws, "tea", model=None).model == "memory"
 
 
+def test_a_conversation_of_a_brought_model_asks_for_its_folder(ws):
+    chat_in(ws, "tea").answer("The cat")
+    kept = json.loads(ws.chat("tea").read_text("utf-8"))
+    kept["turns"][0]["model"] = "guest"
+    ws.chat("tea").write_text(json.dumps(kept), "utf-8")
+    ws.model("guest").mkdir(parents=True)
+    (ws.model("guest") / "brought.json").write_text("{}", "utf-8")
+    notes = Notes()
+    with pytest.raises(ConfigError) as caught:
+        chat_in(ws, "tea", model=None, listener=notes)
+    assert (caught.value.code, notes.codes) == ("brought_by_folder", [])
+
+
+def test_a_conversation_that_should_read_ahead_is_refused(ws):
+    with pytest.raises(ConfigError) as caught:
+        chat_in(ws, config=GenerateConfig(read_ahead="on"))
+    assert caught.value.code == "chat_read_ahead"
+
+
 def test_undoing_all_turns_leaves_no_file(ws):
     chat = chat_in(ws, "tea")
     chat.answer("The cat")
@@ -285,6 +304,32 @@ def test_what_was_remembered_in_a_conversation_goes_with_all_after_it(ws, tmp_pa
     chat.answer("The cat")
     erase_documents(ws, id_of(ws, "moon moon moon"))
     assert len(chat_in(ws, "tea").turns) == 1
+
+
+def test_what_was_remembered_before_a_turn_that_was_taken_back_goes_too(ws, tmp_path):
+    (tmp_path / "new.txt").write_text("moon moon moon\n", "utf-8")
+    chat = chat_in(ws, "tea")
+    chat.remember(tmp_path / "new.txt")
+    chat.answer("The cat")
+    chat.undo()
+    chat.answer("The cat")
+    erase_documents(ws, id_of(ws, "moon moon moon"))
+    assert ws.chat_names() == []
+
+
+def test_a_conversation_of_a_newer_memlm_is_not_touched_and_nothing_is_erased(ws):
+    chat_in(ws, "tea").answer("The Q")
+    newer = json.loads(ws.chat("tea").read_text("utf-8")) | {"format": 2}
+    ws.chat("tea").write_text(json.dumps(newer), "utf-8")
+    (ws.chats / "stray.txt").write_text("mine", "utf-8")
+    identity = id_of(ws, "Quoxel")
+    for attempt in (lambda: erase_documents(ws, identity), lambda: chat_in(ws, "tea")):
+        with pytest.raises(InputError) as caught:
+            attempt()
+        assert caught.value.code == "workspace_is_newer"
+    assert json.loads(ws.chat("tea").read_text("utf-8")) == newer
+    assert (ws.chats / "stray.txt").exists()
+    assert id_of(ws, "Quoxel") == identity
 
 
 def test_a_quotation_that_was_said_before_the_document_came_goes_too(ws):

@@ -65,9 +65,15 @@ class Grammar:
             if not (is_word and _is_bound_letter(text[0])):
                 self._trie.add(text.encode("utf-8"), number, root=_NO_LETTER)
 
-    def start(self, prompt: str) -> _Nodes:
-        """Return where a text begins that goes on from a prompt."""
-        return frozenset([_root_after(prompt)])
+    def start(self, prompt: str, begun: str = "") -> _Nodes:
+        """Return where a text goes on that has begun behind a prompt, be it within a word.
+
+        What was not written by these words is nothing but more of the prompt.
+        """
+        nodes = frozenset([_root_after(prompt)])
+        for byte in begun.encode("utf-8"):
+            nodes = self.step(nodes, byte)
+        return nodes or frozenset([_root_after(prompt + begun)])
 
     def step(self, nodes: _Nodes, byte: int) -> _Nodes:
         """Return where one more byte leads; nowhere if it may not come."""
@@ -92,16 +98,23 @@ class Grammar:
 class AllowWords:
     """A transform that forbids every token that leads out of the allowed words.
 
-    What was written begins after `begin` tokens, those of the prompt. The end-of-document token is
-    allowed where a text may end.
+    What is written begins after `begin` tokens, those of the prompt and of what has `begun`. The
+    end-of-document token is allowed where a text may end.
     """
 
     def __init__(
-        self, words: Sequence[str], pieces: Pieces, *, end: int, prompt: str = "", begin: int = 0
+        self,
+        words: Sequence[str],
+        pieces: Pieces,
+        *,
+        end: int,
+        prompt: str = "",
+        begun: str = "",
+        begin: int = 0,
     ) -> None:
         self._words, self._pieces, self._end, self._begin = words, pieces, end, begin
         self._grammar = Grammar(words)
-        self._start = self._grammar.start(prompt)
+        self._start = self._grammar.start(prompt, begun)
         self._tries = tuple(map(_trie_of, pieces.at))
         self._allowed = cache(self._find_allowed)
         self._ends_somewhere = cache(self._finds_end)

@@ -4,9 +4,9 @@ Texts of different lengths are compared by Wu et al. 2016:
 
     score(Y) = log p(Y | prompt) / lp(Y),   lp(Y) = ((5 + |Y|) / 6)^alpha
 
-with |Y| tokens. A text that ends (with its document, at a stop, at the last token) keeps its place
-among the N, as in Sutskever et al. 2014; the others go on beside it. So one beam is greedy, and N
-beams find N texts.
+with |Y| tokens. A text that ends (with its document, at a stop, at the last token, or where nothing
+may follow) keeps its place among the N, as in Sutskever et al. 2014; the others go on beside it. So
+one beam is greedy, and N beams find N texts.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ def search_beams(
     done: list[Beam] = []
     for left in range(config.tokens, 0, -1):
         weights, is_stuck = choice.weights(found, so_far.tokens)
+        done += _beams(so_far, totals, np.flatnonzero(is_stuck), len(prompt_ids), is_stuck=True)
         if is_stuck.all():
-            done += _beams(so_far, totals, np.arange(len(totals)), len(prompt_ids), is_stuck=True)
             break
         weights[is_stuck] = -np.inf
         rows, tokens, totals = _best(totals[:, None] + weights, (config.beams or 1) - len(done))

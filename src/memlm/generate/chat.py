@@ -52,6 +52,8 @@ class _Reached:
     """Tokens that come next; never empty, for the last of them predicts."""
     pending: str = ""
     """Text that comes after those."""
+    read: Ids = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    """All tokens that led to the state: what may be written depends on them too."""
 
 
 class Conversation:
@@ -79,6 +81,9 @@ class Conversation:
         """The same before the last turn."""
         seed = config.seed if config.seed is not None else secrets.randbits(32)
         self._random = np.random.Generator(np.random.Philox(seed))
+        self._label: str | None = None
+        self._has_label = False
+        """Whether it was drawn: a conversation keeps its label, or that it has none."""
         self._dice = Dice(seed)
 
     @property
@@ -108,14 +113,9 @@ class Conversation:
         text = before.pending + self.pattern.next_turn(line, is_first=not self._turns)
         state, stream = self._read(before, text)
         writer = _AnswerWriter(
-            self._tokenizer,
-            self.config,
-            self.pattern,
-            on_text,
-            _Reached(state, stream[-1:]),
-            prompt=stream,
+            self._tokenizer, self.config, self.pattern, on_text, state, before.read, stream
         )
-        self._write(writer, state, text, should_stop)
+        self._write(writer, state, line, should_stop)
         turn = writer.finish(line)
         self._turns.append(turn)
         self._before, self._now = before, writer.reached()
@@ -140,13 +140,22 @@ class Conversation:
 
     def _opening(self, line: str) -> _Reached:
         """Return where a conversation begins, with all turns so far still to be read."""
-        first = self._turns[0].line if self._turns else line
-        (label,) = draw_labels(
-            self._model, self._tokenizer, self._encode(first), self.config, self._random
-        )
+        label = self._label_token(self._turns[0].line if self._turns else line)
         opening = [self._tokenizer.end, *([label] if label is not None else [])]
         told = self.pattern.told(self._turns)
         return _Reached(self._model.start(1), np.array(opening, dtype=np.int64), told)
+
+    def _label_token(self, first: str) -> int | None:
+        """Return the token of the conversation's label; it is drawn once, to fit the first line."""
+        labels = self._tokenizer.labels
+        if self._has_label and (self._label is None or self._label in labels):
+            return None if self._label is None else labels[self._label]
+        (token,) = draw_labels(
+            self._model, self._tokenizer, self._encode(first), self.config, self._random
+        )
+        names = {number: label for label, number in labels.items()}
+        self._label, self._has_label = names[token] if token is not None else None, True
+        return token
 
     def _read(self, reached: _Reached, text: str) -> tuple[State, Ids]:
         """Read a text; return the state before the last token, and all tokens that are read now."""
@@ -162,21 +171,31 @@ class Conversation:
         return ids[ids != self._tokenizer.unknown] if self._tokenizer.unknown is not None else ids
 
     def _write(
-        self, writer: _AnswerWriter, state: State, text: str, should_stop: Callable[[], bool]
+        self, writer: _AnswerWriter, state: State, line: str, should_stop: Callable[[], bool]
     ) -> None:
         if isinstance(self._model, ExpectsSteps):
             self._model.expect(self.config.tokens)
-        choice = choose_transforms(self._tokenizer, self.config, text, writer.prompt)
+        asked, begun = self._going_on(line)
+        choice = choose_transforms(self._tokenizer, self.config, asked, writer.context, begun=begun)
         no_end = _NoEndYet(writer, self._tokenizer.end)
         choice = replace(choice, limits=[no_end, *choice.limits])
-        read = self._model.advance(state, writer.prompt[-1:])
-        steps = write_tokens(self._model, read, choice, self._dice, writer.prompt)
+        read = self._model.advance(state, writer.context[-1:])
+        steps = write_tokens(self._model, read, choice, self._dice, writer.context)
         for tokens, is_stuck, before in steps:
             writer.feed(int(tokens[0]), before, is_stuck=bool(is_stuck[0]))
             if not writer.ended_by and should_stop():
                 writer.ended_by = "interrupt"
             if writer.ended_by:
                 break
+
+    def _going_on(self, line: str) -> tuple[str, str]:
+        """Return what an answer follows, and what of it is there if an empty line asks for more."""
+        if line or not self._turns:
+            return self.pattern.opening(line), ""
+        spoken = [number for number, turn in enumerate(self._turns) if turn.line]
+        first = spoken[-1] if spoken else 0
+        begun = "".join(turn.answer for turn in self._turns[first:])
+        return self.pattern.opening(self._turns[first].line), begun
 
 
 @dataclass
@@ -187,17 +206,21 @@ class _AnswerWriter:
     config: GenerateConfig
     pattern: Pattern
     on_text: Callable[[str], None]
-    mark: _Reached
-    """Where the model was when it last had read nothing but what counts."""
+    state: State
+    """Where the model last had read nothing but what counts, before the next token of that."""
+    before: Ids
+    """What was read in earlier turns."""
     prompt: Ids
+    """What comes before the answer in this one."""
     ended_by: Literal["", "length", "end", "stop", "forbidden", "interrupt"] = ""
     ids: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._started = time.perf_counter()
         self._text = self._leading = ""
-        self._marked = 0
-        """Characters of the answer up to the mark."""
+        self.context: Ids = np.concatenate([self.before, self.prompt])
+        self._marked = self._marked_ids = 0
+        """Characters and tokens of the answer up to the one that `state` is to read next."""
         self._decoder = self.tokenizer.decoder()
         for token in self.prompt:  # what glue comes next depends on what came before
             self._decoder.feed(int(token))
@@ -225,7 +248,7 @@ class _AnswerWriter:
         if self._watch.has_stopped:
             self.ended_by = "stop"
         elif piece and not self._watch.is_holding:
-            self.mark = _Reached(before, np.array([token], dtype=np.int64))
+            self.state, self._marked_ids = before, len(self.ids)
             self._marked = len(self._leading + self._text)
         if not self.ended_by and len(self.ids) == self.config.tokens:
             self.ended_by = "length"
@@ -245,7 +268,10 @@ class _AnswerWriter:
 
     def reached(self) -> _Reached:
         """Return how far the model has read, and what it is to read before the next turn."""
-        return replace(self.mark, pending=(self._leading + self._text)[self._marked :])
+        known = np.concatenate([self.context, np.array(self.ids, dtype=np.int64)])
+        known = known[: len(self.context) + self._marked_ids]
+        pending = (self._leading + self._text)[self._marked :]
+        return _Reached(self.state, known[-1:], pending, known[:-1])
 
     def _take(self, piece: str) -> None:
         if not self.has_spoken and not self._watch.is_holding:

@@ -62,10 +62,16 @@ class Choice:
 
 
 def choose_transforms(
-    tokenizer: Tokenizer, config: GenerateConfig, prompt: str, prompt_ids: Tokens
+    tokenizer: Tokenizer,
+    config: GenerateConfig,
+    prompt: str,
+    prompt_ids: Tokens,
+    *,
+    begun: str = "",
 ) -> Choice:
     """Return what a person's options come to for a text that goes on from a prompt.
 
+    `begun` is what of that text is there already, the end of `prompt_ids` and not of `prompt`.
     Raises InputError if nothing of the vocabulary is left, or if it lacks an allowed word.
     """
     begin = len(prompt_ids)
@@ -78,7 +84,9 @@ def choose_transforms(
         if config.forbid:
             limits.append(ForbidWords(config.forbid, pieces))
         if config.allow:
-            allow = AllowWords(config.allow, pieces, end=tokenizer.end, prompt=prompt, begin=begin)
+            allow = AllowWords(
+                config.allow, pieces, end=tokenizer.end, prompt=prompt, begun=begun, begin=begin
+            )
             allow.check()
             limits.append(allow)
     never = Forbid(_never_written(tokenizer, config))

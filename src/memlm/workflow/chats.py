@@ -23,6 +23,8 @@ from memlm.index import SuffixIndex, is_current, maximal_matches, open_index
 from memlm.records import Turn
 from memlm.storage import delete_folder, machine_errors, read_json, write_json
 from memlm.workflow.blanking import Leftovers
+from memlm.workflow.listener import Listener
+from memlm.workflow.models import MEMORY, known_models
 from memlm.workflow.opening import documents_of, ensure_index
 from memlm.workspace import Workspace
 
@@ -67,11 +69,17 @@ class KeptChat:
 def read_chat(workspace: Workspace, name: str) -> KeptChat | None:
     """Return a conversation; None if there is none of this name.
 
-    Raises CorruptArtefactError where the file is not as memlm writes it.
+    Raises CorruptArtefactError where the file is not as memlm writes it, InputError where a newer
+    memlm wrote it.
     """
     path = workspace.chat(name)
     try:
-        return _from_json(name, read_json(path))
+        found = read_json(path)
+        if type(found["format"]) is int and found["format"] > _FORMAT:
+            raise InputError(
+                "workspace_is_newer", path=path, version=found["format"], known=_FORMAT
+            )
+        return _from_json(name, found)
     except NotFoundError:
         return None
     except (KeyError, TypeError, ValueError) as error:
@@ -101,6 +109,20 @@ def text_of(turns: Sequence[Turn], number: int, pattern: Pattern) -> str:
     return pattern.told(turns[first : number + 1])
 
 
+def model_of(workspace: Workspace, chat: KeptChat, listener: Listener) -> str | None:
+    """Return the model that a conversation went on with last, if it is still there.
+
+    One that was brought is: whoever loads it says that its folder must be named.
+    """
+    if not chat.turns:
+        return None
+    last = chat.turns[-1].model
+    if last == MEMORY or last in known_models(workspace).split(", ") or workspace.is_brought(last):
+        return last
+    listener.note("chat_model_gone", model=last)
+    return None
+
+
 def new_chat_name(workspace: Workspace, today: date) -> str:
     """Return the date with the first number that is free: `2026-11-27-1`."""
     taken = set(workspace.chat_names())
@@ -119,6 +141,17 @@ def documents_digest(workspace: Workspace) -> str | None:
         return None
     with documents_of(workspace) as store:
         return store.digest()
+
+
+def require_known_chats(workspace: Workspace) -> None:
+    """Raise InputError where a newer memlm wrote a conversation: nobody here can shorten it."""
+    for name in workspace.chat_names():
+        with suppress(CorruptArtefactError):
+            try:
+                read_chat(workspace, name)
+            except InputError as error:
+                if error.code == "workspace_is_newer":
+                    raise
 
 
 def forget_in_chats(left: Leftovers) -> Iterator[str]:
@@ -166,7 +199,11 @@ def _write(workspace: Workspace, chat: KeptChat) -> None:
 
 
 def _delete_damaged(workspace: Workspace) -> Iterator[Path]:
-    """Delete what is no conversation: nobody can say what it quotes."""
+    """Delete what is no conversation: nobody can say what it quotes.
+
+    Raises InputError, and deletes nothing, where a newer memlm wrote one.
+    """
+    require_known_chats(workspace)
     kept = {workspace.chats / _LOCK}
     for name in workspace.chat_names():
         with suppress(CorruptArtefactError, InputError):
@@ -176,7 +213,8 @@ def _delete_damaged(workspace: Workspace) -> Iterator[Path]:
         if path.is_dir():
             delete_folder(path)
         else:
-            path.unlink()
+            with machine_errors(path):
+                path.unlink()
         yield path
 
 

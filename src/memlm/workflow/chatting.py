@@ -31,6 +31,7 @@ from memlm.workflow.chats import (
     documents_digest,
     find_in,
     keep_chat,
+    model_of,
     new_chat_name,
     read_chat,
     text_of,
@@ -38,8 +39,9 @@ from memlm.workflow.chats import (
 from memlm.workflow.collecting import collect_documents
 from memlm.workflow.erasing import finish_erasing
 from memlm.workflow.listener import Listener
-from memlm.workflow.models import MEMORY, known_models
+from memlm.workflow.models import MEMORY
 from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of
+from memlm.workflow.precision import precision_cost
 from memlm.workflow.reading import existing_file
 from memlm.workflow.remembering import memory_model
 from memlm.workspace import Workspace
@@ -71,6 +73,7 @@ class Chat:
         self._model = ensure_model(
             workspace, model, writes=True, precision=config.precision, listener=listener
         )
+        precision_cost(self._model, config.precision, listener=listener)
         self._predictor = blended_predictor(self._model, memories=memories, listener=listener)
         self._conversation = Conversation(
             self._predictor,
@@ -141,7 +144,10 @@ class Chat:
         self._catch_up()
         turn = self._conversation.undo()
         if turn is not None:
-            self._keep(self._kept.turns[:-1])
+            *kept, last = self._kept.turns
+            self._keep(tuple(kept))
+            # The documents are still there: the next turn is the first that draws on them.
+            self._remembered = (*last.remembered, *self._remembered)
         return turn
 
     def set_temperature(self, temperature: float) -> None:
@@ -263,13 +269,15 @@ def open_chat(
     A new one without a name is called after the day; it reaches the disk with its first turn. One
     that is there goes on with the model it had, unless another is named. `pattern` says how a turn
     is written for the model, see `generate/pattern.py`. Raises ConfigError where it is none, or
-    another than the conversation has.
+    another than the conversation has, and for options that a conversation has no use for.
     """
     opened, hears = as_workspace(workspace), listener or Listener()
     settled = config or GenerateConfig()
     settled.check()
     if settled.samples != 1 or settled.beams is not None:
         raise ConfigError("chat_one_answer")
+    if settled.read_ahead == "on":
+        raise ConfigError("chat_read_ahead")
     parse_pattern(pattern or DEFAULT_PATTERN)
     finish_erasing(opened, listener=hears)
     name = name or new_chat_name(opened, today or datetime.now().astimezone().date())
@@ -282,19 +290,8 @@ def open_chat(
     return Chat(
         opened,
         kept,
-        model=model or _model_of(opened, kept, hears),
+        model=model or model_of(opened, kept, hears),
         memories=memories,
         config=settled,
         listener=hears,
     )
-
-
-def _model_of(workspace: Workspace, kept: KeptChat, listener: Listener) -> str | None:
-    """Return the model that a conversation went on with last, if it is still there."""
-    if not kept.turns:
-        return None
-    last = kept.turns[-1].model
-    if last == MEMORY or last in known_models(workspace).split(", "):
-        return last
-    listener.note("chat_model_gone", model=last)
-    return None

@@ -24,7 +24,7 @@ from memlm.prepare import CleanedDocuments
 from memlm.records import EraseReport
 from memlm.storage import delete_folder, new_file, read_json
 from memlm.workflow.blanking import Leftovers, forget_in_models, forget_in_tokens
-from memlm.workflow.chats import forget_in_chats
+from memlm.workflow.chats import forget_in_chats, require_known_chats
 from memlm.workflow.collecting import list_rejected
 from memlm.workflow.left_behind import foresee_erasing, say_what_is_left_behind
 from memlm.workflow.listener import Listener
@@ -49,7 +49,8 @@ def erase_documents(
     vocabularies: entries that only they had are blank. What a model learned stays in its weights;
     the report names such models, and other documents that hold the same text. Their files are left
     alone: whoever collects one again after it has changed gets back what is still in it.
-    Raises NotFoundError, before anything is erased, for an id that no document has.
+    Raises NotFoundError, before anything is erased, for an id that no document has,
+    and InputError where a newer memlm wrote a conversation.
     A run that was killed is finished by whatever collects, prepares or erases next.
 
     >>> import tempfile
@@ -64,6 +65,7 @@ def erase_documents(
     hears, opened = listener or Listener(), as_workspace(workspace)
     ids = [document_ids] if isinstance(document_ids, str) else list(dict.fromkeys(document_ids))
     finish_erasing(opened, listener=listener)
+    require_known_chats(opened)
     with opened.writing():
         with documents_of(opened) as store:
             _require_known(store, ids)
