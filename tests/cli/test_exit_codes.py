@@ -119,7 +119,7 @@ def test_a_misspelt_command_is_answered_with_the_right_one(fails, tmp_path):
     [
         pytest.param(["generate", "WS", "a", "--tokens", "many"], "option_value", id="no number"),
         pytest.param(["generate", "WS", "a", "--tokens", "0"], "value_outside", id="no tokens"),
-        pytest.param(["generate", "WS", "a", "--stop", ""], "stop_empty", id="an empty stop"),
+        pytest.param(["generate", "WS", "a", "--stop", ""], "option_empty", id="an empty stop"),
         pytest.param(["generate", "WS", "a", "--seed", "-1"], "value_too_small", id="seed"),
         pytest.param(["train", "WS", "--network", "abacus"], "network_unknown", id="network"),
         pytest.param(["train", "WS", "--minutes", "0"], "value_not_positive", id="no minutes"),

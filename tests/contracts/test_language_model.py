@@ -19,7 +19,12 @@ import torch
 import memlm
 from foreign_makers import make_network
 from memlm.generate.dice import Dice
-from memlm.generate.reading_ahead import ReadingAhead, ReadingAheadHidden
+from memlm.generate.reading_ahead import (
+    ReadingAhead,
+    ReadingAheadHidden,
+    RewindingModel,
+    RewindingShowsHidden,
+)
 from memlm.language_model import Companion, LanguageModel, ShowsHidden
 from memlm.memory.cache import Cache, CacheConfig
 from memlm.memory.counts import CountsModel
@@ -30,7 +35,7 @@ from memlm.models.stepping import SteppingModel
 from memlm.predict.blend import Blend, BlendedModel, num_features
 from memlm.train.adapt import AdaptConfig, AdaptingModel
 
-PROTOCOLS = (LanguageModel, ShowsHidden)
+PROTOCOLS = (LanguageModel, ShowsHidden, RewindingModel, RewindingShowsHidden)
 VERBS = ("start", "read", "advance", "select", "vocabulary_size")
 VOCABULARY = 12
 
