@@ -341,6 +341,9 @@ def test_who_has_patience_gets_the_lock_when_it_is_free(tmp_path: Path, holder) 
     timer.start()
     lock = WriterLock(tmp_path / "lock")
     lock.acquire(patience_seconds=30)
+    assert holder.wait(timeout=30) != 0  # it is free since the other is dead
+    with pytest.raises(InputError):
+        WriterLock(tmp_path / "lock").acquire()
     lock.release()
     timer.join()
 

@@ -19,12 +19,7 @@ import torch
 import memlm
 from foreign_makers import make_network
 from memlm.generate.dice import Dice
-from memlm.generate.reading_ahead import (
-    ReadingAhead,
-    ReadingAheadHidden,
-    RewindingModel,
-    RewindingShowsHidden,
-)
+from memlm.generate.reading_ahead import ReadingAhead, Rewindable
 from memlm.language_model import Companion, LanguageModel, ShowsHidden
 from memlm.memory.cache import Cache, CacheConfig
 from memlm.memory.counts import CountsModel
@@ -35,7 +30,7 @@ from memlm.models.stepping import SteppingModel
 from memlm.predict.blend import Blend, BlendedModel, num_features
 from memlm.train.adapt import AdaptConfig, AdaptingModel
 
-PROTOCOLS = (LanguageModel, ShowsHidden, RewindingModel, RewindingShowsHidden)
+PROTOCOLS = (LanguageModel, ShowsHidden, Rewindable)
 VERBS = ("start", "read", "advance", "select", "vocabulary_size")
 VOCABULARY = 12
 
@@ -143,10 +138,10 @@ def _blended(method: str, make: Callable[[], LanguageModel], **beside: Companion
     return make_blended
 
 
-def _ahead(kind: type[ReadingAhead]) -> Callable[[], LanguageModel]:
+def _ahead() -> Callable[[], LanguageModel]:
     def make() -> LanguageModel:
         network = _stepping("transformer", window=5, heads=2, label_tokens=(2, 3))()
-        return kind(network, _counts(is_adaptive=False)(), Dice(1), temperature=1.0)
+        return ReadingAhead(network, _counts(is_adaptive=False)(), Dice(1), temperature=1.0)
 
     return make
 
@@ -185,8 +180,7 @@ MAKERS: dict[str, dict[str, Callable[[], LanguageModel]]] = {
         "counts": _counts(is_adaptive=False),
         "adaptive counts": _counts(is_adaptive=True),
     },
-    "ReadingAhead": {"reading ahead": _ahead(ReadingAhead)},
-    "ReadingAheadHidden": {"reading ahead, shown": _ahead(ReadingAheadHidden)},
+    "ReadingAhead": {"reading ahead": _ahead()},
     "BlendedModel": {
         "linear blend": _blended("linear", _network("lstm")),
         "geometric blend": _blended("geometric", _network("gru")),

@@ -9,7 +9,7 @@ import pytest
 import memlm
 from memlm import GenerateConfig, TrainConfig
 from memlm.generate.dice import Dice
-from memlm.generate.reading_ahead import ReadingAheadHidden
+from memlm.generate.reading_ahead import ReadingAhead
 from memlm.predict.blend import BlendedModel
 from memlm.workflow.blending import blended_predictor
 from memlm.workflow.listener import Listener
@@ -60,12 +60,12 @@ def test_the_text_stays_the_same(workspace, memories, temperature):
 
 def test_who_gains_by_it_reads_ahead(workspace, monkeypatch):
     wished = GenerateConfig(read_ahead="on")
-    assert isinstance(asked(workspace, "transformer", wished), ReadingAheadHidden)
+    assert isinstance(asked(workspace, "transformer", wished), ReadingAhead)
     blended = asked(workspace, "transformer", wished, ("counts",))
     assert isinstance(blended, BlendedModel)
-    assert any(isinstance(part, ReadingAheadHidden) for part in blended._parts)
+    assert any(isinstance(part, ReadingAhead) for part in blended._parts)
     monkeypatch.setattr("memlm.workflow.reading_ahead._FEWEST_PARAMETERS", 1)
-    assert isinstance(asked(workspace, "transformer", GenerateConfig()), ReadingAheadHidden)
+    assert isinstance(asked(workspace, "transformer", GenerateConfig()), ReadingAhead)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_who_gains_by_it_reads_ahead(workspace, monkeypatch):
     ],
 )
 def test_who_would_not_gain_by_it_does_not(workspace, name, config):
-    assert not isinstance(asked(workspace, name, config), ReadingAheadHidden)
+    assert not isinstance(asked(workspace, name, config), ReadingAhead)
 
 
 def test_another_choice_is_no_choice():

@@ -70,8 +70,8 @@ class _Ahead:
     """How sure the memory was of each that was guessed: 0 least."""
     found: LogProbabilities
     """The model's distribution after each of the tokens, (N, V)."""
-    hidden: Hidden | None
-    """The hidden states after each of them (N, D), of a model that shows them."""
+    hidden: Hidden
+    """The hidden states after each of them, (N, D)."""
     after: State
     """The model's state after all of them."""
 
@@ -90,7 +90,7 @@ class _Text:
     luck: tuple[float, ...] = _FIRST_LUCK
 
 
-class RewindingModel(LanguageModel, Rewinds, Protocol):
+class Rewindable(ShowsHidden, Rewinds, Protocol):
     """What can read ahead."""
 
 
@@ -98,7 +98,7 @@ class ReadingAhead:
     """A `LanguageModel` that reads ahead where one text is written, and says what `model` says."""
 
     def __init__(
-        self, model: RewindingModel, memory: LanguageModel, dice: Dice, *, temperature: float
+        self, model: Rewindable, memory: LanguageModel, dice: Dice, *, temperature: float
     ) -> None:
         """`dice` are those that draw the text: once before each token that `advance` is given."""
         self._model, self._memory = model, memory
@@ -120,17 +120,36 @@ class ReadingAhead:
         state = self._model.start(batch)
         return _Text(self._memory.start(1), state) if batch == 1 else state
 
+    @property
+    def hidden_size(self) -> int:
+        return self._model.hidden_size
+
     def read(self, state: State, tokens: Tokens) -> tuple[LogProbabilities, State]:
-        if not isinstance(state, _Text):
-            return self._model.read(state, tokens)
-        found, after = self._model.read(self._settled(state), tokens)
-        return found, self._text(after, state, tokens)
+        found, _, after = self.read_hidden(state, tokens)
+        return found, after
 
     def advance(self, state: State, tokens: Tokens) -> tuple[LogProbabilities, State]:
-        if not isinstance(state, _Text):
-            return self._model.advance(state, tokens)
-        found, _, after = self._advance(state, int(tokens[0]))
+        found, _, after = self.advance_hidden(state, tokens)
         return found, after
+
+    def read_hidden(self, state: State, tokens: Tokens) -> tuple[LogProbabilities, Hidden, State]:
+        if not isinstance(state, _Text):
+            return self._model.read_hidden(state, tokens)
+        found, hidden, after = self._model.read_hidden(self._settled(state), tokens)
+        return found, hidden, self._text(after, state, tokens)
+
+    def advance_hidden(
+        self, state: State, tokens: Tokens
+    ) -> tuple[LogProbabilities, Hidden, State]:
+        if not isinstance(state, _Text):
+            return self._model.advance_hidden(state, tokens)
+        return self._advance(state, int(tokens[0]))
+
+    def hidden_states(self, state: State, tokens: Tokens) -> tuple[Hidden, State]:
+        if not isinstance(state, _Text):
+            return self._model.hidden_states(state, tokens)
+        hidden, after = self._model.hidden_states(self._settled(state), tokens)
+        return hidden, self._text(after, state, tokens)
 
     def select(self, state: State, rows: Tokens) -> State:
         """Return the state of the given rows; several at once are the model's own from then on."""
@@ -153,7 +172,7 @@ class ReadingAhead:
         _, memory = self._memory.read(before.memory, tokens)
         return _Text(memory, base, luck=before.luck)
 
-    def _advance(self, state: _Text, token: int) -> tuple[LogProbabilities, Hidden | None, _Text]:
+    def _advance(self, state: _Text, token: int) -> tuple[LogProbabilities, Hidden, _Text]:
         self.steps += 1
         ahead, at, luck = state.ahead, state.known, state.luck
         if ahead is None or at == len(ahead.tokens) or ahead.tokens[at] != token:
@@ -161,8 +180,7 @@ class ReadingAhead:
                 luck = _learned(luck, ahead.kinds, came_true=at - 1)
             ahead, at = self._read_ahead(state, token, luck), 0
         text = _Text(ahead.heard[at].state, ahead=ahead, known=at + 1, luck=luck)
-        found, hidden = ahead.found[None, at], ahead.hidden
-        return found, None if hidden is None else hidden[None, at], text
+        return ahead.found[None, at], ahead.hidden[None, at], text
 
     def _read_ahead(self, text: _Text, token: int, luck: tuple[float, ...]) -> _Ahead:
         """Return what the model says after one more token of a text, and after a guess."""
@@ -189,61 +207,11 @@ class ReadingAhead:
         token = int(first_to_arrive(weights, self._dice.peek(ahead, weights.shape[1]))[0])
         return token, float(normalise(weights)[0, token])
 
-    def _ask(
-        self, state: State, tokens: list[int]
-    ) -> tuple[LogProbabilities, Hidden | None, State]:
+    def _ask(self, state: State, tokens: list[int]) -> tuple[LogProbabilities, Hidden, State]:
         """Return the model's distributions (N, V) after tokens, hidden states (N, D), its state."""
         if len(tokens) == 1:
-            found, after = self._model.advance(state, np.array(tokens))
-            return found, None, after
-        block, after = self._model.read(state, np.array([tokens]))
-        return block[0], None, after
-
-
-class RewindingShowsHidden(ShowsHidden, Rewinds, Protocol):
-    """What can read ahead, and shows its hidden states."""
-
-
-class ReadingAheadHidden(ReadingAhead):
-    """The same of a model that shows its hidden states."""
-
-    def __init__(
-        self, model: RewindingShowsHidden, memory: LanguageModel, dice: Dice, *, temperature: float
-    ) -> None:
-        super().__init__(model, memory, dice, temperature=temperature)
-        self._showing = model
-
-    @property
-    def hidden_size(self) -> int:
-        return self._showing.hidden_size
-
-    def read_hidden(self, state: State, tokens: Tokens) -> tuple[LogProbabilities, Hidden, State]:
-        if not isinstance(state, _Text):
-            return self._showing.read_hidden(state, tokens)
-        found, hidden, after = self._showing.read_hidden(self._settled(state), tokens)
-        return found, hidden, self._text(after, state, tokens)
-
-    def advance_hidden(
-        self, state: State, tokens: Tokens
-    ) -> tuple[LogProbabilities, Hidden, State]:
-        if not isinstance(state, _Text):
-            return self._showing.advance_hidden(state, tokens)
-        found, hidden, after = self._advance(state, int(tokens[0]))
-        assert hidden is not None  # a model that shows them always does
-        return found, hidden, after
-
-    def hidden_states(self, state: State, tokens: Tokens) -> tuple[Hidden, State]:
-        if not isinstance(state, _Text):
-            return self._showing.hidden_states(state, tokens)
-        hidden, after = self._showing.hidden_states(self._settled(state), tokens)
-        return hidden, self._text(after, state, tokens)
-
-    def _ask(
-        self, state: State, tokens: list[int]
-    ) -> tuple[LogProbabilities, Hidden | None, State]:
-        if len(tokens) == 1:
-            return self._showing.advance_hidden(state, np.array(tokens))
-        block, states, after = self._showing.read_hidden(state, np.array([tokens]))
+            return self._model.advance_hidden(state, np.array(tokens))
+        block, states, after = self._model.read_hidden(state, np.array([tokens]))
         return block[0], states[0], after
 
 

@@ -28,16 +28,18 @@ class PrecisionCost:
 
     precision: Precision
     tokens: int
-    """Of held-out text; 0 where there is too little, and the costs are 0 too."""
-    nats_per_token: float
+    """Of held-out text; 0 where there is too little, and nothing was measured."""
+    nats_per_token: float | None
     """As they are stored."""
-    float32_nats_per_token: float
+    float32_nats_per_token: float | None
     """As they were learned."""
 
     @property
-    def change(self) -> float:
+    def change(self) -> float | None:
         """By what share of itself the loss rises."""
-        return self.nats_per_token / self.float32_nats_per_token - 1 if self.tokens else 0.0
+        if self.nats_per_token is None or self.float32_nats_per_token is None:
+            return None
+        return self.nats_per_token / self.float32_nats_per_token - 1
 
     def to_json(self) -> dict[str, Any]:  # Any: JSON
         """Return the fields, and the change."""
@@ -62,7 +64,7 @@ def precision_cost(
     if len(stream) < _FEWEST_TOKENS:
         hears.note("precision_unmeasured", precision=precision)
         return PrecisionCost(
-            precision=precision, tokens=0, nats_per_token=0.0, float32_nats_per_token=0.0
+            precision=precision, tokens=0, nats_per_token=None, float32_nats_per_token=None
         )
     found = PrecisionCost(
         precision=precision,

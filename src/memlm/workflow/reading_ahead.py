@@ -30,7 +30,7 @@ def reading_ahead(
     once, a search. By default only large networks read ahead, and only what a memory guesses that
     is there and in step with the documents.
     """
-    from memlm.generate.reading_ahead import ReadingAheadHidden
+    from memlm.generate.reading_ahead import ReadingAhead
 
     network = model.predictor
     if config.read_ahead == "off" or config.beams is not None or config.samples > 1:
@@ -44,7 +44,7 @@ def reading_ahead(
         if not is_remembered_as_it_reads(model):
             return predictor
     memory = memory_of(model, listener).model()
-    ahead = ReadingAheadHidden(network, memory, dice, temperature=config.temperature)
+    ahead = ReadingAhead(network, memory, dice, temperature=config.temperature)
     if isinstance(predictor, BlendedModel):
         return predictor.with_expert(WEIGHTS, ahead)
     return ahead
