@@ -112,7 +112,9 @@ def test_model_whose_cache_is_of_no_use_is_read_anew(load, monkeypatch):
     model = load("llama").model
     tokens = np.random.default_rng(5).integers(3, 250, (2, 90))
     expected, _ = model.read(model.start(2), tokens)
-    monkeypatch.setattr("memlm.models.huggingface._copied", lambda cache, rows=None: None)
+    monkeypatch.setattr(
+        "memlm.models.huggingface.model.copied_cache", lambda cache, rows=None: None
+    )
     other = load("llama").model
     assert other.continues == "anew"
     first, state = other.read(other.start(2), tokens[:, :37])

@@ -1,4 +1,4 @@
-"""Causal language models of the Hugging Face kind: the only file that knows `transformers`.
+"""A causal language model of the Hugging Face kind as a `LanguageModel`.
 
     tokens (B, T) -> AutoModelForCausalLM, with its cache -> log-probabilities (B, T, V)
 
@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -26,30 +24,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from memlm.errors import CorruptArtefactError, InputError
 from memlm.language_model import Hidden, LogProbabilities, Tokens
-from memlm.messages import render
-from memlm.models.exporting.modelling import OWN_KIND, register_transformers
-from memlm.models.foreign_config import cleaned_config
-from memlm.models.foreign_weights import shown
-from memlm.runtime import require_package
+from memlm.models.huggingface.cache import copied_cache, is_recurrent
+from memlm.models.huggingface.library import quietly
 
-# Kernels that the library would fetch from the hub are code; it asks this when it is imported.
-os.environ.setdefault("USE_HUB_KERNELS", "0")
-
-USUAL_CONTEXT = 4096
-"""Tokens of a window at the most where nobody asked for more: memory grows with it."""
-_EARLIER_KEYS = frozenset({"rope_theta", "rope_scaling", "n_ctx", "partial_rotary_factor"})
-"""Of configurations that older versions wrote; the library still reads them."""
-_ALWAYS_KNOWN = frozenset({"tie_word_embeddings", "vocab_size"})
-_CONTEXTS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx")
 _CACHES = ("cache", "past_key_values", "cache_params")
 """What versions of the library call what a model carries from token to token."""
 _NEVER_ENDS = 1e-6
 """Probability that a text ends, by a model that has no token for it."""
-_MOST_LISTED = 3
-_USUAL_BUFFERS = 1 << 27
-"""Bytes that a network may lay out beside its weights, however small it is."""
 _SAME, _ABOUT_THE_SAME = 3e-4, 0.05
 """Share of the largest logit that may lie between reading in one go and in parts: exact, bf16."""
 
@@ -60,19 +42,6 @@ class Beginning:
 
     begin: int | None
     end: int
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A model, and what is to be said of how it was read."""
-
-    model: HuggingFaceModel
-    kind: str
-    parameters: int
-    dropped: tuple[str, ...]
-    """Keys of its configuration that were not passed on."""
-    unused: tuple[str, ...]
-    """Tensors that its network has no place for."""
 
 
 @dataclass(frozen=True)
@@ -135,9 +104,9 @@ class HuggingFaceModel:
         try:
             whole, _, _ = self._forward(tokens, None)
             _, _, cache = self._forward(tokens[:, :3], None)
-            way: Literal["blocks", "steps"] = "steps" if _is_recurrent(cache) else "blocks"
-            parts, _, _ = self._go_on(tokens[:, 3:], _copied(cache), way)
-            chosen = _copied(
+            way: Literal["blocks", "steps"] = "steps" if is_recurrent(cache) else "blocks"
+            parts, _, _ = self._go_on(tokens[:, 3:], copied_cache(cache), way)
+            chosen = copied_cache(
                 cache, self._to_device(np.zeros(1, dtype=np.int64))
             )  # the first must not show in it
             again, _, _ = self._go_on(tokens[:, 3:], chosen, way)
@@ -154,7 +123,7 @@ class HuggingFaceModel:
         tokens = np.arange(7)[None] % self.size
         _, expected, _ = self._forward(tokens, None)
         try:
-            with torch.no_grad(), _quietly():
+            with torch.no_grad(), quietly():
                 found = self.network.base_model(input_ids=self._to_device(tokens))
             return torch.equal(found.last_hidden_state, expected)
         except (AttributeError, RuntimeError, TypeError, ValueError):
@@ -197,7 +166,7 @@ class HuggingFaceModel:
 
     def select(self, state: HuggingFaceState, rows: Tokens) -> HuggingFaceState:
         chosen = np.asarray(rows, dtype=np.int64)
-        cache = None if state.cache is None else _copied(state.cache, self._to_device(chosen))
+        cache = None if state.cache is None else copied_cache(state.cache, self._to_device(chosen))
         return replace(state, cache=cache, tokens=state.tokens[chosen])
 
     def attention_weights(self, tokens: Tokens) -> list[npt.NDArray[np.float32]]:
@@ -211,7 +180,7 @@ class HuggingFaceModel:
         try:
             self.network.set_attn_implementation("eager")  # the only one that shows its weights
             ids = self._to_device(self._begun(np.asarray(tokens, dtype=np.int64)[None], filled=0))
-            with torch.no_grad(), _quietly():
+            with torch.no_grad(), quietly():
                 found = self.network(input_ids=ids, use_cache=False, output_attentions=True)
         except (TypeError, ValueError):  # it has no attention to be asked for
             return []
@@ -282,7 +251,7 @@ class HuggingFaceModel:
             width = block.shape[1]
             after = HuggingFaceState(None, tokens, state.filled + width)
             return logits[:, -width:], hidden[:, -width:], after
-        cache = None if state.cache is None else _copied(state.cache)
+        cache = None if state.cache is None else copied_cache(state.cache)
         logits, hidden, cache = self._go_on(read, cache, self.continues, with_output=with_output)
         kept = 0 if self.context is None else self.context // 2
         last = tokens[:, max(0, tokens.shape[1] - kept) :]
@@ -330,7 +299,7 @@ class HuggingFaceModel:
     ) -> tuple[Tensor, Tensor, Any]:  # Any: a cache
         given = {} if cache is None else {self._cache_name: cache}
         ids = self._to_device(tokens)
-        with _quietly():
+        with quietly():
             if not with_output and self._shows_all:
                 found = self.network.base_model(input_ids=ids, use_cache=True, **given)
                 hidden: Tensor = found.last_hidden_state
@@ -343,223 +312,3 @@ class HuggingFaceModel:
 
     def _to_device(self, values: Tokens) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(values, dtype=np.int64)).to(self.device)
-
-
-def load_huggingface(
-    config: Mapping[str, Any],  # Any: JSON
-    weights: Mapping[str, Tensor],
-    tokens: tuple[int | None, int | None],
-    *,
-    device: torch.device,
-    precision: str = "float32",
-) -> Loaded:
-    """Build the network that a cleaned `config.json` describes, around weights read before.
-
-    `tokens` are BOS and EOS where the tokenizer names them; the configuration goes first. Raises
-    InputError for a kind that the library does not know, for sizes that its weights do not have,
-    and for weights that are missing.
-    """
-    with _quietly():
-        settings, dropped = _settings(config)
-        build = _causal_class(settings)
-        _check_parameters(build, settings, weights)
-        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        network, info = _filled(build, settings, weights, dtype)
-    _check_complete(info)
-    _quiet_settings(network)
-    size = int(network.get_output_embeddings().weight.shape[0])
-    beginning = _beginning(config, tokens, size)
-    longest = _longest(network.config)
-    model = HuggingFaceModel(
-        network.to(device),
-        beginning,
-        context=None if longest is None else min(longest, USUAL_CONTEXT),
-        longest=longest,
-    )
-    return Loaded(
-        model=model,
-        kind=str(config["model_type"]),
-        parameters=sum(one.numel() for one in network.parameters()),
-        dropped=tuple(dropped),
-        unused=tuple(sorted(info["unexpected_keys"])),
-    )
-
-
-def _settings(config: Mapping[str, Any]) -> tuple[Any, list[str]]:  # Any: JSON, its class
-    """Return the library's own configuration, and the keys that it was not given."""
-    require_package("transformers", extra="hf")
-    from dataclasses import fields
-
-    from transformers import CONFIG_MAPPING, PreTrainedConfig
-
-    kind = config["model_type"]
-    if kind == OWN_KIND:
-        register_transformers()
-    if kind not in CONFIG_MAPPING:
-        raise InputError("foreign_kind_unknown", kind=shown(kind))
-    described = CONFIG_MAPPING[kind]
-    shared = {field.name for field in fields(PreTrainedConfig)}
-    own = {field.name for field in fields(described)} - shared
-    if kind == OWN_KIND:  # whose fields are not the library's
-        own |= {"network", "longest_past"}
-    known = own | described.attribute_map.keys() | _ALWAYS_KNOWN | _EARLIER_KEYS
-    kept, dropped = cleaned_config(config, frozenset(known))
-    try:
-        return described(**kept), dropped
-    except Exception as error:  # its checks raise nothing narrower
-        raise _bad("config_refused", error) from error
-
-
-def _causal_class(settings: Any) -> Any:  # Any: transformers has no types here
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
-
-    if type(settings) not in MODEL_FOR_CAUSAL_LM_MAPPING:
-        raise InputError("foreign_not_causal", kind=settings.model_type)
-    found = MODEL_FOR_CAUSAL_LM_MAPPING[type(settings)]
-    return found[0] if isinstance(found, tuple) else found
-
-
-def _check_parameters(build: Any, settings: Any, weights: Mapping[str, Tensor]) -> None:
-    """Raise InputError where a network would take far more memory than there are weights for."""
-    try:
-        with torch.device("meta"):  # shapes alone: nothing of their size is laid out
-            network = build(settings)
-    except Exception as error:  # whatever a configuration makes the library stumble over
-        raise _bad("config_refused", error) from error
-    wanted = sum(one.numel() for one in network.parameters())
-    held = sum(one.numel() for one in weights.values())
-    buffers = list(network.buffers())  # masks of all positions by all, in some
-    laid_out = sum(one.nbytes for one in buffers)
-    # A tied output is laid out twice at first.
-    if wanted > 2 * held + (1 << 20) or laid_out > 2 * held + _USUAL_BUFFERS:
-        wanted += sum(one.numel() for one in buffers)
-        raise InputError("foreign_without_weights", wanted=wanted, held=held)
-    if getattr(network.get_output_embeddings(), "weight", None) is None:
-        raise InputError("foreign_output", kind=settings.model_type)
-
-
-def _filled(
-    build: Any, settings: Any, weights: Mapping[str, Tensor], dtype: torch.dtype
-) -> tuple[Any, dict[str, Any]]:  # Any: as above
-    try:
-        network, info = build.from_pretrained(
-            None, config=settings, state_dict=dict(weights), dtype=dtype, output_loading_info=True
-        )
-    except (RuntimeError, ValueError, KeyError, AttributeError, OSError) as error:
-        raise _bad("weights_refused", error) from error
-    return network, info
-
-
-def _check_complete(info: Mapping[str, Any]) -> None:  # Any: as above
-    for kind in ("mismatched_keys", "missing_keys"):
-        names = sorted(one[0] if isinstance(one, tuple) else one for one in info[kind])
-        if names:
-            listed = ", ".join(map(shown, names[:_MOST_LISTED])) + (
-                ", …" if names[_MOST_LISTED:] else ""
-            )
-            raise InputError("foreign_tensors_missing", count=len(names), names=listed)
-
-
-def _quiet_settings(network: Any) -> None:  # Any: as above
-    network.requires_grad_(False)
-    network.config.use_cache = True
-
-
-def _beginning(
-    config: Mapping[str, Any], named: tuple[int | None, int | None], size: int
-) -> Beginning:  # Any: JSON
-    begin, end = (
-        _token(config[key], size) if key in config else _token(other, size)
-        for key, other in zip(("bos_token_id", "eos_token_id"), named, strict=True)
-    )
-    if begin is None and end is None:
-        return Beginning(None, size)
-    first, last = (end if begin is None else begin), (begin if end is None else end)
-    assert last is not None
-    return Beginning(first, last)
-
-
-def _token(value: Any, size: int) -> int | None:  # Any: JSON: a number, or several
-    if isinstance(value, list):
-        value = value[0] if value else None
-    return value if type(value) is int and 0 <= value < size else None
-
-
-def _longest(config: Any) -> int | None:  # Any: as above
-    """Return the context that a model was made for; None where there is no limit."""
-    if getattr(config, "model_type", "") in ("mamba", "mamba2", "rwkv", "xlstm", "falcon_mamba"):
-        return None
-    found = (getattr(config, name, None) for name in _CONTEXTS)
-    return next((value for value in found if type(value) is int and value > 1), None)
-
-
-def _is_recurrent(cache: Any) -> bool:  # Any: a cache of transformers
-    return any(hasattr(layer, "recurrent_states") for layer in cache.layers)
-
-
-def _copied(cache: Any, rows: Tensor | None = None) -> Any:  # Any: a cache of transformers
-    """Return a cache that can be changed without changing this one; of some rows, if given.
-
-    Layers that attend grow by new tensors, and are shared; recurrent states change where they lie.
-    Our own cache puts new tensors into its list. Raises TypeError for one that is not understood.
-    """
-    from transformers.cache_utils import DynamicCache
-
-    from memlm.models.exporting.modelling.cache_memlm import MemlmCache
-
-    found = copy.copy(cache)
-    if isinstance(cache, MemlmCache):
-        found.states = list(cache.states)
-        if rows is not None:
-            found.batch_select_indices(rows)
-        return found
-    if type(cache) is not DynamicCache:
-        raise TypeError("a cache of a kind that is not known")
-    found.layers = [_copied_layer(layer, rows) for layer in cache.layers]
-    return found
-
-
-def _copied_layer(layer: Any, rows: Tensor | None) -> Any:  # Any: as above
-    from transformers.cache_utils import DynamicLayer
-
-    found, grows = copy.copy(layer), isinstance(layer, DynamicLayer)
-    for name, value in vars(layer).items():
-        if isinstance(value, dict):
-            copied = {key: _copied_tensor(one, rows, shared=False) for key, one in value.items()}
-            setattr(found, name, copied)
-        elif isinstance(value, Tensor):
-            setattr(found, name, _copied_tensor(value, rows, shared=grows))
-    return found
-
-
-def _copied_tensor(value: Any, rows: Tensor | None, *, shared: bool) -> Any:  # Any: as above
-    if not isinstance(value, Tensor):
-        return value
-    if rows is not None and value.dim() > 0 and value.numel():
-        return value.index_select(0, rows)
-    return value if shared else value.clone()
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Keep the library's own warnings and progress bars to itself."""
-    require_package("transformers", extra="hf")
-    from transformers.utils import logging
-
-    before, has_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
-        if has_bars:
-            logging.enable_progress_bar()
-
-
-def _bad(reason: str, error: Exception) -> CorruptArtefactError:
-    """Return the error about a file that the library itself refuses, in its own first line."""
-    said = shown(str(error).strip().partition("\n")[0]) or type(error).__name__
-    return CorruptArtefactError(
-        "foreign_file_bad", path="config.json", reason=render(f"foreign.{reason}", said=said)
-    )
