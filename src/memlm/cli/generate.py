@@ -32,7 +32,6 @@ from memlm.cli.options import (
     Which,
 )
 from memlm.cli.reading import read_standard_input
-from memlm.cli.trace_page import write_page_of
 from memlm.collect import normalise_text
 from memlm.generate.config import GenerateConfig
 from memlm.messages import render
@@ -91,8 +90,11 @@ def generate(
                 on_text=piece.write if is_streamed else lambda sample, text: None,
                 listener=listener,
             )
-        makes_page = trace and not common.json
-        page = write_page_of(workspace, written, None, listener) if makes_page else None
+        page = None
+        if trace and not common.json:
+            from memlm.cli.trace_page import write_page_of
+
+            page = write_page_of(workspace, written, None, listener)
     if common.json:
         told = {} if cost is None else {"precision": cost.to_json()}
         print_json(_to_json(written, model.name) | told)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -25,14 +25,16 @@ from memlm.memory.cache import Cache, CacheConfig
 from memlm.memory.counts import CountsModel
 from memlm.memory.smoothing import Evidence, Smoothing, usual_smoothing
 from memlm.memory.smoothing_fit import fit_smoothing
-from memlm.memory.vectors import VectorConfig, Vectors
 from memlm.predict.blend import COUNTS, WEIGHTS, Blend
 from memlm.storage import MANIFEST
 from memlm.workflow.adapting import adapting_predictor
 from memlm.workflow.listener import Listener
 from memlm.workflow.models import Model
-from memlm.workflow.recalling import VectorMemory, refresh_vectors
 from memlm.workflow.remembering import LEARNED, CountsMemory
+
+if TYPE_CHECKING:  # vectors are loaded by those who have them
+    from memlm.memory.vectors import VectorConfig
+    from memlm.workflow.recalling import VectorMemory
 
 CACHE = "cache"
 VECTORS = "vectors"
@@ -71,6 +73,8 @@ class FittedBlend:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> FittedBlend:  # Any: JSON
         """Return the blend that was written as JSON."""
+        from memlm.memory.vectors import VectorConfig
+
         cache, vectors = values["cache"], values["vectors"]
         return cls(
             Blend.from_json(values["blend"]),
@@ -211,6 +215,8 @@ def _cache_of(config: CacheConfig | None, model: Model) -> dict[str, Companion]:
 
 def vectors_of(model: Model, memory: CountsMemory, listener: Listener) -> VectorMemory:
     """Return what the network of a model thought when it read the documents."""
+    from memlm.workflow.recalling import refresh_vectors
+
     opened, weights_hash = model.workspace, weights_hash_of(model)
     return refresh_vectors(opened, _network_of(model), weights_hash, memory, listener)
 
@@ -222,6 +228,8 @@ def _asking(
     *,
     excluded: Collection[str] = frozenset(),
 ) -> dict[str, Companion]:
+    from memlm.memory.vectors import Vectors
+
     if config is None:
         return {}
     size = model.tokenizer.vocabulary_size
