@@ -78,7 +78,8 @@ def run_case(case: str, threads: int, batch: int, repeat: int) -> None:
         for name, weights in network.named_parameters():
             if not name.endswith(("norm.weight", "output.bias")):
                 weights.normal_(std=1.5 * weights.shape[-1] ** -0.5, generator=generator)
-        network.output.bias.zero_()
+        if network.config.has_output_bias:
+            network.output.bias.zero_()
     weights = {name: value.numpy() for name, value in network.weights().items()}
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:

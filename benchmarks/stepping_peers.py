@@ -1,7 +1,7 @@
 """Others that step the networks of `stepping.py`: torch, Hugging Face, llama.cpp, CTranslate2.
 
-All get the same weights: our transformer is a Qwen3 but for its name and the bias of the output,
-which is 0 here. Each is a function that returns `write(count, batch) -> tokens (batch, count)`.
+All get the same weights: our transformer is a Qwen3 but for its name. Each is a function that
+returns `write(count, batch) -> tokens (batch, count)`.
 """
 
 from __future__ import annotations
