@@ -39,21 +39,25 @@ def make_model(folder: Path, text: str, *, steps: int = 60) -> None:
     tokenizer.save(str(folder / "tokenizer.json"))
 
 
-workspace, *given = sys.argv[1:]
-chapters = sorted(TEXTS.glob("*.txt"))
-folder = Path(given[0] if given else f"{workspace}-model")
-if not given:
-    make_model(folder, chapters[0].read_text(encoding="utf-8"))
+def main(workspace: str, *given: str) -> None:
+    chapters = sorted(TEXTS.glob("*.txt"))
+    folder = Path(given[0] if given else f"{workspace}-model")
+    if not given:
+        make_model(folder, chapters[0].read_text(encoding="utf-8"))
 
-memlm.collect_documents(workspace, *chapters[1:6])
-model = memlm.load_model(workspace, str(folder))
-text = chapters[0].read_text(encoding="utf-8")[:2000]
-for name, memories in (("weights alone", ()), ("with memory", None)):
-    found = memlm.score_text(model, text, memories=memories)
-    print(f"{name}: {found.nats_per_character:.3f} nats per character ({found.protocol})")
-written = memlm.generate_text(
-    model, "Alice ", config=memlm.GenerateConfig(tokens=40, seed=1), trace_in=workspace
-)[0]
-print(written.prompt + written.text)
-for span in written.trace.spans[:5]:
-    print(f"{span.kind}: {span.text!r} in {span.sources[0].source if span.sources else '—'}")
+    memlm.collect_documents(workspace, *chapters[1:6])
+    model = memlm.load_model(workspace, str(folder))
+    text = chapters[0].read_text(encoding="utf-8")[:2000]
+    for name, memories in (("weights alone", ()), ("with memory", None)):
+        found = memlm.score_text(model, text, memories=memories)
+        print(f"{name}: {found.nats_per_character:.3f} nats per character ({found.protocol})")
+    written = memlm.generate_text(
+        model, "Alice ", config=memlm.GenerateConfig(tokens=40, seed=1), trace_in=workspace
+    )[0]
+    print(written.prompt + written.text)
+    for span in written.trace.spans[:5]:
+        print(f"{span.kind}: {span.text!r} in {span.sources[0].source if span.sources else '—'}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

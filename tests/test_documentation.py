@@ -126,6 +126,21 @@ def test_the_example_that_brings_a_model_runs(tmp_path):
     assert any(line.startswith("recombined: ") for line in lines)
 
 
+def test_the_example_that_teaches_a_model_runs(tmp_path):
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "teach.py", tmp_path / "ws"],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env=os.environ | {"HF_HUB_OFFLINE": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    found = dict(line.rsplit(" nats", 1)[0].split(": ") for line in done.stdout.splitlines())
+    before = float(found.pop("as it was brought"))
+    assert len(found) == 4
+    assert all(float(value) < before for value in found.values())
+
+
 def test_taking_a_model_away_runs(tmp_path):
     example = [sys.executable, ROOT / "examples" / "take_away.py"]
     done = subprocess.run(

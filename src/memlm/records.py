@@ -173,7 +173,7 @@ class ModelExportReport:
 
     model: str
     layout: str
-    """`qwen3`, which everybody's programs load, or `memlm`, our own."""
+    """`qwen3` or `huggingface`, which everybody's programs load, `memlm`, our own, or `peft`."""
     parameters: int
     recited_share: float | None
     """Of the characters of some texts that it wrote; None without documents to trace them in."""

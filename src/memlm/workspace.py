@@ -33,6 +33,13 @@ _CHAT_PATIENCE = 5.0
 """Seconds; whoever writes a conversation takes a moment."""
 BROUGHT_FILE = "brought.json"
 """Says what a brought model is; its weights are not in the workspace."""
+_WEIGHTS = (
+    "model.safetensors",
+    "huggingface/model.safetensors",
+    "huggingface/model.safetensors.index.json",
+    "adapter/adapter_model.safetensors",
+)
+"""Files of a model of which one holds, or names by their hash, all that was learned."""
 RUN_STATES = ("running", "stopped", "finished", "diverged")
 _NAME = re.compile(r"[\w.-]+", re.UNICODE)
 # What every `run.json` says, and as what.
@@ -207,8 +214,9 @@ class Workspace:
             manifest = read_manifest(self.model(name))
             if self.is_brought(name):
                 return str(manifest["made_from"]["weights"])
-            return str(manifest["files"]["model.safetensors"]["sha256"])
-        except (NotFoundError, CorruptArtefactError, KeyError):
+            files = manifest["files"]
+            return str(next(files[one]["sha256"] for one in _WEIGHTS if one in files))
+        except (NotFoundError, CorruptArtefactError, KeyError, StopIteration):
             return None
 
     def models_with_states(self, folder: Path) -> list[str]:
@@ -355,6 +363,18 @@ def read_run(folder: Path) -> dict[str, Any]:  # Any: JSON values
     ):
         raise CorruptArtefactError("artefact_unreadable", path=path)
     return dict(found)
+
+
+def is_taught(run: Mapping[str, Any]) -> bool:  # Any: JSON
+    """Say whether `run.json` tells of a model of the Hugging Face kind."""
+    origin = run.get("origin")
+    return isinstance(origin, dict) and origin.get("kind") == "huggingface"
+
+
+def is_adapter(run: Mapping[str, Any]) -> bool:  # Any: JSON
+    """Say whether only an adapter was learned."""
+    plan = run.get("plan")
+    return isinstance(plan, dict) and plan.get("adapter_rank") is not None
 
 
 def _has(value: object, shape: Mapping[str, Any]) -> bool:  # Any: a type, or a shape again

@@ -42,7 +42,7 @@ def stream_of(plan: TrainPlan) -> TokenStream:
 
 
 def held_out_text() -> HeldOutText:
-    return HeldOutText(TEXT, UNITS, most_tokens=60, first_text_token=1, unknown=None, end=0)
+    return HeldOutText(TEXT, UNITS, most_tokens=60, special=(0,), end=0)
 
 
 def digest(weights: dict[str, torch.Tensor]) -> str:

@@ -38,7 +38,7 @@ def shuffled(make_units) -> TokenStream:
 @pytest.fixture
 def held_out(make_units) -> HeldOutText:
     units = make_units(30)
-    return HeldOutText(TEXT, units, most_tokens=30, first_text_token=1, unknown=None, end=0)
+    return HeldOutText(TEXT, units, most_tokens=30, special=(0,), end=0)
 
 
 class FakeClock:

@@ -497,7 +497,8 @@ def dies_at(monkeypatch):
         for _ in run.steps():
             pass
         with monkeypatch.context() as patch:
-            patch.setattr(f"memlm.train.result.{name}", die)
+            room = "origin" if name == "save_tensors" else "result"
+            patch.setattr(f"memlm.train.{room}.{name}", die)
             with pytest.raises(_Killed):
                 run.finish()
 

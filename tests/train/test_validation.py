@@ -56,8 +56,7 @@ def make_held_out(tokenizer, make_units):
             np.concatenate(rows),
             units,
             most_tokens=most,
-            first_text_token=max(tokenizer.labels.values()) + 1,
-            unknown=tokenizer.unknown,
+            special=(tokenizer.end, *tokenizer.labels.values()),
             end=tokenizer.end,
         )
 
@@ -129,7 +128,7 @@ def test_held_out_text_far_longer_than_a_stretch_is_read_with_the_past_that_is_l
         return losses(inputs, targets, state, **told)
 
     monkeypatch.setattr(training.network, "losses", watched)
-    how = {"first_text_token": 1, "unknown": None, "end": 0}
+    how = {"special": (0,), "end": 0}
     HeldOutText(tokens, make_units(len(tokens)), most_tokens=10**6, **how).loss(training.network)
     assert sum(sizes) > 0
     assert max(sizes) == training.carried[0].shape[3] == LONGEST_PAST - 1

@@ -8,10 +8,10 @@ from pathlib import Path
 from memlm.cli.console import ConsoleListener, print_json, say
 from memlm.cli.options import Common, CommonOptions, ModelOptions, Which
 from memlm.errors import ConfigError
-from memlm.workflow import export_documents, export_model
+from memlm.workflow import export_adapter, export_documents, export_model
 
 _PARTS = ("documents", "model")
-_MODEL_FORMATS = ("huggingface",)
+_MODEL_FORMATS = {"huggingface": export_model, "peft": export_adapter}
 
 
 def export(
@@ -45,7 +45,8 @@ def _export_model(
     if str(to) not in _MODEL_FORMATS:
         raise ConfigError("export_model_format", to=to, known=", ".join(_MODEL_FORMATS))
     with ConsoleListener() as listener:
-        report = export_model(workspace, folder, model=model, listener=listener)
+        export = _MODEL_FORMATS[str(to)]
+        report = export(workspace, folder, model=model, listener=listener)
     if as_json:
         print_json(asdict(report))
         return 0

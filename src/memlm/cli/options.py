@@ -58,6 +58,15 @@ class HoldOutOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TeachOptions:
+    """What a training begins with."""
+
+    begin_with: Annotated[str | None, Parameter(name="--from")] = None
+    """Model to teach further instead of beginning anew: one of the workspace, a folder, or
+    owner/name on the Hugging Face hub. It keeps its shape and its tokenizer."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelOptions:
     """Which model is asked."""
 
@@ -90,6 +99,7 @@ class MemoryOptions:
 
 Common = Annotated[CommonOptions, Parameter(name="*")]
 HoldOut = Annotated[HoldOutOptions, Parameter(name="*")]
+Teach = Annotated[TeachOptions, Parameter(name="*")]
 Which = Annotated[ModelOptions, Parameter(name="*")]
 Memory = Annotated[MemoryOptions, Parameter(name="*")]
 Collect = Annotated[CollectConfig, Parameter(name="*")]

@@ -15,6 +15,8 @@ from memlm.cli.options import (
     HoldOut,
     HoldOutOptions,
     Prepare,
+    Teach,
+    TeachOptions,
     Train,
     given_options,
 )
@@ -36,6 +38,7 @@ def train(
     resume: bool = False,
     strict_resume: bool = False,
     tensorboard: bool = False,
+    teaching: Teach = TeachOptions(),  # noqa: B008  # frozen
     training: Train = TrainConfig(),  # noqa: B008  # frozen
     cutting: Prepare = PrepareConfig(),  # noqa: B008  # frozen
     holding: HoldOut = HoldOutOptions(),  # noqa: B008  # frozen
@@ -52,6 +55,7 @@ def train(
             collect=reading,
             prepare=cutting,
             held_out=holding.held_out,
+            begin_with=teaching.begin_with,
             resume=resume,
             strict_resume=strict_resume,
             given=given_options(),

@@ -105,6 +105,11 @@ class NetworkConfig:
         return self.blocks[-1].width
 
     @property
+    def layers(self) -> int:
+        """Number of blocks."""
+        return len(self.blocks)
+
+    @property
     def num_parameters(self) -> int:
         """Trainable parameters."""
         total = self.vocabulary_size * self.embedding_width + self._output_parameters()

@@ -29,23 +29,24 @@ from memlm.models.attention import AttentionBlock, Norm
 from memlm.models.config import BlockConfig, NetworkConfig
 from memlm.models.dropout import LockedDropout
 from memlm.models.earlier import migrate_weights
+from memlm.models.learning import LearningNetwork, NetworkState
 from memlm.models.output import AdaptiveOutput, FullOutput, label_logits, make_output, token_losses
 from memlm.models.recurrent import RecurrentBlock
 from memlm.models.transformer import TransformerBlock
 from memlm.storage import read_json
-
-NetworkState = tuple[Tensor, ...]
-"""The states of the blocks one after the other, then the label in force (1, B).
-
-Batch in dimension 1 throughout."""
 
 Block = RecurrentBlock | AttentionBlock | TransformerBlock
 _STATE_PARTS = {"lstm": 2, "gru": 1, "attention": 1, "transformer": 1}
 _WEIGHT_BYTES = 4
 
 
-class Network(nn.Module):
-    """`forward(tokens, state) -> (logits, state)` over a stack of blocks."""
+class Network(LearningNetwork):
+    """`forward(tokens, state) -> (logits, state)` over a stack of blocks.
+
+    The state: those of the blocks one after the other, then the label in force (1, B).
+    """
+
+    config: NetworkConfig
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()

@@ -30,7 +30,8 @@ from torch.nn import functional as F
 
 from memlm.errors import DivergedError
 from memlm.language_model import Hidden, LogProbabilities, Tokens
-from memlm.models.network import Network, NetworkState
+from memlm.models.learning import NetworkState
+from memlm.models.network import Network
 
 Weights = tuple[Tensor, ...]
 _LONGEST_STEP = {"sgd": 1.0, "rms": 2.0}  # in rates; of all weights together, and of each

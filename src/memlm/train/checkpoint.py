@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor
 
 from memlm.errors import CorruptArtefactError, NotFoundError
+from memlm.models.tensor_file import save_tensors
 from memlm.runtime import describe_machine, require_free_disk
 from memlm.storage import (
     MANIFEST,
@@ -94,14 +95,6 @@ def delete_unproven(folder: Path, training: Training) -> list[Path]:
         if path not in kept:
             delete_folder(path)
     return kept
-
-
-def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
-    """Write a safetensors file.
-
-    Its own writer hides the system's error in words, so that a full disk would be no OSError.
-    """
-    path.write_bytes(save({name: value.cpu().contiguous() for name, value in tensors.items()}))
 
 
 def load_checkpoint(folder: Path, training: Training) -> Found:

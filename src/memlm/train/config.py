@@ -15,14 +15,17 @@ OptimizerKind = Literal["adamw", "muon"]
 Precision = Literal["float32", "bf16"]
 _AT_LEAST_ONE = (
     "embedding_width", "hidden_width", "layers", "heads", "batch_size", "sequence_length", "steps",
-    "epochs", "checkpoint_every", "threads", "accumulate", "patience",
+    "epochs", "checkpoint_every", "threads", "accumulate", "patience", "adapter_rank",
 )  # fmt: skip
 _SHARES = ("dropout", "weight_dropout", "average_weights")
 _POSITIVE = ("minutes", "learning_rate", "muon_learning_rate", "clip_norm")
 _EXCLUDING = (
     ("minutes", "steps", "epochs"), ("phases", "batch_size"), ("phases", "sequence_length"),
 )  # fmt: skip
-_OF_ATTENTION = ("heads", "attention_window")
+_OF_SHAPE = (
+    "network", "embedding_width", "hidden_width", "layers", "residual", "heads",
+    "attention_window", "adaptive_softmax",
+)  # fmt: skip
 _FEWEST_FOR_CLUSTERS = 4  # the first cluster is a quarter as wide as what is clustered
 
 
@@ -32,6 +35,10 @@ class TrainConfig:
 
     name: str | None = None
     """Name of the model; lstm-1, lstm-2, ... if not given."""
+    adapter: Literal["none", "lora"] = "none"
+    """With --from: leave the weights as they are and learn a small change of them (LoRA)."""
+    adapter_rank: int | None = None
+    """Rank of that change; 16 if not given."""
     network: str = "auto"
     """auto, lstm, gru, lstm-attention, gru-attention, transformer, mixed; or lstm+attention+..."""
     minutes: float | None = None
@@ -145,6 +152,19 @@ class TrainConfig:
             raise ConfigError("option_idle", option=option, other=other)
         if width is not None:
             check_heads(block_kinds(self.network, 1), width=width, heads=self.heads or 0)
+
+    def check_begun(self, *, is_foreign: bool) -> None:
+        """Raise ConfigError for an option that a network which is there already has no use for."""
+        given, idle = self.changed(), [*_OF_SHAPE]
+        if is_foreign:
+            idle += ["dropout", "weight_dropout"]
+        if "adapter_rank" in given and self.adapter == "none":
+            raise ConfigError("option_idle", option="--adapter-rank", other="--adapter none")
+        for name in idle:
+            if name in given:
+                raise ConfigError("option_idle", option=_option(name), other="--from")
+        if self.optimizer == "muon" and (is_foreign or self.adapter != "none"):
+            raise ConfigError("option_idle", option="--optimizer muon", other="--from")
 
     def idle_options(self, network: str) -> list[tuple[str, str]]:
         """Return the options given that mean nothing to this network, each with what idles it."""

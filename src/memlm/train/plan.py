@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from memlm.errors import CorruptArtefactError
-from memlm.models.config import NetworkConfig
+from memlm.models.foreign_shape import AnyShape, read_shape
 from memlm.train.config import OptimizerKind, Precision
 from memlm.train.schedule import (
     Phase,
@@ -46,7 +46,7 @@ class DataFacts:
 class TrainPlan:
     """A training in numbers."""
 
-    network: NetworkConfig
+    network: AnyShape
     batch_size: int
     sequence_length: int
     learning_rate: float
@@ -74,6 +74,8 @@ class TrainPlan:
     """None until both have been timed."""
     is_compiled: bool | None = False
     """None until that has been timed."""
+    adapter_rank: int | None = None
+    """Rank of the change that is learned beside frozen weights; None: the weights are learned."""
 
     @property
     def all_phases(self) -> tuple[Phase, ...]:
@@ -124,7 +126,7 @@ class TrainPlan:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any], *, path: object) -> TrainPlan:  # Any: JSON
         """Return the plan that `to_json` described; CorruptArtefactError if it is none."""
-        network = NetworkConfig.from_json(fields["network"], path=path)
+        network = read_shape(fields["network"], path=path)
         try:
             phases = tuple(Phase(**phase) for phase in fields["phases"])
             return cls(**dict(fields) | {"network": network, "phases": phases})

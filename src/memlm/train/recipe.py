@@ -17,6 +17,7 @@ from memlm.models.config import (
     block_kinds,
     describe_network,
 )
+from memlm.models.foreign_shape import AnyShape, ForeignShape
 from memlm.train.batches import steps_per_epoch
 from memlm.train.config import DEFAULT_MINUTES, OptimizerKind, Precision, TrainConfig
 from memlm.train.measured import LARGE_VOCABULARY, Choice, choose_network
@@ -24,6 +25,10 @@ from memlm.train.plan import MUON_LEARNING_RATE, WARM_UP_SHARE, DataFacts, Train
 from memlm.train.schedule import Phase, Schedule, parse_phases
 
 DEFAULT_WINDOW = 256
+DEFAULT_RANK = 16
+_TUNED, _CONTINUED = 0.1, 0.3  # of the rate that begins with nothing, see benchmarks/LOG.md
+_LEAST_RATE = 1e-4
+_LONGEST_WINDOW, _TOKENS_OF_WINDOWS = 256, 2048
 _FLOPS_PER_SECOND_PER_CORE = 60e9  # of the core that the tables' core-minutes are of
 # (at least so many core-minutes, hidden width), see benchmarks/LOG.md
 _Table = tuple[tuple[float, int], ...]
@@ -57,6 +62,7 @@ def make_plan(
     has_bf16: bool = False,
     flops_per_second: float | None = None,
     expected_steps: float | None = None,
+    shape: AnyShape | None = None,
 ) -> TrainPlan:
     """Settle what `config` leaves open, from the size of the data and the time that there is.
 
@@ -66,14 +72,19 @@ def make_plan(
     to depend on the clock, the machine is taken to be the usual one.
     """
     threads = config.threads or cores
-    if config.network == "auto":
+    if shape is not None:
+        config = replace(config, network=shape.kind)
+    elif config.network == "auto":
         chosen = network_choice(config, facts, cores=cores, processes=processes)
         config = replace(config, network=chosen.network)
     minutes = config.minutes
     if minutes is None and config.steps is None and config.epochs is None:
         minutes = DEFAULT_MINUTES
     speed = processes * (flops_per_second or threads * _FLOPS_PER_SECOND_PER_CORE)
-    shape = _shape(config, facts, core_minutes=_core_minutes(minutes, speed))
+    is_begun = shape is not None
+    shape = shape or _shape(config, facts, core_minutes=_core_minutes(minutes, speed))
+    if isinstance(shape, ForeignShape):
+        config = _in_windows(config, shape)
     phases = _phases(config, facts)
     batch_size, sequence_length = _batch(config, facts, phases)
     precision = _precision(config, shape, is_on_gpu=is_on_gpu, has_bf16=has_bf16)
@@ -81,7 +92,7 @@ def make_plan(
         network=shape,
         batch_size=batch_size,
         sequence_length=sequence_length,
-        learning_rate=config.learning_rate or _learning_rate(shape),
+        learning_rate=config.learning_rate or _rate(config, shape, is_begun=is_begun),
         weight_decay=config.weight_decay,
         clip_norm=config.clip_norm,
         seed=config.seed,
@@ -92,6 +103,7 @@ def make_plan(
         validated_tokens=0,
         checkpoint_every=config.checkpoint_every,
         optimizer=_optimizer(config, shape),
+        adapter_rank=config.adapter_rank or DEFAULT_RANK if config.adapter == "lora" else None,
         muon_learning_rate=config.muon_learning_rate or MUON_LEARNING_RATE,
         schedule=_USUAL_SCHEDULE if config.schedule == "auto" else config.schedule,
         phases=phases,
@@ -99,7 +111,7 @@ def make_plan(
         average_share=config.average_weights,
         patience=config.patience,
         precision=precision,
-        is_compiled=_is_compiled(config, is_on_gpu),
+        is_compiled=_is_compiled(config, is_on_gpu and not is_begun),
     )
     steps = config.steps
     if config.epochs is not None:
@@ -113,14 +125,14 @@ def _for_so_many_steps(
 ) -> TrainPlan:
     """Return the plan with what depends on its length, which is `expected` if not known."""
     tokens = expected * plan.tokens_per_step
-    dropout = config.dropout
+    network, dropout = plan.network, config.dropout
     if dropout is None:
         epochs = tokens / facts.train_tokens
         dropout = next(share for least, share in _DROPOUT_BY_EPOCHS if epochs >= least)
     validated = max(_FEWEST_VALIDATED_TOKENS, round(tokens * _VALIDATION_SHARE))
     plan = replace(
         plan,
-        network=replace(plan.network, dropout=dropout),
+        network=network if isinstance(network, ForeignShape) else replace(network, dropout=dropout),
         warm_up_steps=max(1, round(WARM_UP_SHARE * expected)),
         validated_tokens=min(validated, facts.held_out_tokens),
     )
@@ -175,7 +187,7 @@ def _steps_per_epoch(plan: TrainPlan, facts: DataFacts) -> int:
 
 
 def _precision(
-    config: TrainConfig, shape: NetworkConfig, *, is_on_gpu: bool, has_bf16: bool
+    config: TrainConfig, shape: AnyShape, *, is_on_gpu: bool, has_bf16: bool
 ) -> Precision | None:
     """Return the precision; None on a GPU, where it is timed.
 
@@ -187,15 +199,17 @@ def _precision(
         return config.precision
     if is_on_gpu:
         return None
-    is_lstm = all(block.kind == "lstm" for block in shape.blocks)
-    return "bf16" if has_bf16 and is_lstm else "float32"
+    return "bf16" if has_bf16 and _is_lstm(shape) else "float32"
 
 
-def _threads(shape: NetworkConfig, precision: Precision | None, cores: int) -> int:
+def _threads(shape: AnyShape, precision: Precision | None, cores: int) -> int:
     """Return one thread where more bring next to nothing, see benchmarks/LOG.md."""
-    is_narrow = shape.hidden_width <= _WIDTH_OF_ONE_THREAD and len(shape.blocks) == 1
-    is_lstm = all(block.kind == "lstm" for block in shape.blocks)
-    return 1 if is_narrow and is_lstm and precision == "bf16" else cores
+    is_narrow = shape.hidden_width <= _WIDTH_OF_ONE_THREAD and shape.layers == 1
+    return 1 if is_narrow and _is_lstm(shape) and precision == "bf16" else cores
+
+
+def _is_lstm(shape: AnyShape) -> bool:
+    return isinstance(shape, NetworkConfig) and all(block.kind == "lstm" for block in shape.blocks)
 
 
 def _is_compiled(config: TrainConfig, is_on_gpu: bool) -> bool | None:
@@ -204,10 +218,11 @@ def _is_compiled(config: TrainConfig, is_on_gpu: bool) -> bool | None:
     return None if is_on_gpu else False
 
 
-def _optimizer(config: TrainConfig, shape: NetworkConfig) -> OptimizerKind:
+def _optimizer(config: TrainConfig, shape: AnyShape) -> OptimizerKind:
     if config.optimizer != "auto":
         return config.optimizer
-    return "muon" if _is_transformer(shape.kind) else "adamw"
+    is_ours = isinstance(shape, NetworkConfig) and config.adapter == "none"
+    return "muon" if is_ours and _is_transformer(shape.kind) else "adamw"
 
 
 def _shape(config: TrainConfig, facts: DataFacts, *, core_minutes: float) -> NetworkConfig:
@@ -311,6 +326,29 @@ def _fitting(batch_size: int, length: int, facts: DataFacts) -> tuple[int, int]:
     return min(batch_size, most), length
 
 
+def _in_windows(config: TrainConfig, shape: ForeignShape) -> TrainConfig:
+    """Return the options with stretches that a model which carries no state learns from."""
+    length = config.sequence_length or min(shape.context, _LONGEST_WINDOW)
+    if length > shape.context:
+        raise ConfigError("window_too_long", value=length, most=shape.context, model=shape.kind)
+    lanes = config.batch_size or max(1, _TOKENS_OF_WINDOWS // length)
+    return config if config.phases else replace(config, batch_size=lanes, sequence_length=length)
+
+
+def _rate(config: TrainConfig, shape: AnyShape, *, is_begun: bool) -> float:
+    """Return the peak learning rate; what has learned already is changed with care.
+
+    The rate that others begin with falls with their size (Kaplan et al. 2020, appendix D.6).
+    """
+    if not is_begun:
+        assert isinstance(shape, NetworkConfig)
+        return _learning_rate(shape)
+    if isinstance(shape, ForeignShape):
+        rate = max(_LEAST_RATE, 3.239e-3 - 1.395e-4 * math.log(shape.num_parameters))
+        return rate if config.adapter == "lora" else _TUNED * rate
+    return _learning_rate(shape) * (1.0 if config.adapter == "lora" else _CONTINUED)
+
+
 def _learning_rate(network: NetworkConfig) -> float:
     """Return a peak learning rate that falls with width and depth, see benchmarks/LOG.md.
 
@@ -322,7 +360,9 @@ def _learning_rate(network: NetworkConfig) -> float:
     return rate if len(network.blocks) == 1 else 0.3 * rate
 
 
-def _flops_per_token(network: NetworkConfig) -> float:
+def _flops_per_token(network: AnyShape) -> float:
+    if isinstance(network, ForeignShape):
+        return 6.0 * network.num_parameters
     looked_up = 0 if network.is_tied else network.vocabulary_size * network.embedding_width
     return 6.0 * (network.num_parameters - looked_up)
 

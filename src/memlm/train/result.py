@@ -10,10 +10,12 @@ import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from memlm.messages import render
 from memlm.records import TrainReport
-from memlm.storage import delete_folder, is_sealed, new_file, seal_files, unseal_files, write_json
-from memlm.train.checkpoint import delete_unproven, save_tensors
+from memlm.storage import delete_folder, is_sealed, new_file, seal_files, unseal_files
+from memlm.train.checkpoint import delete_unproven
 from memlm.train.learned import learned_documents
 from memlm.train.log import draw_curves
 from memlm.train.validation import HeldOutLoss
@@ -22,7 +24,6 @@ from memlm.workspace import read_run
 if TYPE_CHECKING:
     from memlm.train.run import TrainingRun
 
-MODEL_FILES = ("config.json", "documents.bin", "model.safetensors", "tokenizer.json")
 _MOST_CLOSING_TOKENS, _ENOUGH_CLOSING_TOKENS = 1_000_000, 20_000
 _CLOSING_SHARE = 30  # validations: a few per cent of the time, however slow the network
 _CLEARLY_BETTER = 0.995
@@ -84,7 +85,7 @@ def _write_sealed(
     closing = _closing_loss(run)
     # A model that was sealed when this training was stopped is no model while half replaced.
     unseal_files(run.folder)
-    _write_model(run)
+    files = _write_model(run)
     report = TrainReport(
         model=run.folder.name,
         network=run.plan.network.kind,
@@ -101,7 +102,7 @@ def _write_sealed(
         stopped_by=stopped_by,
     )
     made_from = read_run(run.folder)["made_from"]
-    seal_files(run.folder, MODEL_FILES, made_from=made_from)
+    seal_files(run.folder, files, made_from=made_from)
     return report
 
 
@@ -131,10 +132,9 @@ def closing_tokens(run: TrainingRun) -> int:
     return min(run.facts.held_out_tokens, _MOST_CLOSING_TOKENS, enough)
 
 
-def _write_model(run: TrainingRun) -> None:
-    weights = run.training.network.weights()
-    with new_file(run.folder / "model.safetensors") as temporary:
-        save_tensors(weights, temporary)
-    write_json(run.folder / "config.json", run.plan.network.to_json())
+def _write_model(run: TrainingRun) -> tuple[str, ...]:
+    """Write the files of the model, and return their names."""
+    written = run.origin.write(run.training.network, run.folder)
     with new_file(run.folder / "documents.bin") as temporary:
-        learned_documents(run.store).tofile(temporary)
+        np.union1d(learned_documents(run.store), run.origin.documents).tofile(temporary)
+    return (*written, "documents.bin", "tokenizer.json")

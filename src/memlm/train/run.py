@@ -21,6 +21,7 @@ from typing import Any, TextIO
 import torch
 
 from memlm.errors import ConfigError, DivergedError, InputError, NotFoundError
+from memlm.models.config import NetworkConfig
 from memlm.prepare import PrepareConfig, TokenStore
 from memlm.records import TrainReport
 from memlm.runtime import describe_machine, processor_has_bf16, require_free_disk
@@ -39,6 +40,7 @@ from memlm.train.learned import (
 )
 from memlm.train.log import LOG, cut_log, is_logged, log_line
 from memlm.train.loop import Step, train_steps
+from memlm.train.origin import Origin
 from memlm.train.plan import TrainPlan
 from memlm.train.recipe import make_plan
 from memlm.train.result import closing_tokens, keep_the_good, write_result
@@ -69,12 +71,16 @@ class TrainingRun:
         config: TrainConfig,
         *,
         processes: Processes | None = None,
+        origin: Origin | None = None,
     ) -> None:
-        self.folder, self.store = folder, store
+        self.folder, self.store, self.origin = folder, store, origin or Origin()
         self.processes = processes or Processes()
         self.facts = data_facts(store)
         self.training = Training(
-            plan, device=self.processes.choose_device(config.device), processes=self.processes
+            plan,
+            device=self.processes.choose_device(config.device),
+            processes=self.processes,
+            origin=self.origin,
         )
         self.damaged_checkpoints: tuple[str, ...] = ()
         self.machine_changes = ""
@@ -92,9 +98,10 @@ class TrainingRun:
         Where several processes train, all of them take these steps, and the first writes.
         """
         training, stream = self.training, self._stream()
-        if self.plan.network.label_tokens and training.step == 0:  # else the checkpoint has it
+        is_new = training.step == 0 and self.origin.shape is None  # else its weights have it
+        if is_new and self.plan.network.label_tokens:
             bias = torch.from_numpy(label_bias(self.store))
-            training.network.label_bias.data.copy_(bias)
+            training.network.get_parameter("label_bias").data.copy_(bias)
         run = train_steps(
             training,
             stream,
@@ -147,6 +154,8 @@ class TrainingRun:
         """
         plan = self.plan
         if not _UNFORECAST.isdisjoint(read_run(self.folder)["config"]):
+            return None
+        if not isinstance(plan.network, NetworkConfig) or self.origin.shape is not None:
             return None
 
         def tokens_read() -> float:
@@ -227,13 +236,11 @@ class TrainingRun:
         if not self.facts.held_out_tokens:
             return None
         tokenizer = self.store.tokenizer
-        special = max([tokenizer.end, tokenizer.unknown or 0, *tokenizer.labels.values()])
         return HeldOutText(
             self.store.tokens,
             self.store.units_of("held_out"),
             most_tokens=most_tokens,
-            first_text_token=special + 1,
-            unknown=tokenizer.unknown,
+            special=(tokenizer.end, *tokenizer.labels.values()),
             end=tokenizer.end,
             labels=(
                 labels_of_units(self.store, "held_out") if self.plan.network.label_tokens else None
@@ -264,6 +271,7 @@ def start_run(
     *,
     made_from: Mapping[str, object],
     processes: Processes | None = None,
+    origin: Origin | None = None,
 ) -> TrainingRun:
     """Plan a training of `store`'s tokens and give it the (new) folder.
 
@@ -274,10 +282,11 @@ def start_run(
         raise ConfigError("model_exists", model=folder.name)
     processes = processes or Processes()
     device = processes.choose_device(config.device)  # a wrong one is said before there is a folder
-    plan = _plan(folder, store, config, device=device, processes=processes)
+    origin = origin or Origin()
+    plan = _plan(folder, store, config, device=device, processes=processes, origin=origin)
     torch.set_num_threads(plan.threads)
     # Built before there is a folder: the memory may have no room for it.
-    run = TrainingRun(folder, store, plan, config, processes=processes)
+    run = TrainingRun(folder, store, plan, config, processes=processes, origin=origin)
     with growing_folder(folder) as temporary:
         write_json(temporary / "tokenizer.json", store.tokenizer.to_json())
         write_json(
@@ -288,6 +297,7 @@ def start_run(
                 "made_from": dict(made_from) | {"tokens": tokens_hash(store)},
                 "labels": count_labels(store),
                 "config": config.changed(),
+                "origin": origin.about(),
                 "plan": plan.to_json(),
                 "machine": describe_machine(plan.threads, device=device, processes=processes.size),
             },
@@ -302,6 +312,7 @@ def _plan(
     *,
     device: torch.device,
     processes: Processes,
+    origin: Origin,
 ) -> TrainPlan:
     """Return the plan of a training that is to have this folder, whose disk has room for it."""
     facts = data_facts(store)
@@ -319,6 +330,7 @@ def _plan(
             processes=processes.size,
             is_on_gpu=device.type == "cuda",
             has_bf16=has_bf16,
+            shape=origin.shape,
             **measured,
         )
         # Before a network is built to be measured.
@@ -334,6 +346,7 @@ def _plan(
         device=device,
         processes=processes,
         may_choose_threads=config.threads is None and processes.size == 1,
+        origin=origin,
     )
 
 
@@ -351,13 +364,14 @@ def join_run(
     *,
     begun: Mapping[str, Any],  # Any: JSON values
     processes: Processes,
+    origin: Origin | None = None,
 ) -> TrainingRun:
     """Take part in a training that the first process has begun, as its `begun` tells.
 
     Raises InputError if the files here are not those that it has.
     """
     plan = TrainPlan.from_json(begun["plan"], path=folder / "run.json")
-    run = TrainingRun(folder, store, plan, config, processes=processes)
+    run = TrainingRun(folder, store, plan, config, processes=processes, origin=origin)
     load_checkpoint(folder / "checkpoints", run.training)
     run.training.plan = plan
     torch.set_num_threads(plan.threads)
@@ -375,6 +389,7 @@ def resume_run(
     prepare: PrepareConfig | None = None,
     strict: bool = False,
     processes: Processes | None = None,
+    origin: Origin | None = None,
 ) -> TrainingRun:
     """Take up the training in `folder` from its newest sound checkpoint.
 
@@ -392,7 +407,7 @@ def resume_run(
         raise InputError("resume_other_tokens", model=folder.name)
     check_options(config, found["config"], given=given, prepare=prepare, store=store)
     plan = TrainPlan.from_json(found["plan"], path=path)
-    run = TrainingRun(folder, store, plan, config, processes=processes)
+    run = TrainingRun(folder, store, plan, config, processes=processes, origin=origin)
     run.processes.check_lanes(min(phase.batch_size for phase in plan.all_phases))
     run.take_up(threads=config.threads, strict=strict)
     cut_log(folder, run.training.step)

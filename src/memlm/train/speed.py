@@ -20,6 +20,7 @@ from memlm.models.recurrent import arithmetic_of
 from memlm.train.batches import TokenStream
 from memlm.train.config import Precision
 from memlm.train.distributed import Processes
+from memlm.train.origin import Origin
 from memlm.train.plan import TrainPlan
 from memlm.train.training import Training
 from memlm.train.trials import mean_seconds
@@ -38,6 +39,7 @@ def measured_plan(
     device: torch.device,
     processes: Processes,
     may_choose_threads: bool = False,
+    origin: Origin | None = None,
 ) -> TrainPlan:
     """Return the plan that `make` makes once it is told how fast the machine and the network are.
 
@@ -47,7 +49,7 @@ def measured_plan(
     flops = flops_per_second(device, precision=make().precision)
     plan = make(flops_per_second=flops)
     torch.set_num_threads(plan.threads)
-    training = Training(plan, device=device, processes=processes)
+    training = Training(plan, device=device, processes=processes, origin=origin)
     stream = stream_of(plan)
     steps = expected_steps(training, stream)
     threads = plan.threads

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from memlm.errors import ResourceError
-from memlm.models.network import Network, NetworkState, build_network
+from memlm.models.learning import LearningNetwork, NetworkState
 from memlm.runtime import stream_seed
 from memlm.train.batches import Batch
 from memlm.train.distributed import Processes
 from memlm.train.optimizer import Optimizer
+from memlm.train.origin import Origin
 from memlm.train.plan import TrainPlan
 
 # Trainings whose loss was worse than even guessing by less than this have recovered as the learning
@@ -22,7 +23,7 @@ from memlm.train.plan import TrainPlan
 _ABSURD = 10
 _MOST_STEPS_ASTRAY = 50
 LossFunction = Callable[
-    [Network, Tensor, Tensor, NetworkState, Tensor | None], tuple[Tensor, NetworkState]
+    [LearningNetwork, Tensor, Tensor, NetworkState, Tensor | None], tuple[Tensor, NetworkState]
 ]
 
 
@@ -30,13 +31,16 @@ class Training:
     """A network under way: what must be kept to go on is an attribute of this."""
 
     def __init__(
-        self, plan: TrainPlan, *, device: torch.device, processes: Processes | None = None
+        self,
+        plan: TrainPlan,
+        *,
+        device: torch.device,
+        processes: Processes | None = None,
+        origin: Origin | None = None,
     ) -> None:
         self.plan, self.device = plan, device
         self.processes = processes or Processes()
-        self.network: Network = build_network(
-            plan.network, seed=stream_seed(plan.seed, "weights")
-        ).to(device)
+        self.network: LearningNetwork = (origin or Origin()).network(plan).to(device)
         self.optimizer = Optimizer(
             self.network,
             kind=plan.optimizer,
@@ -107,7 +111,7 @@ class Training:
         return {name: value.clone() for name, value in self.averages.items()}
 
     @contextmanager
-    def with_result(self) -> Iterator[Network]:
+    def with_result(self) -> Iterator[LearningNetwork]:
         """Inside the block the network has the weights that a model made now would have."""
         if self.averages is None:
             yield self.network
@@ -219,7 +223,7 @@ class Training:
 
 
 def mean_loss(
-    network: Network,
+    network: LearningNetwork,
     inputs: Tensor,
     targets: Tensor,
     state: NetworkState,

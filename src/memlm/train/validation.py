@@ -8,13 +8,14 @@ carried. Only tokens of the text count (no label, no end of document); an unknow
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from memlm.models.network import Network
+from memlm.models.learning import LearningNetwork
 from memlm.train.stretches import Stretches
 
 _LANES = 16
@@ -43,7 +44,8 @@ class HeldOutText:
     """Up to `most_tokens` held-out tokens of a store, ready to be read again and again.
 
     Where they are fewer than all, the lanes begin at even distances, so that the sample is as mixed
-    as the text. `labels` says which label the document of each unit carries, 0 being none.
+    as the text. What is `special` is no text: ends of documents, and labels. `labels` says which
+    label the document of each unit carries, 0 being none.
     """
 
     def __init__(
@@ -52,8 +54,7 @@ class HeldOutText:
         units: npt.NDArray[np.void],
         *,
         most_tokens: int,
-        first_text_token: int,
-        unknown: int | None,
+        special: Collection[int],
         end: int,
         labels: npt.NDArray[np.int64] | None = None,
     ) -> None:
@@ -78,9 +79,7 @@ class HeldOutText:
             self._inputs[lane, begin : len(targets)] = tokens[where]
             if self._labels is not None and labels is not None:
                 self._labels[lane, begin : len(targets)] = labels[of_unit]
-            is_text = (targets >= first_text_token) | (
-                targets == (-1 if unknown is None else unknown)
-            )
+            is_text = ~np.isin(targets, list(special))
             self._targets[lane, : len(targets)] = np.where(is_text, targets, -100)
 
     def _count(self, text: Stretches, units: npt.NDArray[np.void]) -> None:
@@ -98,7 +97,7 @@ class HeldOutText:
         return HeldOutLoss(nats + self._unknown_nats, self._characters, self._bytes)
 
     @torch.no_grad()
-    def loss(self, network: Network) -> HeldOutLoss:
+    def loss(self, network: LearningNetwork) -> HeldOutLoss:
         """Return the loss of a network, which is left in the mode that it was in."""
         was_training, device = network.training, network.device
         network.eval()

@@ -18,7 +18,7 @@ from .preparing import prepare_documents
 from .prompting import read_shots
 from .reading import FoundText, read_texts, read_whole_text, text_from_bytes
 from .showing import check_page_place
-from .taking_away import export_model
+from .taking_away import export_adapter, export_model
 from .tracing import trace_text, trace_texts, write_trace_page
 from .training import train_model
 
@@ -46,6 +46,7 @@ __all__ = [
     "erase_documents",
     "erase_removed",
     "evaluate_task",
+    "export_adapter",
     "export_documents",
     "export_model",
     "generate_text",

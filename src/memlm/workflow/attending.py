@@ -115,7 +115,7 @@ def _attended(
     model: Model, stream: npt.NDArray[np.int64], listener: Listener
 ) -> tuple[AttentionKind, list[AttentionLayer]]:
     """Return the weights of all layers that attend, or the saliency of a network without any."""
-    if model.workspace.is_brought(model.name):
+    if model.is_foreign:
         return "attention", _brought_layers(model, stream)
     network = _network_of(model)
     kind: AttentionKind = "attention" if network.config.attends else "saliency"

@@ -26,8 +26,7 @@ from memlm.language_model import (
 from memlm.memory.counts import CountsModel
 from memlm.messages import render
 from memlm.predict.blend import COUNTS, WEIGHTS, BlendedModel, fixed_blend
-from memlm.prepare import PrepareConfig, load_tokenizer, tokenizer_name
-from memlm.storage import new_file, read_json, read_manifest, write_json
+from memlm.storage import new_file, read_json, write_json
 from memlm.workflow.adapting import adapting_predictor
 from memlm.workflow.blend_fitting import (
     CACHE,
@@ -40,10 +39,9 @@ from memlm.workflow.blend_fitting import (
 )
 from memlm.workflow.listener import Listener
 from memlm.workflow.models import MEMORY, Model
-from memlm.workflow.opening import documents_of
-from memlm.workflow.preparing import prepare_documents
-from memlm.workflow.remembering import CountsMemory, is_remembered, open_memory
-from memlm.workspace import Workspace, read_run
+from memlm.workflow.own_tokens import own_tokens, tokens_name
+from memlm.workflow.remembering import CountsMemory, open_memory
+from memlm.workspace import read_run
 
 MEMORIES = (COUNTS, CACHE, VECTORS)
 DEFAULT_MEMORIES = (COUNTS,)
@@ -85,7 +83,7 @@ def blended_predictor(
         assert isinstance(model.predictor, CountsModel)
         return model.predictor.adaptive() if adapt else model.predictor
     is_brought = model.workspace.is_brought(model.name)
-    if is_brought and adapt:
+    if model.is_foreign and adapt:
         raise ConfigError("adapting_brought", model=model.name)
     wanted = DEFAULT_MEMORIES if memories is None else tuple(dict.fromkeys(memories))
     if not wanted:
@@ -128,7 +126,7 @@ def ready_blend(model: Model, *, listener: Listener | None = None) -> None:
 def _can_be_fitted(model: Model) -> bool:
     """Say whether there is enough held-out text to fit a blend on, and what fits it."""
     opened = model.workspace
-    store = opened.prepared(_tokenizer_name(model)) / "store.json"
+    store = opened.prepared(tokens_name(model)) / "store.json"
     if not store.exists() or find_spec("scipy") is None:
         return False
     held_out: int = read_json(store)["counts"]["tokens"]["held_out"]
@@ -144,77 +142,9 @@ def _key(memories: Sequence[str], *, adapt: bool) -> str:
     return "+".join(sorted(memories)) + ("+adapt" if adapt else "")
 
 
-def _tokenizer_name(model: Model) -> str:
-    if model.workspace.is_brought(model.name):
-        return model.name
-    return str(read_run(model.workspace.model(model.name))["made_from"]["tokenizer"])
-
-
 def memory_of(model: Model, listener: Listener) -> CountsMemory:
-    """Return the memory of the documents in a model's own tokens, in step with them.
-
-    Where the workspace cuts text otherwise now, it is cut once more as the model has it.
-    """
-    opened, name = model.workspace, _tokenizer_name(model)
-    last = opened.settings().get("tokenizer")
-    if last is None and opened.is_brought(name):  # whoever trains later has a vocabulary of its own
-        last = prepare_documents(opened, listener=listener).tokenizer
-    if name == last and not _are_current(opened, name):
-        prepare_documents(opened, listener=listener)
-    if _can_use(model, name):
-        return open_memory(opened, name, listener=listener)
-    file = _tokenizer_file(model)
-    own = tokenizer_name(file, None)
-    if not _can_use(model, own):
-        with opened.writing():
-            prepare_documents(opened, config=PrepareConfig(tokenizer=file), listener=listener)
-            if last is not None:
-                opened.remember(tokenizer=last)
-        if not _can_use(model, own):  # it has other labels than the documents
-            raise InputError("memory_of_other_tokens", model=model.name)
-    return open_memory(opened, own, listener=listener)
-
-
-def is_remembered_as_it_reads(model: Model) -> bool:
-    """Say whether there is a memory in a model's own tokens that is in step with the documents."""
-    if not model.workspace.documents_file.exists():
-        return False
-    names = (_tokenizer_name(model), tokenizer_name(_tokenizer_file(model), None))
-    return any(
-        _can_use(model, name) and is_remembered(model.workspace, name)
-        for name in dict.fromkeys(names)
-    )
-
-
-def _tokenizer_file(model: Model) -> str:
-    return str(model.workspace.model(model.name) / "tokenizer.json")
-
-
-def _can_use(model: Model, name: str) -> bool:
-    """Say whether tokens are of the documents as they are, and cut as the model has it."""
-    return _are_current(model.workspace, name) and _has_tokenizer_of(model, name)
-
-
-def _are_current(workspace: Workspace, name: str) -> bool:
-    """Say whether tokens are of the documents, cleaned and split as they are now."""
-    folder = workspace.prepared(name)
-    if not (folder / "store.json").exists():
-        return False
-    made_from = read_manifest(folder)["made_from"]
-    plan = (workspace.settings().get("split") or {}).get("plan")
-    is_split_so = plan is None or read_json(folder / "store.json")["split"]["plan"] == plan
-    cleaned = workspace.cleaned / "cleaned.json"
-    header = read_json(cleaned) if cleaned.exists() else {}
-    then = made_from.get("cleaning", {})
-    is_cleaned_so = all(header.get(key, value) == value for key, value in then.items())
-    with documents_of(workspace) as store:
-        is_of_them = made_from["documents"] == store.digest()
-    return bool(is_split_so and is_cleaned_so and is_of_them)
-
-
-def _has_tokenizer_of(model: Model, name: str) -> bool:
-    prepared = load_tokenizer(model.workspace.prepared(name) / "tokenizer.json")
-    return prepared.to_json() | {"name": ""} == model.tokenizer.to_json() | {"name": ""}
+    """Return the memory of the documents in a model's own tokens, in step with them."""
+    return open_memory(model.workspace, own_tokens(model, listener), listener=listener)
 
 
 def ensure_blend(

@@ -15,7 +15,7 @@ from memlm.errors import ConfigError, NotFoundError
 from memlm.models.foreign import Foreign, is_foreign, read_foreign
 from memlm.models.foreign_weights import not_finite, shown
 from memlm.models.hub import cached_folder, fetch_folder, is_hub_name
-from memlm.prepare import ForeignTokenizer, foreign_tokenizer, token_number
+from memlm.prepare import ForeignTokenizer, foreign_tokenizer
 from memlm.runtime import choose_device, require_package
 from memlm.storage import new_folder, write_json
 from memlm.workflow.listener import Listener
@@ -68,13 +68,10 @@ def bring_model(
     """Return the model in a folder, read as untrusted; see `models/foreign.py`."""
     require_package("transformers", extra="hf")
     torch_device = choose_device(device)
-    from memlm.models.huggingface import load_huggingface
+    from memlm.train.brought import load_foreign
 
     foreign = read_foreign(folder)
-    begin, end = (token_number(foreign.tokenizer, one) for one in foreign.begin_and_end)
-    loaded = load_huggingface(
-        foreign.config, foreign.weights, (begin, end), device=torch_device, precision=precision
-    )
+    loaded = load_foreign(foreign, device=torch_device, precision=precision)
     model = loaded.model
     tokenizer = foreign_tokenizer(
         foreign.tokenizer,
@@ -97,6 +94,7 @@ def bring_model(
         label_counts={},
         documents_digest=digest,
         workspace=workspace,
+        is_foreign=True,
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from memlm.messages import LANGUAGES, in_language, render
-from memlm.models import NetworkConfig
+from memlm.models.foreign_shape import AnyShape
 
 _LOAD = """```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -39,9 +39,9 @@ class CardFacts:
     """What a card says."""
 
     name: str
-    network: NetworkConfig
+    network: AnyShape
     layout: str
-    """`qwen3`, or `memlm`: our own, with its modelling files."""
+    """`qwen3`, `huggingface`, or `memlm`: our own, with its modelling files."""
     tokenizer: str
     results: dict[str, Any]  # Any: JSON values, of `run.json`
     documents: int | None
@@ -93,7 +93,7 @@ def _rows(facts: CardFacts) -> Iterator[tuple[str, str]]:
         yield "languages", ", ".join(facts.languages)
     if network.label_tokens:
         yield "labels", f"{len(network.label_tokens):,}"
-    yield "network", f"{network.kind}, {len(network.blocks)} x {network.hidden_width}"
+    yield "network", f"{network.kind}, {network.layers} x {network.hidden_width}"
     yield "parameters", f"{network.num_parameters:,}"
     yield "tokenizer", f"{facts.tokenizer}, {network.vocabulary_size:,}"
     if "steps" in results:

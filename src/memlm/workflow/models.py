@@ -15,7 +15,7 @@ from memlm.runtime import check_device, choose_device
 from memlm.storage import is_sealed, verify_folder
 from memlm.workflow.listener import Listener
 from memlm.workflow.opening import AnyWorkspace, as_workspace
-from memlm.workspace import Workspace, read_run
+from memlm.workspace import Workspace, is_taught, read_run
 
 if TYPE_CHECKING:
     from memlm.language_model import LanguageModel, Tokenizer
@@ -44,6 +44,8 @@ class Model:
     """What the documents were when it was trained."""
     workspace: Workspace
     """Where it lies."""
+    is_foreign: bool = False
+    """Whether its network is of the Hugging Face kind."""
 
 
 def load_model(
@@ -82,6 +84,12 @@ def load_model(
     folder = opened.model(name)
     verify_folder(folder)
     run = read_run(folder)
+    if is_taught(run):
+        if precision == "int8":
+            raise ConfigError("precision_not_brought", precision=precision)
+        from memlm.workflow.taught import load_taught
+
+        return load_taught(opened, name, run, device=device, precision=precision)
     own: Precision = "float32" if precision == "bf16" else precision  # which only others compute in
     return Model(
         name=name,
@@ -111,7 +119,7 @@ def writing_model(model: Model, *, precision: Precision = "float32") -> Model:
     """Return a model as what writes fastest: without torch, where it is not on a GPU."""
     from memlm.models.stepping import SteppingModel, load_stepping
 
-    if model.workspace.is_brought(model.name):
+    if model.is_foreign:
         if precision != "float32":
             raise ConfigError("precision_not_brought", precision=precision)
         is_so = True

@@ -87,7 +87,7 @@ def note_long_prompt(model: Model, prompt: str, listener: Listener) -> None:
     """Say so where a prompt is longer than what the network of a model looks back over."""
     if model.name == MEMORY:
         return
-    if model.workspace.is_brought(model.name):
+    if model.is_foreign:
         reach = in_windows(model, None)[1]
     else:
         path = model.workspace.model(model.name) / "config.json"

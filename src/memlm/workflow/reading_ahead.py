@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from memlm.language_model import LanguageModel
 from memlm.models.stepping import SteppingModel
 from memlm.predict.blend import WEIGHTS, BlendedModel
-from memlm.workflow.blending import is_remembered_as_it_reads, memory_of
+from memlm.workflow.blending import memory_of
 from memlm.workflow.listener import Listener
 from memlm.workflow.models import Model
+from memlm.workflow.own_tokens import is_remembered_as_it_reads
 
 if TYPE_CHECKING:
     from memlm.generate import GenerateConfig

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +11,22 @@ from memlm.errors import InputError, NotFoundError
 from memlm.messages import render
 from memlm.models.exporting.folder import read_model_config, write_model_files
 from memlm.models.exporting.qwen3 import qwen3_lacks
+from memlm.models.foreign_shape import (
+    ADAPTER_CONFIG,
+    ADAPTER_FOLDER,
+    ADAPTER_WEIGHTS,
+    AnyShape,
+)
 from memlm.prepare import library_tokenizer
 from memlm.records import ModelExportReport
-from memlm.storage import growing_folder, machine_errors, read_json, write_json
+from memlm.storage import growing_folder, machine_errors, read_json, verify_folder, write_json
 from memlm.workflow.asking import generate_text
 from memlm.workflow.listener import Listener
 from memlm.workflow.model_card import CardFacts, Recited, model_card
-from memlm.workflow.models import Model, known_models, load_model
+from memlm.workflow.models import Model, known_models, load_model, newest_model
 from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of
-from memlm.workspace import Workspace, read_run
+from memlm.workflow.taught import read_taught
+from memlm.workspace import Workspace, is_adapter, read_run
 
 _SAMPLES, _SAMPLE_TOKENS = 8, 200
 _LANGUAGE_SHARE = 0.05  # of the documents, for a language to be named
@@ -40,36 +49,105 @@ def export_model(
     if model is not None:
         _check_trained_here(opened, model)
     found = load_model(opened, model, device="cpu", listener=hears)
-    target = Path(found.name) if folder is None else Path(folder).expanduser()
-    _check_free(target)
-    tokenizer = library_tokenizer(found.tokenizer)
+    target = _free_folder(found.name, folder)
     source = opened.model(found.name)
-    network = read_model_config(source)
-    lacking = qwen3_lacks(network)
-    if lacking not in (None, "blocks"):
-        hears.note("export_not_qwen3", lacking=render(f"lacks.{lacking}"))
+    write, network, layout = (_taught if found.is_foreign else _ours)(opened, found, hears)
     recited = _recited(opened, found, hears)
     facts = CardFacts(
         name=found.name,
         network=network,
-        layout="memlm" if lacking else "qwen3",
+        layout=layout,
         tokenizer=found.tokenizer.name,
         results=read_run(source).get("results") or {},
         recited=recited,
         **_data(opened, found),
     )
     with growing_folder(target) as temporary:
-        write_model_files(source, temporary)
-        write_json(temporary / "tokenizer.json", tokenizer.tokenizer)
-        write_json(temporary / "tokenizer_config.json", tokenizer.config)
+        write(temporary)
         (temporary / "README.md").write_text(model_card(facts), encoding="utf-8")
     return ModelExportReport(
         model=found.name,
-        layout=facts.layout,
+        layout=layout,
         parameters=network.num_parameters,
         recited_share=recited.recited if recited else None,
         folder=str(target),
     )
+
+
+def export_adapter(
+    workspace: AnyWorkspace,
+    folder: Path | str | None = None,
+    *,
+    model: str | None = None,
+    listener: Listener | None = None,
+) -> ModelExportReport:
+    """Write the adapter of a model, the newest if none is named, into a new folder for PEFT.
+
+    Raises InputError where the model was not learned as one, or the folder has files already.
+    """
+    opened, hears = as_workspace(workspace), listener or Listener()
+    name = model or newest_model(opened, hears)
+    if name is None:
+        raise NotFoundError("no_model", path=opened.path)
+    _check_trained_here(opened, name)
+    source = opened.model(name)
+    verify_folder(source)
+    run, target = read_run(source), _free_folder(name, folder)
+    if not is_adapter(run):
+        raise InputError("export_no_adapter", model=name)
+    with growing_folder(target) as temporary:
+        for file in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
+            shutil.copyfile(source / ADAPTER_FOLDER / file, temporary / file)
+    return ModelExportReport(
+        model=name,
+        layout="peft",
+        parameters=_num_numbers(target / ADAPTER_WEIGHTS),
+        recited_share=None,
+        folder=str(target),
+    )
+
+
+_Parts = tuple[Callable[[Path], None], AnyShape, str]
+"""What writes a model's files into a folder, its shape, and its layout."""
+
+
+def _ours(workspace: Workspace, model: Model, listener: Listener) -> _Parts:
+    source, tokenizer = workspace.model(model.name), library_tokenizer(model.tokenizer)
+    network = read_model_config(source)
+    lacking = qwen3_lacks(network)
+    if lacking not in (None, "blocks"):
+        listener.note("export_not_qwen3", lacking=render(f"lacks.{lacking}"))
+
+    def write(folder: Path) -> None:
+        write_model_files(source, folder)
+        write_json(folder / "tokenizer.json", tokenizer.tokenizer)
+        write_json(folder / "tokenizer_config.json", tokenizer.config)
+
+    return write, network, "memlm" if lacking else "qwen3"
+
+
+def _taught(workspace: Workspace, model: Model, listener: Listener) -> _Parts:
+    """Return the parts of a model of the Hugging Face kind, an adapter merged into its weights."""
+    from memlm.models.huggingface import HuggingFaceModel, foreign_shape, save_network
+
+    assert isinstance(model.predictor, HuggingFaceModel)
+    network = model.predictor.network
+    foreign = read_taught(workspace, model.name, read_run(workspace.model(model.name)))
+    shape = foreign_shape(model.predictor)
+    return lambda folder: save_network(network, foreign, folder), shape, "huggingface"
+
+
+def _num_numbers(file: Path) -> int:
+    from safetensors.numpy import load_file
+
+    return sum(int(values.size) for values in load_file(file).values())
+
+
+def _free_folder(name: str, folder: Path | str | None) -> Path:
+    """Return the folder that is to be written: the one that was named, or one like the model."""
+    target = Path(name) if folder is None else Path(folder).expanduser()
+    _check_free(target)
+    return target
 
 
 def _check_trained_here(workspace: Workspace, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -20,16 +21,25 @@ from memlm.workflow.collecting import collect_documents
 from memlm.workflow.listener import Listener, SilentListener
 from memlm.workflow.models import known_models, sound_runs
 from memlm.workflow.opening import AnyWorkspace, as_workspace, workspace_to_fill
+from memlm.workflow.own_tokens import as_it_cuts
 from memlm.workflow.preparing import (
     open_tokens,
     prepare_documents,
     say_what_cleaning_took,
+)
+from memlm.workflow.teaching import (
+    check_teaching,
+    check_tokens,
+    model_to_teach,
+    origin_again,
+    teaching_origin,
 )
 from memlm.workspace import Workspace, read_run
 
 if TYPE_CHECKING:
     from memlm.train.distributed import Processes
     from memlm.train.loop import Step
+    from memlm.train.origin import Origin
     from memlm.train.plan import TrainPlan
     from memlm.train.run import TrainingRun
 
@@ -37,6 +47,7 @@ _SAMPLES_WHILE_TRAINING = 5
 
 _SAMPLE_TOKENS = 80
 
+_TAIL = re.compile(r"(-(tuned|lora))?-([0-9]+|[0-9a-f]{8})$")
 _LONGEST_STEM = 100  # of a name: a folder has at most 255 bytes
 
 
@@ -49,6 +60,15 @@ class _Resumption:
     prepare: PrepareConfig | None
 
 
+@dataclass(frozen=True)
+class _TextToLearn:
+    """How the text of a training is to be prepared."""
+
+    prepare: PrepareConfig | None
+    held_out: tuple[Path | str, ...]
+    collect: CollectConfig | None
+
+
 def train_model(
     workspace: AnyWorkspace,
     *sources: Path | str,
@@ -56,6 +76,7 @@ def train_model(
     collect: CollectConfig | None = None,
     prepare: PrepareConfig | None = None,
     held_out: Iterable[Path | str] = (),
+    begin_with: str | None = None,
     resume: bool = False,
     strict_resume: bool = False,
     given: Collection[str] | None = None,
@@ -68,15 +89,19 @@ def train_model(
     which is the same to the bit on the same machine, and `strict_resume` insists on that. Options
     that differ from those it began with are then refused. A config cannot tell a default that was
     said from one that was not, so that such a one passes; `given` names what was said.
-    `tensorboard` writes event files beside the model, which needs that package. Processes that
+    `begin_with` names a model, as `load_model` takes it, that is taught further: in its own tokens,
+    all of its weights or, by `config.adapter`, a small change beside them. `tensorboard` writes
+    event files beside the model, which needs that package. Processes that
     torchrun starts train together: the first does all the rest and is the only one that
     `listener` hears, and all return the same report.
     """
     config = config or TrainConfig()
     config.check()
     held_out, is_resumed = tuple(held_out), resume or strict_resume
-    if is_resumed and held_out:
-        raise ConfigError("options_exclude", one="--resume", other="--held-out")
+    if is_resumed:
+        _check_resuming(held_out, begin_with)
+    else:
+        check_teaching(config, prepare, begin_with)
     ready_torch()
     if tensorboard:
         require_package("tensorboard", extra="tensorboard")
@@ -100,12 +125,8 @@ def train_model(
             if is_resumed:
                 wish = _Resumption(strict=strict_resume, given=given, prepare=prepare)
                 return _resumed_run(opened, config, wish, hears, processes)
-            prepared = prepare_documents(
-                opened, config=prepare, held_out=held_out, collect=collect, listener=hears
-            )
-            _say_of_rejected(opened, prepared, hears)
-            say_what_cleaning_took(prepared, hears)
-            run = _new_run(opened, config, hears, processes)
+            text = _TextToLearn(prepare, held_out, collect)
+            run = _begun_run(opened, config, text, begin_with, hears, processes)
             held.enter_context(run.undone_unless_begun())
             return run
 
@@ -116,6 +137,12 @@ def train_model(
         )
         with _event_files(run, is_wished=tensorboard) as record:
             return _run_training(run, hears, record)
+
+
+def _check_resuming(held_out: Collection[Path | str], begin_with: str | None) -> None:
+    for option, value in (("--held-out", held_out), ("--from", begin_with)):
+        if value:
+            raise ConfigError("options_exclude", one="--resume", other=option)
 
 
 def _check_sources(sources: Iterable[Path | str]) -> None:
@@ -146,20 +173,70 @@ def _say_of_rejected(
         listener.note("rejected_more", count=more, path=workspace.rejected_file)
 
 
+def _begun_run(
+    workspace: Workspace,
+    config: TrainConfig,
+    text: _TextToLearn,
+    begin_with: str | None,
+    listener: Listener,
+    processes: Processes,
+) -> TrainingRun:
+    """Prepare what is to be learned, and begin: with random weights, or the model that is named."""
+    if begin_with is None:
+        name = _prepared(workspace, text, text.prepare, listener)
+        return _new_run(workspace, name, config, listener, processes, None)
+    last = workspace.settings().get("tokenizer")
+    pupil = model_to_teach(workspace, begin_with, listener)
+    name = _prepared(workspace, text, as_it_cuts(pupil, text.prepare or PrepareConfig()), listener)
+    if last is not None:  # whoever trains anew cuts text as before
+        workspace.remember(tokenizer=last)
+    check_tokens(pupil, open_tokens(workspace.prepared(name)), listener)
+    origin = teaching_origin(workspace, pupil, begin_with, config)
+    return _new_run(workspace, name, config, listener, processes, origin)
+
+
+def _prepared(
+    workspace: Workspace, text: _TextToLearn, config: PrepareConfig | None, listener: Listener
+) -> str:
+    """Prepare the documents, and return the name of their tokens."""
+    report = prepare_documents(
+        workspace,
+        config=config,
+        held_out=text.held_out,
+        collect=text.collect,
+        listener=listener,
+    )
+    _say_of_rejected(workspace, report, listener)
+    say_what_cleaning_took(report, listener)
+    return report.tokenizer
+
+
 def _new_run(
-    workspace: Workspace, config: TrainConfig, listener: Listener, processes: Processes
+    workspace: Workspace,
+    tokenizer: str,
+    config: TrainConfig,
+    listener: Listener,
+    processes: Processes,
+    origin: Origin | None,
 ) -> TrainingRun:
     from memlm.train.run import start_run
 
-    tokenizer = workspace.settings()["tokenizer"]
     store = open_tokens(workspace.prepared(tokenizer))
     documents = read_manifest(store.folder)["made_from"]["documents"]
-    network = config.network
-    if network == "auto":
-        network = _chosen_network(store, config, listener, processes)
-    name = config.name or _new_name(workspace, network)
-    made_from = {"documents": documents, "tokenizer": tokenizer}
-    run = start_run(workspace.model(name), store, config, made_from=made_from, processes=processes)
+    stem = config.network
+    if origin is not None:
+        stem = _stem_of_taught(origin, config)
+    elif stem == "auto":
+        stem = _chosen_network(store, config, listener, processes)
+    name = config.name or _new_name(workspace, stem)
+    run = start_run(
+        workspace.model(name),
+        store,
+        config,
+        made_from={"documents": documents, "tokenizer": tokenizer},
+        processes=processes,
+        origin=origin,
+    )
     _say_what_was_reduced(run, config, listener)
     return run
 
@@ -174,6 +251,7 @@ def _resumed_run(
     from memlm.train.run import resume_run
 
     name = config.name or _unfinished(workspace, listener)
+    about = read_run(workspace.model(name)) if workspace.has_model(name) else {}
     return resume_run(
         workspace.model(name),
         _tokens_of(workspace, name),
@@ -182,6 +260,7 @@ def _resumed_run(
         prepare=wish.prepare,
         strict=wish.strict,
         processes=processes,
+        origin=origin_again(workspace, about.get("origin")),
     )
 
 
@@ -201,7 +280,8 @@ def _joined_run(
         path = workspace.path if isinstance(workspace, Workspace) else workspace
         raise InputError("workspace_not_shared", path=path, process=processes.rank) from error
     folder = opened.model(begun["model"])
-    return join_run(folder, tokens, config, begun=begun, processes=processes)
+    origin = origin_again(opened, read_run(folder).get("origin"))
+    return join_run(folder, tokens, config, begun=begun, processes=processes, origin=origin)
 
 
 def _say_what_was_reduced(run: TrainingRun, config: TrainConfig, listener: Listener) -> None:
@@ -218,8 +298,9 @@ def _say_what_was_reduced(run: TrainingRun, config: TrainConfig, listener: Liste
         if asked is not None and used != asked:
             values = {"asked": asked, "used": used, "tokens": run.facts.train_tokens}
             listener.note("option_reduced", option=option, **values)
-    for option, other in config.idle_options(plan.network.kind):
-        listener.note("option_idle", option=option, other=other)
+    if run.origin.shape is None:
+        for option, other in config.idle_options(plan.network.kind):
+            listener.note("option_idle", option=option, other=other)
 
 
 def _event_files(
@@ -306,11 +387,11 @@ def _sampler(run: TrainingRun, step: Step) -> Callable[[], str] | None:
 
     def write() -> str:
         from memlm.generate import GenerateConfig, generate_texts
-        from memlm.models.network import NetworkModel
 
-        network = run.training.network
+        network = run.training.network.eval()
         config = GenerateConfig(tokens=_SAMPLE_TOKENS, seed=step.step, ignore_end=True)
-        written = generate_texts(NetworkModel(network), run.store.tokenizer, "", config)
+        with run.origin.reading(network) as reader:
+            written = generate_texts(reader, run.store.tokenizer, "", config)
         network.train()
         return written[0].text
 
@@ -323,7 +404,7 @@ def _plan_facts(run: TrainingRun) -> dict[str, object]:
         "model": run.folder.name,
         "network": shape.kind,
         "parameters": shape.num_parameters,
-        "layers": len(shape.blocks),
+        "layers": shape.layers,
         "hidden_width": shape.hidden_width,
         "tokens": run.facts.train_tokens,
         "batches": ", ".join(
@@ -356,6 +437,16 @@ def _chosen_network(
         minutes=choice.minutes,
     )
     return choice.network
+
+
+def _stem_of_taught(origin: Origin, config: TrainConfig) -> str:
+    """Return what a taught model is called before its number: what it was, and how it was taught.
+
+    The hash that a brought model carries says nothing to people, and the number of one that was
+    trained here would only be followed by another.
+    """
+    stem = str((origin.about() or {})["model"])
+    return f"{_TAIL.sub('', stem)}-{'tuned' if config.adapter == 'none' else config.adapter}"
 
 
 def _new_name(workspace: Workspace, network: str) -> str:

@@ -97,3 +97,13 @@ def qwen3_weights(config: NetworkConfig, weights: Weights) -> dict[str, npt.NDAr
         for ours, theirs in _BLOCK.items():
             found[f"model.layers.{number}.{theirs}"] = weights[f"blocks.{number}.{ours}"]
     return found
+
+
+def qwen3_name(name: str) -> str:
+    """Return what Qwen3 calls a weight of a block of ours.
+
+    >>> qwen3_name("blocks.2.up.weight")
+    'model.layers.2.mlp.up_proj.weight'
+    """
+    _, number, inside = name.split(".", 2)
+    return f"model.layers.{number}.{_BLOCK[inside]}"

@@ -2,5 +2,16 @@
 
 from .loading import Loaded, load_huggingface
 from .model import Beginning, HuggingFaceModel
+from .saving import save_network
+from .trainable import TrainableModel, adapter_targets, foreign_shape
 
-__all__ = ["Beginning", "HuggingFaceModel", "Loaded", "load_huggingface"]
+__all__ = [
+    "Beginning",
+    "HuggingFaceModel",
+    "Loaded",
+    "TrainableModel",
+    "adapter_targets",
+    "foreign_shape",
+    "load_huggingface",
+    "save_network",
+]

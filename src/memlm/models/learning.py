@@ -1,0 +1,52 @@
+"""What can be trained: our own networks, those of others, and adapters around either."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from memlm.models.config import NetworkConfig
+from memlm.models.foreign_shape import ForeignShape
+
+NetworkState = tuple[Tensor, ...]
+"""What a network carries from stretch to stretch, the batch in dimension 1 throughout."""
+
+
+class LearningNetwork(nn.Module):
+    """A network that tells what text costs; its parameters are what is trained, and no others."""
+
+    config: NetworkConfig | ForeignShape
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        raise NotImplementedError
+
+    def start(self, batch: int) -> NetworkState:
+        """Return the state before anything was read, for `batch` texts."""
+        raise NotImplementedError
+
+    def carried(self, state: NetworkState) -> NetworkState:
+        """Return what a training carries into the next stretch, without its gradient."""
+        raise NotImplementedError
+
+    def losses(
+        self,
+        tokens: Tensor,
+        targets: Tensor,
+        state: NetworkState,
+        *,
+        labels: Tensor | None = None,
+    ) -> tuple[Tensor, NetworkState]:
+        """Return what each target costs in nats, (B, T), and the state; -100 costs nothing."""
+        raise NotImplementedError
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return a copy of what is trained, by name."""
+        raise NotImplementedError
+
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Take over what `weights` returned."""
+        raise NotImplementedError

@@ -1,0 +1,91 @@
+"""A training that begins with a model of somebody else's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from memlm.errors import InputError
+from memlm.language_model import LanguageModel
+from memlm.models.adapter import AdaptedNetwork, AdapterTarget
+from memlm.models.foreign import Foreign, read_foreign
+from memlm.models.foreign_shape import HUGGINGFACE_FOLDER, ForeignShape
+from memlm.models.huggingface import (
+    Loaded,
+    TrainableModel,
+    adapter_targets,
+    foreign_shape,
+    load_huggingface,
+    save_network,
+)
+from memlm.models.learning import LearningNetwork
+from memlm.prepare import token_number
+from memlm.storage import new_folder
+from memlm.train.origin import Origin, write_adapter_files
+from memlm.train.plan import TrainPlan
+
+_PREFIX = "network."
+_CPU = torch.device("cpu")
+
+
+def load_foreign(foreign: Foreign, *, device: torch.device, precision: str = "float32") -> Loaded:
+    """Return the network of a folder that was read."""
+    begin, end = (token_number(foreign.tokenizer, one) for one in foreign.begin_and_end)
+    return load_huggingface(
+        foreign.config, foreign.weights, (begin, end), device=device, precision=precision
+    )
+
+
+class Brought(Origin):
+    """A model of the Hugging Face kind, in a folder that `place` finds again."""
+
+    shape: ForeignShape
+
+    def __init__(self, folder: Path, place: str) -> None:
+        self._folder, self._place = folder, place
+        foreign = read_foreign(folder)
+        loaded = load_foreign(foreign, device=_CPU)
+        self.shape = foreign_shape(loaded.model)
+        # Weights are read again for each network: a training changes those that it has.
+        self.foreign = replace(foreign, weights={})
+
+    def about(self) -> dict[str, Any]:  # Any: JSON values
+        return {
+            "kind": "huggingface",
+            "model": self.foreign.name,
+            "place": self._place,
+            "weights": self.foreign.weights_hash,
+        }
+
+    def _reader(self, network: LearningNetwork) -> LanguageModel:
+        assert isinstance(network, TrainableModel)
+        return network.model
+
+    def write(self, network: LearningNetwork, folder: Path) -> tuple[str, ...]:
+        if isinstance(network, AdaptedNetwork):
+            return self._write_adapter(network, folder)
+        assert isinstance(network, TrainableModel)
+        target = folder / HUGGINGFACE_FOLDER
+        with new_folder(target, made_from={"weights": self.foreign.weights_hash}) as temporary:
+            save_network(network.network, self.foreign, temporary)
+        return tuple(f"{HUGGINGFACE_FOLDER}/{path.name}" for path in sorted(target.iterdir()))
+
+    def _network(self, plan: TrainPlan) -> LearningNetwork:
+        foreign = read_foreign(self._folder)
+        if foreign.weights_hash != self.foreign.weights_hash:
+            raise InputError("origin_changed", path=self._folder)
+        return TrainableModel(load_foreign(foreign, device=_CPU))
+
+    def _targets(self, network: LearningNetwork) -> list[AdapterTarget]:
+        assert isinstance(network, TrainableModel)
+        return [
+            AdapterTarget(_PREFIX + one.name, one.outputs, one.inputs, one.is_turned)
+            for one in adapter_targets(network.network)
+        ]
+
+    def _write_adapter(self, network: AdaptedNetwork, folder: Path) -> tuple[str, ...]:
+        names = {one.name: one.name.removeprefix(_PREFIX) for one in network.targets}
+        return write_adapter_files(network, folder, base=self._place, names=names)

@@ -1,0 +1,232 @@
+"""A model is taught further: ours and those of others, whole or by an adapter that PEFT loads."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import memlm
+from foreign_makers import TEXT
+from memlm.errors import ConfigError, CorruptArtefactError, InputError, NotFoundError
+from memlm.train import TrainConfig
+from memlm.workflow import export_adapter, export_model
+from memlm.workspace import read_run
+
+NEW = "The red queen ran and ran, and nobody but Alice came near her. "
+FAST = {"steps": 4, "checkpoint_every": 2, "batch_size": 2, "device": "cpu", "threads": 1}
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> memlm.Workspace:
+    opened = memlm.open_workspace(tmp_path / "ws", create=True)
+    lines = TEXT.splitlines()
+    memlm.collect_documents(opened, texts=[f"{line} {number}" for number, line in enumerate(lines)])
+    memlm.prepare_documents(opened, config=memlm.PrepareConfig(held_out_share=0.3))
+    return opened
+
+
+@pytest.fixture(params=["gpt2", "mamba"])
+def folder(
+    request: pytest.FixtureRequest, foreign_models: Callable[[str], Path], tmp_path: Path
+) -> Path:
+    return Path(shutil.copytree(foreign_models(request.param), tmp_path / "theirs"))
+
+
+def teach(workspace: memlm.Workspace, begin_with: Path | str, **options: object) -> memlm.Model:
+    report = memlm.train_model(
+        workspace, begin_with=str(begin_with), config=TrainConfig(**FAST | options)
+    )
+    return memlm.load_model(workspace, report.model, device="cpu")
+
+
+def logits_of(network: torch.nn.Module, tokens: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        return network.eval()(input_ids=tokens).logits
+
+
+def predicted(model: memlm.Model, tokens: torch.Tensor) -> np.ndarray:
+    return model.predictor.read(model.predictor.start(1), tokens.numpy())[0]
+
+
+def some(model: memlm.Model) -> torch.Tensor:
+    return torch.arange(1, 15)[None] % (model.predictor.vocabulary_size - 2)
+
+
+def test_all_weights_of_a_brought_model_are_taught(workspace, folder):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    model = teach(workspace, folder, learning_rate=3e-3, steps=12)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert model.name == "theirs-tuned-1"
+    brought = memlm.load_model(workspace, str(folder), device="cpu")
+    text = TEXT.splitlines()[3]
+    found, was = (memlm.score_text(one, text, memories=()) for one in (model, brought))
+    assert found.nats_per_character < was.nats_per_character - 0.1
+    from transformers import AutoModelForCausalLM
+
+    theirs = AutoModelForCausalLM.from_pretrained(workspace.model(model.name) / "huggingface")
+    expected = logits_of(theirs, some(model)).log_softmax(-1).numpy()
+    np.testing.assert_allclose(
+        predicted(model, some(model))[:, :, : expected.shape[2]], expected, atol=2e-5
+    )
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
+def test_adapter_of_a_brought_model_is_what_peft_loads(workspace, folder, tmp_path):
+    model = teach(workspace, folder, adapter="lora", learning_rate=1e-2, adapter_rank=3)
+    assert model.name == "theirs-lora-1"
+    files = {path.name for path in workspace.model(model.name).rglob("*.safetensors")}
+    assert files == {"adapter_model.safetensors"}
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    report = export_adapter(workspace, tmp_path / "adapter", model=model.name)
+    held = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
+    assert report.parameters == sum(one.numel() for one in held.values())
+    plain = AutoModelForCausalLM.from_pretrained(folder)
+    alone = logits_of(plain, some(model))
+    adapted = PeftModel.from_pretrained(plain, tmp_path / "adapter")
+    expected = logits_of(adapted, some(model))
+    assert (expected - alone).abs().max() > 1e-2
+    found = predicted(model, some(model))[:, :, : expected.shape[2]]
+    np.testing.assert_allclose(found, expected.log_softmax(-1).numpy(), atol=2e-5)
+
+    merged = export_model(workspace, tmp_path / "merged", model=model.name)
+    assert merged.layout == "huggingface"
+    whole = logits_of(AutoModelForCausalLM.from_pretrained(merged.folder), some(model))
+    np.testing.assert_allclose(whole.numpy(), expected.numpy(), atol=2e-5)
+    card = (tmp_path / "merged" / "README.md").read_text(encoding="utf-8")
+    assert "theirs" in card
+    assert str(tmp_path) not in card
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("network", ["gru", "lstm-attention", "transformer"])
+def test_adapter_of_our_own_model_is_what_peft_loads(workspace, network, tmp_path):
+    config = TrainConfig(network=network, hidden_width=16, **FAST)
+    base = memlm.train_model(workspace, config=config).model
+    model = teach(workspace, base, adapter="lora", learning_rate=1e-2, adapter_rank=3)
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    memlm.register_transformers()
+    export_model(workspace, tmp_path / "base", model=base)
+    export_adapter(workspace, tmp_path / "adapter", model=model.name)
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "base")
+    alone = logits_of(plain, some(model))
+    expected = logits_of(PeftModel.from_pretrained(plain, tmp_path / "adapter"), some(model))
+    assert (expected - alone).abs().max() > 1e-3
+    np.testing.assert_allclose(
+        predicted(model, some(model)), expected.log_softmax(-1).numpy(), atol=2e-5
+    )
+
+
+def test_our_own_model_goes_on_in_its_own_tokens(workspace):
+    config = TrainConfig(network="gru", hidden_width=16, **FAST)
+    base = memlm.train_model(workspace, config=config).model
+    memlm.collect_documents(workspace, texts=[f"{NEW}ÄÖ {number}" for number in range(9)])
+    model = teach(workspace, base)
+    assert model.name == "gru-tuned-1"
+    first, second = (workspace.model(name) for name in (base, model.name))
+    symbols = [json.loads((one / "tokenizer.json").read_text("utf-8")) for one in (first, second)]
+    assert symbols[0]["symbols"] == symbols[1]["symbols"]
+    ids = [set(np.fromfile(one / "documents.bin", dtype="<u8")) for one in (first, second)]
+    assert ids[0] < ids[1]
+    assert read_run(second)["origin"]["model"] == base
+    assert teach(workspace, model.name).name == "gru-tuned-2"
+
+
+@pytest.mark.parametrize("adapter", ["none", "lora"])
+def test_teaching_that_was_stopped_goes_on_to_the_same_bytes(
+    workspace, foreign_models, tmp_path, adapter
+):
+    folder = shutil.copytree(foreign_models("gpt2"), tmp_path / "theirs")
+
+    class Stops(memlm.Listener):
+        def step(self, run, step, sample) -> None:
+            if step.step == 3:
+                raise KeyboardInterrupt
+
+    config = {"adapter": adapter, "learning_rate": 1e-3}
+    whole = teach(workspace, folder, name="whole", **config)
+    options = TrainConfig(**FAST | config | {"name": "parts"})
+    with pytest.raises(KeyboardInterrupt):
+        memlm.train_model(workspace, begin_with=str(folder), config=options, listener=Stops())
+    memlm.train_model(workspace, config=TrainConfig(name="parts"), given=["name"], resume=True)
+    files = [
+        {
+            path.name: path.read_bytes()
+            for path in workspace.model(name).rglob("*.safetensors")
+            if "checkpoints" not in path.parts
+        }
+        for name in (whole.name, "parts")
+    ]
+    assert files[0] == files[1]
+    assert len(files[0]) == 1
+
+
+def test_adapter_says_what_has_become_of_its_model(workspace, foreign_models, tmp_path):
+    folder = shutil.copytree(foreign_models("gpt2"), tmp_path / "theirs")
+    model = teach(workspace, folder, adapter="lora")
+    with pytest.raises(InputError) as refused:
+        teach(workspace, model.name)
+    assert refused.value.code == "origin_is_adapter"
+    folder.rename(tmp_path / "elsewhere")
+    with pytest.raises(NotFoundError) as gone:
+        memlm.load_model(workspace, model.name)
+    assert gone.value.code == "origin_missing"
+    shutil.copytree(foreign_models("llama"), folder)
+    with pytest.raises(InputError) as changed:
+        memlm.load_model(workspace, model.name)
+    assert changed.value.code == "origin_changed"
+
+
+def test_damaged_adapter_is_said_to_be(workspace, foreign_models):
+    model = teach(workspace, foreign_models("gpt2"), adapter="lora")
+    file = workspace.model(model.name) / "adapter" / "adapter_model.safetensors"
+    file.write_bytes(file.read_bytes()[:-4])
+    with pytest.raises(CorruptArtefactError):
+        memlm.load_model(workspace, model.name)
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"layers": 2}, "option_idle"),
+        ({"network": "gru"}, "option_idle"),
+        ({"adapter_rank": 4}, "option_idle"),
+        ({"dropout": 0.1}, "option_idle"),
+        ({"optimizer": "muon"}, "option_idle"),
+    ],
+)
+def test_options_that_the_model_decides_are_refused(workspace, foreign_models, options, code):
+    with pytest.raises(ConfigError) as refused:
+        teach(workspace, foreign_models("gpt2"), **options)
+    assert refused.value.code == code
+
+
+def test_what_needs_a_model_or_excludes_one(workspace, foreign_models):
+    config = TrainConfig(**FAST, adapter="lora")
+    with pytest.raises(ConfigError) as needs:
+        memlm.train_model(workspace, config=config)
+    assert needs.value.code == "adapter_needs_from"
+    cut = memlm.PrepareConfig(tokenizer="byte")
+    with pytest.raises(ConfigError) as excluded:
+        memlm.train_model(workspace, begin_with=str(foreign_models("gpt2")), prepare=cut)
+    assert excluded.value.code == "options_exclude"
+    with pytest.raises(ConfigError) as memory:
+        memlm.train_model(workspace, begin_with="memory")
+    assert memory.value.code == "origin_is_memory"
+
+
+def test_whole_model_has_no_adapter_to_take_away(workspace, tmp_path):
+    name = memlm.train_model(workspace, config=TrainConfig(network="gru", **FAST)).model
+    with pytest.raises(InputError) as refused:
+        export_adapter(workspace, tmp_path / "adapter", model=name)
+    assert refused.value.code == "export_no_adapter"
