@@ -267,7 +267,7 @@ def test_an_interrupted_stream_ends_its_line_and_says_one(ws_once):
     os.close(near)
     assert process.returncode == 130
     *_, last = found.decode("utf-8").rstrip("\r\n").rpartition("\n")
-    assert "memlm: " in last
+    assert "memlm: Stopped by SIGINT; what was printed or kept by then stays." in last
     assert last.index("memlm: ") <= len("\x1b[31m")  # it stands on a line of its own
     assert "Traceback" not in found.decode("utf-8")
     hidden, shown = found.rfind(b"\x1b[?25l"), found.rfind(b"\x1b[?25h")

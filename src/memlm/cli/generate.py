@@ -44,6 +44,7 @@ from memlm.workflow import (
     generate_text,
     precision_cost,
     read_shots,
+    written_models,
 )
 
 
@@ -77,6 +78,9 @@ def generate(
             precision=writing.precision,
             listener=listener,
         )
+        models = len(written_models(model.workspace))
+        if which.model is None and models > 1 and not common.json:  # whose object names it
+            listener.note("newest_writes", model=model.name, count=models)
         cost = precision_cost(model, writing.precision, listener=listener)
         is_streamed = not (common.json or trace or writing.samples > 1 or examples)
         with _PieceWriter(given) as piece:

@@ -11,7 +11,7 @@ from .keeping import delete_model, prune_checkpoints, rename_model
 from .learned import count_collected
 from .listener import Listener
 from .looking_up import DEFAULT_CONTINUATIONS, LONGEST_CONTEXT, check_lookup, lookup_text
-from .models import MEMORY, Model, load_model
+from .models import MEMORY, Model, load_model, written_models
 from .opening import AnyWorkspace
 from .precision import PrecisionCost, precision_cost
 from .preparing import prepare_documents
@@ -67,4 +67,5 @@ __all__ = [
     "train_model",
     "write_attention_page",
     "write_trace_page",
+    "written_models",
 ]

@@ -24,7 +24,7 @@ from memlm.records import Turn
 from memlm.storage import delete_folder, machine_errors, read_json, write_json
 from memlm.workflow.blanking import Leftovers
 from memlm.workflow.listener import Listener
-from memlm.workflow.models import MEMORY, known_models
+from memlm.workflow.models import MEMORY, written_models
 from memlm.workflow.opening import documents_of, ensure_index
 from memlm.workspace import Workspace
 
@@ -117,7 +117,7 @@ def model_of(workspace: Workspace, chat: KeptChat, listener: Listener) -> str | 
     if not chat.turns:
         return None
     last = chat.turns[-1].model
-    if last == MEMORY or last in known_models(workspace).split(", ") or workspace.is_brought(last):
+    if last == MEMORY or last in written_models(workspace) or workspace.is_brought(last):
         return last
     listener.note("chat_model_gone", model=last)
     return None

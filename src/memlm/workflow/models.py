@@ -172,7 +172,11 @@ def sound_runs(
     return found
 
 
+def written_models(workspace: Workspace) -> list[str]:
+    """Return the names of the models that were trained here and can be asked, oldest first."""
+    return [name for name in workspace.model_names() if is_sealed(workspace.model(name))]
+
+
 def known_models(workspace: Workspace) -> str:
     """Return the names of the models that can be named, as part of a sentence."""
-    names = [name for name in workspace.model_names() if is_sealed(workspace.model(name))]
-    return ", ".join(names) or "—"
+    return ", ".join(written_models(workspace)) or "—"
