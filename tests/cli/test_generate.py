@@ -231,6 +231,12 @@ def test_bad_examples_are_said_in_one_line(write, shots, name, text, asked, code
     assert write(asked, "--shots", path).err.count("\n") == 1
 
 
+def test_symbols_of_the_examples_that_are_unknown_are_said_of_their_file(write, shots):
+    found = write("Where", "--shots", shots("mine.txt", "Where is Ω?\n☃\n"), "--json").error
+    assert found["code"] == "shots_unknown"
+    assert "mine.txt: “Ω ☃”" in found["message"]
+
+
 def test_a_file_of_examples_that_is_missing_is_named(write, tmp_path):
     assert write("the", "--shots", tmp_path / "none.txt", "--json").code == 2
 
