@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -44,6 +44,11 @@ class Model:
     """What the documents were when it was trained."""
     workspace: Workspace
     """Where it lies."""
+    written_with: dict[tuple[str | None, Precision], LanguageModel] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    """What it last wrote with where its predictor is another, by its weights' hash and precision:
+    laid down once, not with each text."""
 
 
 def load_model(
@@ -121,8 +126,11 @@ def writing_model(model: Model, *, precision: Precision = "float32") -> Model:
         is_so = isinstance(model.predictor, CountsModel) or _is_on_gpu(model, precision)
     if is_so:
         return model
-    folder = model.workspace.model(model.name)
-    return replace(model, predictor=load_stepping(folder, precision=precision))
+    kept, key = model.written_with, (model.workspace.weights_hash(model.name), precision)
+    if key not in kept:
+        kept.clear()
+        kept[key] = load_stepping(model.workspace.model(model.name), precision=precision)
+    return replace(model, predictor=kept[key])
 
 
 def _is_on_gpu(model: Model, precision: Precision) -> bool:
