@@ -518,6 +518,8 @@ class Remembered:
     """Code points that are new; 0 where all of it was known."""
     takes_part: bool
     """Whether a memory that has it predicts beside the weights."""
+    unknown: Mapping[str, int]
+    """Symbols of it that the vocabulary lacks, in the order of the text, and how often each."""
 
 
 def _row(record: object) -> dict[str, object]:

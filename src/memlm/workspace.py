@@ -146,7 +146,7 @@ class Workspace:
     def chat_names(self) -> list[str]:
         """Return the names of all conversations, sorted."""
         found = (path for path in self.chats.glob("*.json") if not is_leftover(path.name))
-        return sorted(path.stem for path in found)
+        return sorted(path.stem for path in found if _is_name(path.stem))
 
     @contextmanager
     def writing_chats(self) -> Iterator[None]:

@@ -156,6 +156,29 @@ def test_a_remembered_file_is_drawn_on_by_the_next_answer(piped, tmp_path):
     assert "Remembered: 49 characters of new.txt" in done.err
 
 
+def test_symbols_of_a_remembered_file_that_the_model_lacks_are_named(
+    memlm, trained, tmp_path, monkeypatch
+):
+    (tmp_path / "new.txt").write_text("the €5 cat, €6 €\n", "utf-8")
+    said = f"/remember {tmp_path / 'new.txt'}\n".encode()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(said)))
+    done = memlm("chat", trained, "--tokens", "4")
+    assert "6 of its symbols are unknown to the model" in done.err
+    assert "“€ 5 , 6”" in done.err
+
+
+def test_what_is_taken_back_is_shown_as_it_was_said(piped):
+    done = piped("“举头\n/undo\n", "--language", "zh")
+    assert "已撤回：“举头\n" in done.err
+
+
+def test_what_weights_of_a_byte_cost_is_in_the_object(memlm, trained, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the cat\n")))
+    words = ("--tokens", "4", "--precision", "int8", "--json")
+    found = memlm("chat", trained, *words).json
+    assert found["precision"] == memlm("generate", trained, "the", *words).json["precision"]
+
+
 def test_a_page_has_all_answers(piped, tmp_path):
     done = piped("The cat sees\n举头\n", "--html", tmp_path / "talk.html")
     assert done.code == 0, done.err

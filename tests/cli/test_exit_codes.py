@@ -108,6 +108,11 @@ def test_a_misspelt_option_is_answered_with_the_right_one(fails, trained, words,
     assert suggested in found["hint"]
 
 
+@pytest.mark.parametrize("option", ["--nosuch", "--xyzzy"])
+def test_what_is_like_no_option_is_answered_with_none(fails, trained, option):
+    assert fails(2, "generate", trained, "a", option)["hint"].startswith("See memlm generate")
+
+
 def test_a_misspelt_command_is_answered_with_the_right_one(fails, tmp_path):
     found = fails(2, "trian", tmp_path)
     assert found["code"] == "command_unknown"

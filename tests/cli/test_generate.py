@@ -231,6 +231,12 @@ def test_bad_examples_are_said_in_one_line(write, shots, name, text, asked, code
     assert write(asked, "--shots", path).err.count("\n") == 1
 
 
+def test_symbols_of_the_examples_that_are_unknown_are_said_of_their_file(write, shots):
+    found = write("Where", "--shots", shots("mine.txt", "Where is Ω?\n☃\n"), "--json").error
+    assert found["code"] == "shots_unknown"
+    assert "mine.txt: “Ω ☃”" in found["message"]
+
+
 def test_a_file_of_examples_that_is_missing_is_named(write, tmp_path):
     assert write("the", "--shots", tmp_path / "none.txt", "--json").code == 2
 
@@ -267,7 +273,7 @@ def test_an_interrupted_stream_ends_its_line_and_says_one(ws_once):
     os.close(near)
     assert process.returncode == 130
     *_, last = found.decode("utf-8").rstrip("\r\n").rpartition("\n")
-    assert "memlm: " in last
+    assert "memlm: Stopped by SIGINT; what was printed or kept by then stays." in last
     assert last.index("memlm: ") <= len("\x1b[31m")  # it stands on a line of its own
     assert "Traceback" not in found.decode("utf-8")
     hidden, shown = found.rfind(b"\x1b[?25l"), found.rfind(b"\x1b[?25h")

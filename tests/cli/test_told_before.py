@@ -26,7 +26,7 @@ def long_text(tmp_path):
 
 @pytest.mark.parametrize(
     ("language", "network", "forecast"),
-    [("en", "Network: ", "Expect about "), ("zh", "网络：", "预计留出文本")],
+    [("en", "Network: ", "Expect about "), ("zh", "网络：", "预计本次训练")],
 )
 def test_a_training_says_why_this_network_and_what_to_expect(
     memlm, fast, tmp_path, long_text, language, network, forecast

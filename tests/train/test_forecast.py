@@ -151,6 +151,13 @@ def test_a_forecast_falls_with_text_and_with_time(plain_store):
     assert told.more_time < told.nats
 
 
+def test_no_forecast_is_worse_than_to_have_learned_nothing(plain_store, monkeypatch):
+    facts = data_facts(plain_store)
+    monkeypatch.setattr("memlm.train.forecast.counted_nats", lambda *_: 9.0)
+    told = forecast_loss(plain_store, facts, _network(), tokens_read=lambda: 1e5)
+    assert told.low < told.nats == told.high == math.log(facts.vocabulary_size)
+
+
 def test_a_forecast_leaves_the_training_as_it_was(plain_store, tmp_path, monkeypatch):
     monkeypatch.setattr("memlm.train.run._UNFORECAST", frozenset())  # dropout draws numbers
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from memlm import (
     prepare_documents,
 )
 from memlm.errors import ConfigError, CorruptArtefactError, InputError, NotFoundError
-from memlm.workflow.chats import keep_chat, read_chat
+from memlm.workflow.chats import keep_chat, read_chat, write_chat
 
 SECRET = "The Quoxelbridge was built by seven zyxwvqk masons in a single night of rain. 龘"
 PLAIN = [
@@ -95,6 +96,20 @@ def test_a_conversation_goes_on_where_it_was(ws):
 def test_a_conversation_goes_on_with_the_model_it_had(ws):
     chat_in(ws, "tea").answer("The cat")
     assert chat_in(ws, "tea", model=None).model == "memory"
+
+
+def test_a_conversation_that_goes_on_with_another_model_says_so(ws):
+    chat_in(ws, "tea").answer("The cat")
+    kept = read_chat(ws, "tea")
+    turns = tuple(replace(one, model="lstm-7") for one in kept.turns)
+    write_chat(ws, replace(kept, turns=turns))
+    notes = Notes()
+    chat_in(ws, "tea", listener=notes)
+    assert "chat_other_model" in notes.codes
+    chat_in(ws, "tea").answer("A dog")
+    notes = Notes()
+    chat_in(ws, "tea", listener=notes)
+    assert "chat_other_model" not in notes.codes
 
 
 def test_a_conversation_of_a_brought_model_asks_for_its_folder(ws):
@@ -353,10 +368,26 @@ def test_text_that_was_replaced_is_erased_from_conversations(ws, tmp_path):
 
 def test_a_damaged_conversation_is_deleted_for_nobody_knows_what_it_quotes(ws):
     chat_in(ws, "tea").answer("The Q")
-    ws.chat("tea").write_text(f'{{"half": "{SECRET}', "utf-8")
-    (ws.chats / "stray.txt").write_text(SECRET, "utf-8")
+    whole = ws.chat("tea").read_bytes()
+    assert b"uoxel" in whole
+    ws.chat("tea").write_bytes(whole[:-20])
     erase_documents(ws, id_of(ws, "Quoxel"))
     assert_gone(ws)
+
+
+def test_what_memlm_did_not_write_beside_the_conversations_stays_and_is_named_once(ws):
+    chat_in(ws, "tea").answer("The Q")
+    mine = {"stray.txt": SECRET, "my notes.json": "[", "list.json": '{"turns": 3}'}
+    for name, text in mine.items():
+        (ws.chats / name).write_text(text, "utf-8")
+    (ws.chats / "folder").mkdir()
+    notes = Notes()
+    erase_documents(ws, id_of(ws, "Quoxel"), listener=notes)
+    assert "tea" not in ws.chat_names()
+    assert {name: (ws.chats / name).read_text("utf-8") for name in mine} == mine
+    assert (ws.chats / "folder").is_dir()
+    assert notes.codes.count("chats_strangers") == 1
+    assert describe_workspace(ws)["chats"][0]["name"] == "list"
 
 
 def test_without_documents_no_conversation_is_left_that_quoted_any(ws):
@@ -377,7 +408,7 @@ def test_a_crash_between_two_steps_of_erasing_leaves_nothing_in_the_end(ws, monk
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr("memlm.workflow.chats._clean_turns", die)
+        patched.setattr("memlm.workflow.chat_erasing._clean_turns", die)
         with pytest.raises(Killed):
             erase_documents(ws, id_of(ws, "Quoxel"))
     chat_in(ws, "other")  # whatever comes next finishes it

@@ -234,7 +234,8 @@ def _as_our_own(error: CycloptsError, command: str) -> ConfigError:
 
 
 def _suggest(word: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    bare = {name.lstrip("-"): name for name in known}  # all options share their dashes
+    close = [bare[one] for one in difflib.get_close_matches(word.lstrip("-"), bare, n=1)]
     if not close:
         return ""
     gap = "" if current_language() == "zh" else " "

@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.text import Text
 
-from memlm.cli.console import ConsoleListener, out, print_json, say, shorten, visible
+from memlm.cli.console import ConsoleListener, out, print_json, quoted, say, visible
 from memlm.cli.options import Common, CommonOptions, ModelOptions, Prepare, Train, Which
 from memlm.cli.reading import read_standard_input
 from memlm.collect import normalise_text
@@ -106,7 +106,7 @@ def _largest(found: Found, row: Sequence[float]) -> str:
     """Return the pieces of the text that have the largest weights, with these."""
     start, *pieces = [(piece, _sum(row, own)) for piece, own in grouped(found["tokens"])]
     named = [(render("attention.start"), start[1])]
-    named += [(shorten(piece), weight) for piece, weight in pieces]
+    named += [(quoted(piece), weight) for piece, weight in pieces]
     named.sort(key=lambda pair: -pair[1])
     shown = [pair for pair in named[:_SHOWN_POSITIONS] if pair[1] >= _LEAST_SHOWN]
     return render("list.comma").join(f"{name} {weight:.0%}" for name, weight in shown)

@@ -57,6 +57,7 @@ from memlm.workflow import MEMORY, Chat, check_memories, check_page_place, open_
 
 _REFUSALS = (ConfigError, InputError, MissingExtraError, NotFoundError, ResourceError)
 """What costs a line, not the conversation."""
+_SHOWN_SYMBOLS = 8
 
 
 def chat(
@@ -138,7 +139,9 @@ class _Talk:
 
     def to_json(self) -> dict[str, object]:
         """Return all that was said since the beginning of this command."""
-        return {
+        cost = self.chat.precision_cost
+        told = {} if cost is None else {"precision": cost.to_json()}
+        return told | {
             "chat": self.chat.name,
             "model": self.chat.model,
             "memories": self.chat.memories,
@@ -252,6 +255,12 @@ class _Talk:
             self._tell("chat.remembered", file=found.file, characters=found.characters)
         else:
             self._tell("chat.remembered_unused", file=found.file, characters=found.characters)
+        if found.unknown:
+            first = [*found.unknown][:_SHOWN_SYMBOLS] + ["…"] * (
+                len(found.unknown) > _SHOWN_SYMBOLS
+            )
+            count = sum(found.unknown.values())
+            self._tell("chat.remembered_unknown", count=count, symbols=" ".join(first))
 
     def _set_temperature(self, wish: str) -> None:
         temperature = parse_temperature(wish)

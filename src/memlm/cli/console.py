@@ -191,7 +191,7 @@ def print_trace(trace: Trace) -> None:
             line.append(" " + messages.render("trace.more_places", count=span.count - 1))
         if source.masked:
             line.append(f" {said_masked(source)}", style="magenta")
-        line.append(f"  {shorten(span.text)}", style=_KIND_STYLES[span.kind])
+        line.append(f"  {quoted(span.text)}", style=_KIND_STYLES[span.kind])
         out.print(line)
     if len(recited) > len(shown):
         say("trace.more_spans", count=len(recited) - len(shown))
@@ -228,10 +228,13 @@ def as_shown(text: str) -> str:
 def shorten(text: str) -> str:
     """Return a text on one line, its middle left out if it is long."""
     line = _one_line(text)
-    if len(line) <= _SHOWN_CHARACTERS:
-        return f"“{line}”"
     half = _SHOWN_CHARACTERS // 2
-    return f"“{line[:half]} … {line[-half:]}”"
+    return line if len(line) <= 2 * half else f"{line[:half]} … {line[-half:]}"
+
+
+def quoted(text: str) -> str:
+    """Return a text as `shorten` does, between quotes."""
+    return f"“{shorten(text)}”"
 
 
 def size(size_bytes: int) -> str:

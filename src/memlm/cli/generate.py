@@ -40,10 +40,12 @@ from memlm.records import Generation
 from memlm.train import TrainConfig
 from memlm.workflow import (
     check_memories,
+    check_shots,
     ensure_model,
     generate_text,
     precision_cost,
     read_shots,
+    written_models,
 )
 
 
@@ -77,6 +79,11 @@ def generate(
             precision=writing.precision,
             listener=listener,
         )
+        if shots is not None:
+            check_shots(model, examples, path=shots)
+        models = len(written_models(model.workspace))
+        if which.model is None and models > 1 and not common.json:  # whose object names it
+            listener.note("newest_writes", model=model.name, count=models)
         cost = precision_cost(model, writing.precision, listener=listener)
         is_streamed = not (common.json or trace or writing.samples > 1 or examples)
         with _PieceWriter(given) as piece:

@@ -7,6 +7,7 @@ stand in `messages/` under `option.`; under `option.COMMAND.` where they mean so
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 from cyclopts.help import HelpEntry, HelpPanel
@@ -14,25 +15,59 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from memlm.cli.options import CommonOptions
+from memlm.generate.config import GenerateConfig
 from memlm.messages import find, render
+from memlm.prepare import PrepareConfig
+from memlm.train import TrainConfig
+
+_GROUPS = {
+    "model": ("model", "memory", "no-memory", "precision", "device"),
+    "decoding": (
+        "min-tokens", "top-k", "top-p", "min-p", "typical", "repetition-penalty",
+        "presence-penalty", "forbid", "allow", "beams", "length-penalty", "ignore-end",
+        "read-ahead",
+    ),
+    "output": tuple(one.name for one in fields(CommonOptions)),
+}  # fmt: skip
+"""Options that stand under a heading of their own, below those of every day."""
+_TRAINING = {
+    field.name.replace("_", "-")
+    for owner in (TrainConfig, PrepareConfig)
+    for field in fields(owner)
+} - {field.name.replace("_", "-") for field in fields(GenerateConfig)}
+_TRAINS_FIRST = ("generate", "score", "evaluate", "attend")
+_WITHOUT = {"chat": ("samples", "beams", "length-penalty", "read-ahead")}
+"""What a command would refuse."""
 
 
 class HelpFormatter:
-    """Renders a panel of cyclopts' help as a plain two-column table, in the language in force."""
+    """Renders a panel of cyclopts' help as plain two-column tables, in the language in force."""
 
     def __init__(self, command: str) -> None:
         self._command = command
 
     def __call__(self, console: Console, options: object, panel: HelpPanel) -> None:
-        """Print one panel: the arguments or the options."""
-        table = _table()
+        """Print one panel: the arguments, or the options under their headings."""
         is_positional = bool(panel.entries and panel.entries[0].positional_label)
+        groups: dict[str, list[HelpEntry]] = {} if is_positional else _empty_groups()
         for entry in panel.entries:
+            group = "arguments" if is_positional else _group_of(_word(entry), self._command)
+            groups.setdefault(group, []).append(entry)
+        groups.pop("", None)
+        for group, entries in groups.items():
+            if entries:
+                names = [*_GROUPS.get(group, ())]
+                entries.sort(key=lambda one: names.index(_word(one)) if names else 0)
+                self._print_table(console, group, entries)
+
+    def _print_table(self, console: Console, group: str, entries: Sequence[HelpEntry]) -> None:
+        table = _table()
+        for entry in entries:
             table.add_row(
                 Text(_name(entry), style="bold"), Text(_description(entry, self._command))
             )
-        title = render("help_title.arguments" if is_positional else "help_title.options")
-        console.print(Text(title, style="bold underline"))
+        console.print(Text(render(f"help_title.{group}"), style="bold underline"))
         console.print(table)
         console.print()
 
@@ -63,6 +98,23 @@ def root_help(commands: Sequence[str]) -> None:
     console.print(Text(render("example.memlm")))
 
 
+def _empty_groups() -> dict[str, list[HelpEntry]]:
+    """Return the headings of options in their order."""
+    return {group: [] for group in ("options", *_GROUPS, "training")}
+
+
+def _group_of(option: str, command: str) -> str:
+    """Return the heading under which an option stands; none where it does not belong."""
+    if option in _WITHOUT.get(command, ()):
+        return ""
+    if command not in (*_TRAINS_FIRST, "chat"):
+        return "output" if option in _GROUPS["output"] else "options"
+    found = next((group for group, names in _GROUPS.items() if option in names), "options")
+    if found == "options" and command in _TRAINS_FIRST and option in _TRAINING:
+        return "training"
+    return found
+
+
 def _table() -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
@@ -76,8 +128,13 @@ def _name(entry: HelpEntry) -> str:
     return entry.positional_label or ", ".join(entry.display_labels_with_metavar)
 
 
+def _word(entry: HelpEntry) -> str:
+    """Return what an argument or option is called in the catalogue of sentences."""
+    return (entry.positional_label or entry.positive_names[0].lstrip("-")).lower()
+
+
 def _description(entry: HelpEntry, command: str) -> str:
-    name = (entry.positional_label or entry.positive_names[0].lstrip("-")).lower()
+    name = _word(entry)
     said = find(f"option.{command}.{name}") or find(f"option.{name}")
     text = said or _plain(entry.description)
     extra = []

@@ -70,6 +70,7 @@ class Conversation:
         *,
         pattern: Pattern | None = None,
         turns: Sequence[Turn] = (),
+        label: str | None = None,
     ) -> None:
         self.config = config
         self.pattern = pattern or parse_pattern(DEFAULT_PATTERN)
@@ -81,9 +82,8 @@ class Conversation:
         """The same before the last turn."""
         seed = config.seed if config.seed is not None else secrets.randbits(32)
         self._random = np.random.Generator(np.random.Philox(seed))
-        self._label: str | None = None
-        self._has_label = False
-        """Whether it was drawn: a conversation keeps its label, or that it has none."""
+        self.label = label
+        """What the conversation keeps once it is drawn; "" where it has none, None before that."""
         self._dice = Dice(seed)
 
     @property
@@ -147,14 +147,14 @@ class Conversation:
 
     def _label_token(self, first: str) -> int | None:
         """Return the token of the conversation's label; it is drawn once, to fit the first line."""
-        labels = self._tokenizer.labels
-        if self._has_label and (self._label is None or self._label in labels):
-            return None if self._label is None else labels[self._label]
+        labels, kept = self._tokenizer.labels, self.label
+        if kept is not None and self.config.label in (None, kept) and kept in ("", *labels):
+            return labels[kept] if kept else None
         (token,) = draw_labels(
             self._model, self._tokenizer, self._encode(first), self.config, self._random
         )
         names = {number: label for label, number in labels.items()}
-        self._label, self._has_label = names[token] if token is not None else None, True
+        self.label = names[token] if token is not None else ""
         return token
 
     def _read(self, reached: _Reached, text: str) -> tuple[State, Ids]:

@@ -7,6 +7,7 @@ alike. What it says in special tokens' names is text like any other.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -23,14 +24,22 @@ _LARGEST_BLOCK_VALUES = 1 << 24
 
 def encode_prompt(tokenizer: Tokenizer, prompt: str) -> npt.NDArray[np.int64]:
     """Return the tokens of a prompt; InputError if the vocabulary lacks a symbol of it."""
-    encoding = tokenizer.encode(prompt)
-    if tokenizer.unknown is not None:
-        unknown = np.flatnonzero(encoding.ids == tokenizer.unknown)
-        if len(unknown):
-            ends = np.append(encoding.starts[1:], len(prompt))
-            symbols = [_visible(prompt[encoding.starts[i] : ends[i]]) for i in unknown]
-            raise InputError("prompt_unknown", symbols=" ".join(dict.fromkeys(symbols)))
-    return encoding.ids.astype(np.int64)
+    if symbols := unknown_symbols(tokenizer, prompt):
+        raise InputError("prompt_unknown", symbols=" ".join(symbols))
+    return tokenizer.encode(prompt).ids.astype(np.int64)
+
+
+def unknown_symbols(tokenizer: Tokenizer, text: str) -> Counter[str]:
+    """Return the symbols of a text that the vocabulary lacks, as a message can show them.
+
+    They come in the order of the text, each with how often it stands there.
+    """
+    if tokenizer.unknown is None:
+        return Counter()
+    encoding = tokenizer.encode(text)
+    unknown = np.flatnonzero(encoding.ids == tokenizer.unknown)
+    ends = np.append(encoding.starts[1:], len(text))
+    return Counter(_visible(text[encoding.starts[place] : ends[place]]) for place in unknown)
 
 
 def _visible(symbol: str) -> str:

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from memlm.errors import CorruptArtefactError, InputError, NotFoundError
-from memlm.messages import render
-from memlm.models.foreign_config import LARGEST_CONFIG, read_config
+from memlm.errors import InputError, NotFoundError
+from memlm.models.foreign_config import CONFIG, LARGEST_CONFIG, read_config
 from memlm.models.foreign_weights import (
     WeightsHeader,
+    file_bad,
     read_header,
     read_tensors,
     shown,
@@ -31,7 +31,7 @@ from memlm.models.foreign_weights import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-CONFIG, TOKENIZER = "config.json", "tokenizer.json"
+TOKENIZER = "tokenizer.json"
 LARGEST_TOKENIZER = 1 << 27
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _LARGEST_INDEX = 1 << 26
@@ -79,7 +79,7 @@ def read_foreign(folder: Path) -> Foreign:
         for file, header in headers:
             found, sha256 = read_tensors(file, header)
             if repeated := weights.keys() & found.keys():
-                raise _bad(header.file, "repeated_key", key=shown(min(repeated)))
+                raise file_bad(header.file, "repeated_key", key=min(repeated))
             weights |= found
             hashes.append(f"{header.file} {sha256}")
         named = hashlib.sha256("\n".join(hashes).encode("utf-8")).hexdigest()
@@ -138,7 +138,7 @@ class _Files:
         """Return the bytes of a small file."""
         data = self.open(name).read(most + 1)
         if len(data) > most:
-            raise _bad(name, "too_long", most=most)
+            raise file_bad(name, "too_long", most=most)
         return data
 
     def read_json(self, name: str, most: int) -> Any:  # Any: JSON
@@ -146,7 +146,7 @@ class _Files:
         try:
             return json.loads(self.read(name, most).decode("utf-8"))
         except (ValueError, RecursionError) as error:
-            raise _bad(name, "no_json") from error
+            raise file_bad(name, "no_json") from error
 
 
 def _headers(files: _Files) -> Iterator[tuple[BinaryIO, WeightsHeader]]:
@@ -172,7 +172,7 @@ def _weights_files(files: _Files) -> list[str]:
     index = files.read_json(_INDEX, _LARGEST_INDEX)
     names = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(names, dict) or not names:
-        raise _bad(_INDEX, "no_json")
+        raise file_bad(_INDEX, "no_json")
     shards = {str(name) for name in names.values()}
     for name in shards:
         if not _SHARD.fullmatch(name):
@@ -186,7 +186,7 @@ def _special_tokens(files: _Files) -> tuple[str | None, str | None]:
         return None, None
     found = files.read_json(name, _LARGEST_INDEX)
     if not isinstance(found, dict):
-        raise _bad(name, "no_json")
+        raise file_bad(name, "no_json")
     return _spelling(found.get("bos_token")), _spelling(found.get("eos_token"))
 
 
@@ -202,8 +202,3 @@ def _stem(folder: Path) -> str:
     if real.parent.name == "snapshots":
         real = Path(real.parent.parent.name.rpartition("--")[2])
     return _UNFIT_FOR_NAME.sub("-", real.name).lstrip(".-") or "model"
-
-
-def _bad(file: str, reason: str, **values: object) -> CorruptArtefactError:
-    said = render(f"foreign.{reason}", **values)
-    return CorruptArtefactError("foreign_file_bad", path=file, reason=said)

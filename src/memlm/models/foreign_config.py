@@ -12,12 +12,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from memlm.errors import CorruptArtefactError, InputError
-from memlm.messages import render
-from memlm.models.foreign_weights import RepeatedKeyError, shown, without_repeats
+from memlm.errors import InputError
+from memlm.models.foreign_weights import RepeatedKeyError, file_bad, shown, without_repeats
 
 Json = dict[str, Any]  # Any: JSON values
 
+CONFIG = "config.json"
 LARGEST_CONFIG = 1 << 20
 """Bytes."""
 MOST_PARAMETERS = 200_000_000_000
@@ -48,9 +48,9 @@ def read_config(data: bytes) -> Json:
             data.decode("utf-8"), object_pairs_hook=without_repeats, parse_constant=_constant
         )
     except RepeatedKeyError as error:
-        raise _bad("repeated_key", key=shown(error)) from error
+        raise file_bad(CONFIG, "repeated_key", key=error) from error
     except (ValueError, RecursionError) as error:
-        raise _bad("no_json") from error
+        raise file_bad(CONFIG, "no_json") from error
     if not isinstance(found, dict) or not isinstance(found.get("model_type"), str):
         raise InputError("foreign_no_kind")
     return found
@@ -111,7 +111,7 @@ def _numbers(key: str, value: Any, depth: int) -> Iterator[tuple[str, int]]:  # 
     elif isinstance(value, int) and not isinstance(value, bool):
         yield key, value
     elif isinstance(value, float) and math.isnan(value):
-        raise _bad("no_json")
+        raise file_bad(CONFIG, "no_json")
 
 
 def _without_secrets(value: Any) -> Any:  # Any: JSON
@@ -129,8 +129,3 @@ def _constant(name: str) -> float:
     if name == "NaN":
         raise ValueError(name)
     return float(name)  # some state-space models say how far a time may go: to infinity
-
-
-def _bad(reason: str, **values: object) -> CorruptArtefactError:
-    said = render(f"foreign.{reason}", **values)
-    return CorruptArtefactError("foreign_file_bad", path="config.json", reason=said)

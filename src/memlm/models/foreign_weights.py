@@ -74,16 +74,16 @@ def read_header(file: BinaryIO, name: str) -> WeightsHeader:
     length_bytes = file.read(8)
     length = int.from_bytes(length_bytes, "little")
     if size < 8 or length > min(LARGEST_HEADER, size - 8):
-        raise _damaged(name, "header_size")
+        raise file_bad(name, "header_size")
     raw = file.read(length)
     try:
         found = json.loads(raw.decode("utf-8"), object_pairs_hook=without_repeats)
     except RepeatedKeyError as error:
-        raise _damaged(name, "repeated_key", key=error) from error
+        raise file_bad(name, "repeated_key", key=error) from error
     except (ValueError, RecursionError) as error:
-        raise _damaged(name, "header_json") from error
+        raise file_bad(name, "header_json") from error
     if not isinstance(found, dict):
-        raise _damaged(name, "header_json")
+        raise file_bad(name, "header_json")
     found.pop("__metadata__", None)
     places = sorted(
         (_place(name, key, value) for key, value in found.items()),
@@ -102,7 +102,7 @@ def read_tensors(file: BinaryIO, header: WeightsHeader) -> tuple[dict[str, Tenso
     for place in header.places:
         data = bytearray(place.end - place.start)
         if file.readinto(data) != len(data):  # type: ignore[attr-defined]  # buffered files have it
-            raise _damaged(header.file, "cut_short")
+            raise file_bad(header.file, "cut_short")
         hashed.update(data)
         dtype = getattr(torch, _NAMES[place.dtype])
         tensor = torch.frombuffer(data, dtype=dtype) if data else torch.empty(0, dtype=dtype)
@@ -125,6 +125,13 @@ def shown(name: object) -> str:
     return "".join(one if one.isprintable() else "?" for one in text)
 
 
+def file_bad(file: str, reason: str, **values: object) -> CorruptArtefactError:
+    """Return the error about a file of a model that cannot be what it says."""
+    safe = {key: one if isinstance(one, int) else shown(one) for key, one in values.items()}
+    said = render(f"foreign.{reason}", **safe)
+    return CorruptArtefactError("foreign_file_bad", path=file, reason=said)
+
+
 class RepeatedKeyError(ValueError):
     """A JSON object names a key twice: readers differ on what that means."""
 
@@ -144,14 +151,14 @@ def _place(file: str, name: str, value: Any) -> TensorPlace:  # Any: JSON
         start, end = offsets
         numbers = [*shape, start, end]
     except (TypeError, KeyError, ValueError) as error:
-        raise _damaged(file, "header_json") from error
+        raise file_bad(file, "header_json") from error
     is_sound = all(type(one) is int and 0 <= one < _LARGEST_DIMENSION for one in numbers)
     if not is_sound or len(shape) > _MOST_DIMENSIONS:
-        raise _damaged(file, "tensor_place", tensor=name)
+        raise file_bad(file, "tensor_place", tensor=name)
     if not isinstance(dtype, str) or dtype not in _BITS:
         raise InputError("foreign_dtype", path=file, tensor=shown(name), dtype=shown(dtype))
     if (end - start) * 8 != math.prod(shape) * _BITS[dtype]:
-        raise _damaged(file, "tensor_size", tensor=name)
+        raise file_bad(file, "tensor_size", tensor=name)
     return TensorPlace(name, dtype, tuple(shape), start, end)
 
 
@@ -160,14 +167,9 @@ def _check_order(file: str, places: list[TensorPlace], size: int) -> None:
     reached = 0
     for place in places:
         if place.start < reached:
-            raise _damaged(file, "overlap", tensor=place.name)
+            raise file_bad(file, "overlap", tensor=place.name)
         if place.start > reached:
-            raise _damaged(file, "hole", tensor=place.name)
+            raise file_bad(file, "hole", tensor=place.name)
         reached = place.end
     if reached != size:
-        raise _damaged(file, "cut_short" if reached > size else "hole_at_end")
-
-
-def _damaged(file: str, reason: str, **values: object) -> CorruptArtefactError:
-    said = render(f"foreign.{reason}", **{key: shown(value) for key, value in values.items()})
-    return CorruptArtefactError("foreign_file_bad", path=file, reason=said)
+        raise file_bad(file, "cut_short" if reached > size else "hole_at_end")

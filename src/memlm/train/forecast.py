@@ -103,15 +103,17 @@ def forecast_loss(
         return None
     hardness = counted_nats(store, facts.vocabulary_size) / law.counted_nats
     size, text = block_parameters(network), facts.train_characters
+    most = math.log(facts.vocabulary_size)  # of who has learned nothing: all are equally likely
 
     def expected(*, text: float = text, reading: float = reading) -> float:
-        return hardness * law.nats(network.kind, size=size, text=text, reading=reading)
+        nats = hardness * law.nats(network.kind, size=size, text=text, reading=reading)
+        return min(nats, most)
 
     nats = expected()
     return Forecast(
         nats=nats,
         low=nats * (1 - 2 * law.error),
-        high=nats * (1 + 2 * law.error),
+        high=min(nats * (1 + 2 * law.error), most),
         more_text=expected(text=_MORE * text),
         more_time=expected(reading=_MORE * reading),
     )

@@ -11,11 +11,11 @@ from .keeping import delete_model, prune_checkpoints, rename_model
 from .learned import count_collected
 from .listener import Listener
 from .looking_up import DEFAULT_CONTINUATIONS, LONGEST_CONTEXT, check_lookup, lookup_text
-from .models import MEMORY, Model, load_model
+from .models import MEMORY, Model, load_model, written_models
 from .opening import AnyWorkspace
 from .precision import PrecisionCost, precision_cost
 from .preparing import prepare_documents
-from .prompting import read_shots
+from .prompting import check_shots, read_shots
 from .reading import FoundText, read_texts, read_whole_text, text_from_bytes
 from .showing import check_page_place
 from .taking_away import export_adapter, export_model
@@ -39,6 +39,7 @@ __all__ = [
     "check_lookup",
     "check_memories",
     "check_page_place",
+    "check_shots",
     "collect_documents",
     "count_collected",
     "delete_model",
@@ -68,4 +69,5 @@ __all__ = [
     "train_model",
     "write_attention_page",
     "write_trace_page",
+    "written_models",
 ]

@@ -96,7 +96,9 @@ def ensure_model(
     model = load_model(
         opened, name, device=device, writes=writes, precision=precision, listener=hears
     )
-    if opened.documents_file.exists():
+    # A figure is of the weights as they are. What writes has the memory beside them, in step with
+    # the documents, and is asked again and again.
+    if not writes and opened.documents_file.exists():
         with documents_of(opened) as store:
             if store.digest() != model.documents_digest:
                 hears.note("model_is_stale", model=model.name)

@@ -7,7 +7,8 @@ kept therefore never comes from a memory of documents that are gone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from memlm.generate import (
     GenerateConfig,
     parse_pattern,
 )
+from memlm.generate.prompt import unknown_symbols
 from memlm.predict.blend import COUNTS
 from memlm.records import Answer, Generation, Remembered, Turn
 from memlm.workflow.asking import ensure_model
@@ -73,7 +75,8 @@ class Chat:
         self._model = ensure_model(
             workspace, model, writes=True, precision=config.precision, listener=listener
         )
-        precision_cost(self._model, config.precision, listener=listener)
+        self.precision_cost = precision_cost(self._model, config.precision, listener=listener)
+        """What weights of a byte cost; None where they are as they were learned."""
         self._predictor = blended_predictor(self._model, memories=memories, listener=listener)
         self._conversation = Conversation(
             self._predictor,
@@ -81,6 +84,7 @@ class Chat:
             config,
             pattern=parse_pattern(kept.pattern),
             turns=[one.turn for one in kept.turns],
+            label=kept.label,
         )
         self._tracer = ChatTracer(workspace, listener)
         self._remembered: tuple[str, ...] = ()
@@ -182,7 +186,10 @@ class Chat:
             self._load()
         self._remembered = (*self._remembered, *(identity for identity, _ in fresh))
         return Remembered(
-            file=file.name, characters=sum(fresh.values()), takes_part=bool(self.memories)
+            file=file.name,
+            characters=sum(fresh.values()),
+            takes_part=bool(self.memories),
+            unknown=self._unknown_in(identity for identity, _ in fresh),
         )
 
     def sources(self) -> Generation:
@@ -232,7 +239,7 @@ class Chat:
 
     def _keep(self, turns: tuple[KeptTurn, ...]) -> None:
         """Keep these turns on the disk, if it can be written; say once where it cannot."""
-        self._kept = replace(self._kept, turns=turns)
+        self._kept = replace(self._kept, turns=turns, label=self._conversation.label)
         try:
             keep_chat(self.workspace, self._kept, before=self._on_disk, digest=self._digest)
             self._on_disk = self._kept if turns else None
@@ -244,6 +251,14 @@ class Chat:
             if not self._is_unkept_said:
                 self._is_unkept_said = True
                 self._listener.note("chat_not_kept", reason=str(error))
+
+    def _unknown_in(self, identities: Iterable[str]) -> Counter[str]:
+        """Return the symbols of documents that the model cannot write, and how often each."""
+        found: Counter[str] = Counter()
+        with documents_of(self.workspace) as store:
+            for document in filter(None, map(store.get, identities)):
+                found += unknown_symbols(self._model.tokenizer, document.text)
+        return found
 
     def _contents(self) -> dict[tuple[str, str], int]:
         """Return the characters of every document by its id and what it says."""
@@ -287,7 +302,7 @@ def open_chat(
         kept = KeptChat(name=name, started=started, pattern=pattern or DEFAULT_PATTERN)
     elif pattern not in (None, kept.pattern):
         raise ConfigError("chat_pattern_kept", name=name, pattern=kept.pattern)
-    return Chat(
+    chat = Chat(
         opened,
         kept,
         model=model or model_of(opened, kept, hears),
@@ -295,3 +310,6 @@ def open_chat(
         config=settled,
         listener=hears,
     )
+    if model and kept.turns and kept.turns[-1].model != chat.model:
+        hears.note("chat_other_model", before=kept.turns[-1].model, model=chat.model)
+    return chat

@@ -24,7 +24,7 @@ from memlm.prepare import CleanedDocuments
 from memlm.records import EraseReport
 from memlm.storage import delete_folder, new_file, read_json
 from memlm.workflow.blanking import Leftovers, forget_in_models, forget_in_tokens
-from memlm.workflow.chats import forget_in_chats, require_known_chats
+from memlm.workflow.chat_erasing import forget_in_chats, require_known_chats
 from memlm.workflow.collecting import list_rejected
 from memlm.workflow.left_behind import foresee_erasing, say_what_is_left_behind
 from memlm.workflow.listener import Listener

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -46,6 +46,11 @@ class Model:
     """Where it lies."""
     is_foreign: bool = False
     """Whether its network is of the Hugging Face kind."""
+    written_with: dict[tuple[str | None, Precision], LanguageModel] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    """What it last wrote with where its predictor is another, by its weights' hash and precision:
+    laid down once, not with each text."""
 
 
 def load_model(
@@ -129,8 +134,11 @@ def writing_model(model: Model, *, precision: Precision = "float32") -> Model:
         is_so = isinstance(model.predictor, CountsModel) or _is_on_gpu(model, precision)
     if is_so:
         return model
-    folder = model.workspace.model(model.name)
-    return replace(model, predictor=load_stepping(folder, precision=precision))
+    kept, key = model.written_with, (model.workspace.weights_hash(model.name), precision)
+    if key not in kept:
+        kept.clear()
+        kept[key] = load_stepping(model.workspace.model(model.name), precision=precision)
+    return replace(model, predictor=kept[key])
 
 
 def _is_on_gpu(model: Model, precision: Precision) -> bool:
@@ -180,7 +188,11 @@ def sound_runs(
     return found
 
 
+def written_models(workspace: Workspace) -> list[str]:
+    """Return the names of the models that were trained here and can be asked, oldest first."""
+    return [name for name in workspace.model_names() if is_sealed(workspace.model(name))]
+
+
 def known_models(workspace: Workspace) -> str:
     """Return the names of the models that can be named, as part of a sentence."""
-    names = [name for name in workspace.model_names() if is_sealed(workspace.model(name))]
-    return ", ".join(names) or "—"
+    return ", ".join(written_models(workspace)) or "—"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +36,15 @@ def read_shots(path: Path | str) -> list[Shot]:
     if not shots:
         raise InputError("file_empty", path=file.name)
     return shots
+
+
+def check_shots(model: Model, shots: Sequence[Shot], *, path: Path | str) -> None:
+    """Raise InputError where the examples of a file have a symbol that a model does not know."""
+    from memlm.generate.prompt import unknown_symbols
+
+    text = "\n".join(part for shot in shots for part in (shot.input, shot.output))
+    if symbols := unknown_symbols(model.tokenizer, text):
+        raise InputError("shots_unknown", path=Path(path).name, symbols=" ".join(symbols))
 
 
 def _shots_of_table(file: Path) -> list[Shot]:

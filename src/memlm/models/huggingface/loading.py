@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 
 from memlm.errors import CorruptArtefactError, InputError
-from memlm.messages import render
 from memlm.models.exporting.modelling import OWN_KIND, register_transformers
-from memlm.models.foreign_config import cleaned_config
-from memlm.models.foreign_weights import shown
+from memlm.models.foreign_config import CONFIG, cleaned_config
+from memlm.models.foreign_weights import file_bad, shown
 from memlm.models.huggingface.library import quietly
 from memlm.models.huggingface.model import Beginning, HuggingFaceModel
 from memlm.runtime import require_package
@@ -107,7 +106,7 @@ def _settings(config: Mapping[str, Any]) -> tuple[Any, list[str]]:  # Any: JSON,
     try:
         return described(**kept), dropped
     except Exception as error:  # its checks raise nothing narrower
-        raise _bad("config_refused", error) from error
+        raise _refused("config_refused", error) from error
 
 
 def _causal_class(settings: Any) -> Any:  # Any: transformers has no types here
@@ -125,7 +124,7 @@ def _check_parameters(build: Any, settings: Any, weights: Mapping[str, Tensor]) 
         with torch.device("meta"):  # shapes alone: nothing of their size is laid out
             network = build(settings)
     except Exception as error:  # whatever a configuration makes the library stumble over
-        raise _bad("config_refused", error) from error
+        raise _refused("config_refused", error) from error
     wanted = sum(one.numel() for one in network.parameters())
     held = sum(one.numel() for one in weights.values())
     buffers = list(network.buffers())  # masks of all positions by all, in some
@@ -146,7 +145,7 @@ def _filled(
             None, config=settings, state_dict=dict(weights), dtype=dtype, output_loading_info=True
         )
     except (RuntimeError, ValueError, KeyError, AttributeError, OSError) as error:
-        raise _bad("weights_refused", error) from error
+        raise _refused("weights_refused", error) from error
     return network, info
 
 
@@ -193,9 +192,7 @@ def _longest(config: Any) -> int | None:  # Any: as above
     return next((value for value in found if type(value) is int and value > 1), None)
 
 
-def _bad(reason: str, error: Exception) -> CorruptArtefactError:
+def _refused(reason: str, error: Exception) -> CorruptArtefactError:
     """Return the error about a file that the library itself refuses, in its own first line."""
-    said = shown(str(error).strip().partition("\n")[0]) or type(error).__name__
-    return CorruptArtefactError(
-        "foreign_file_bad", path="config.json", reason=render(f"foreign.{reason}", said=said)
-    )
+    said = str(error).strip().partition("\n")[0] or type(error).__name__
+    return file_bad(CONFIG, reason, said=said)
