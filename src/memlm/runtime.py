@@ -98,17 +98,22 @@ class KeptLoops:
 
         That is without numba, or where numba finds nowhere to keep what it compiles.
         """
-        is_loaded = "numba" in sys.modules or self._steps >= self._loading
-        if not (
-            self._module in sys.modules
-            or self._steps >= self._compiling
-            or (is_loaded and _was_compiled(self._module, self._loop))
-        ):
+        if not self.are_worth_it():
             return None
         try:
             return importlib.import_module(self._module)
         except (ImportError, RuntimeError):
             return None
+
+    def are_worth_it(self, more_steps: int = 0) -> bool:
+        """Say whether the loops save more than they cost, or will with so many steps to come."""
+        steps = self._steps + more_steps
+        is_loaded = "numba" in sys.modules or steps >= self._loading
+        return (
+            self._module in sys.modules
+            or steps >= self._compiling
+            or (is_loaded and _was_compiled(self._module, self._loop))
+        )
 
     def spend(self, steps: int) -> bool:
         """Count steps; say whether the loops may have become worth it now."""

@@ -181,7 +181,7 @@ def test_a_memory_whose_guesses_fail_is_asked_for_fewer(draw):
     state, widths = model.start(1), []
     for _ in range(100):
         dice.throw(1, V)
-        _, state = model.advance(state, np.array([4]))
+        _, state = model.advance(state, draw.choice([0, 1, 2, 4, 5], 1))
         widths.append(len(state.ahead.kinds) if state.ahead else 0)
     assert widths[0] == 16
     assert widths[-1] == 0
@@ -206,3 +206,16 @@ def test_every_state_of_a_network_stays_good_whichever_way_goes_on_from_it(draw)
         read = np.array([[*corpus[20 : 20 + number], token]])
         expected, _ = network.read(network.start(1), read)
         np.testing.assert_allclose(found, expected[:, -1], atol=1e-5)
+
+
+def test_what_the_text_repeats_is_guessed_though_the_memory_does_not_know_it(draw):
+    plain = Counting(draw)
+    verse = draw.integers(0, V, 40).tolist()
+    model = ahead_of(plain, [0, 1, 2])
+    state = model.start(1)
+    for number, token in enumerate(verse * 8):
+        if number == 2 * len(verse):
+            model.steps = model.reads = 0
+        found, state = model.advance(state, np.array([token]))
+        assert np.array_equal(found[0], plain.table[token])
+    assert model.reads < model.steps / 5

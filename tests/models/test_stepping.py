@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -73,6 +75,11 @@ def pair(request) -> tuple[NetworkModel, SteppingModel]:
     return _pair(request.param)
 
 
+@pytest.fixture(params=[pytest.param(config, id=name) for name, config in CONFIGS.items()])
+def pair_of(request) -> Callable[..., tuple[NetworkModel, SteppingModel]]:
+    return partial(_pair, request.param)
+
+
 def _texts(batch: int, length: int = 100) -> np.ndarray:
     return np.random.default_rng(3).integers(0, VOCABULARY, (batch, length))
 
@@ -99,6 +106,22 @@ def test_stepping_says_what_torch_says_beyond_the_window(pair, batch, is_compile
         found, seen, state = stepping.advance_hidden(state, tokens[:, place])
         np.testing.assert_allclose(found, expected[:, place], atol=1e-5)
         np.testing.assert_allclose(seen, hidden[:, place], atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize("size", [2, 3, 4, 5, 8, 11, 16])
+def test_a_compiled_block_says_to_the_last_bit_what_its_steps_say(pair_of, precision, size):
+    _, stepping = pair_of(precision=precision)
+    stepping.expect(1 << 20)
+    tokens = _texts(1, 96)
+    one, many = stepping.start(1), stepping.start(1)
+    for begin in range(0, 96, size):
+        block = tokens[:, begin : begin + size]
+        found, seen, many = stepping.read_hidden(many, block)
+        for place in range(block.shape[1]):
+            said, hidden, one = stepping.advance_hidden(one, block[:, place])
+            assert np.array_equal(hidden, seen[:, place])
+            assert np.array_equal(said, found[:, place])
 
 
 def test_a_text_of_twice_the_longest_past_is_read_as_torch_reads_it():

@@ -64,8 +64,17 @@ def test_who_gains_by_it_reads_ahead(workspace, monkeypatch):
     blended = asked(workspace, "transformer", wished, ("counts",))
     assert isinstance(blended, BlendedModel)
     assert any(isinstance(part, ReadingAhead) for part in blended._parts)
+
+
+@pytest.mark.parametrize("has_loops", [True, False])
+def test_by_default_who_has_compiled_loops_reads_ahead(workspace, monkeypatch, has_loops):
+    asked(workspace, "transformer", GenerateConfig(read_ahead="on"))  # makes the memory
     monkeypatch.setattr("memlm.workflow.reading_ahead._FEWEST_PARAMETERS", 1)
-    assert isinstance(asked(workspace, "transformer", GenerateConfig()), ReadingAhead)
+    monkeypatch.setattr(
+        "memlm.models.stepping.SteppingModel.will_have_loops", lambda model, steps: has_loops
+    )
+    found = asked(workspace, "transformer", GenerateConfig())
+    assert isinstance(found, ReadingAhead) == has_loops
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ already; where it does not, what was read in vain is left aside. Tokens are draw
 own distributions, one after the other, as without a guess: nothing is lost, and with the same seed
 the text is the same (speculative decoding, Leviathan et al. 2023). The memory draws its guess by
 the very throws of the dice that will draw the text (`dice.py`): so it is right as often as the two
-are alike, about seven times of ten, where what it thinks likeliest came true five times.
+are alike, about seven times of ten, where what it thinks likeliest came true five times. Where the
+text repeats what it said before, as greedy texts do without end, what came then is guessed instead.
 
 Only a model that can take back what it has read gains by that, and only where a block is cheaper
 than its tokens one by one: attention, not recurrence. The distribution after a guessed token comes
@@ -16,6 +17,7 @@ from a block instead of a step: rounding may differ.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -41,8 +43,11 @@ _WIDEST = 16
 _NOTHING = np.zeros((1, 0), dtype=np.int64)
 _SURENESS = (0.5, 0.8, 0.95)
 """Borders between the kinds of guessed tokens, by how likely the memory thinks them."""
-_FIRST_LUCK = (0.6, 0.7, 0.85, 0.92)
-"""Share of guessed tokens of each kind that come true, before any was tried."""
+_FIRST_LUCK = (0.6, 0.7, 0.85, 0.92, 0.95)
+"""Share of guessed tokens of each kind that come true, before any was tried; last: an echo's."""
+_ECHO = len(_FIRST_LUCK) - 1
+_LEAST_ECHO, _FARTHEST_ECHO = 16, 4096
+"""Tokens that must have come before as they came now, and how far back that may be."""
 _FORGOTTEN = 0.05
 """How fast what was long ago is forgotten."""
 
@@ -67,7 +72,7 @@ class _Ahead:
     heard: tuple[_Heard, ...]
     """The memory after each of them."""
     kinds: tuple[int, ...]
-    """How sure the memory was of each that was guessed: 0 least."""
+    """How sure the memory was of each that was guessed, 0 least; or that it is an echo."""
     found: LogProbabilities
     """The model's distribution after each of the tokens, (N, V)."""
     hidden: Hidden
@@ -88,6 +93,31 @@ class _Text:
     known: int = 0
     """How many of the tokens in `ahead` are the text's."""
     luck: tuple[float, ...] = _FIRST_LUCK
+    written: str = ""
+    """Its last tokens, each as a character: in these a search is quick."""
+
+    def longer(self, tokens: Iterable[int]) -> str:
+        """Return what is written once more tokens are."""
+        return (self.written + "".join(map(chr, tokens)))[-_FARTHEST_ECHO:]
+
+
+class _Echo:
+    """What came when the end of a text was written before."""
+
+    def __init__(self, written: str) -> None:
+        self._written, end = written, written[-_LEAST_ECHO:]
+        found = written.rfind(end, 0, -1) if len(end) == _LEAST_ECHO else -1
+        self._place = found + _LEAST_ECHO if found >= 0 else None
+
+    @property
+    def comes(self) -> int | None:
+        """The next token, if this is an echo."""
+        return None if self._place is None else ord(self._written[self._place])
+
+    def follow(self, token: int) -> None:
+        """Go on after one more token; what goes another way is no echo any more."""
+        self._place = self._place + 1 if self._place and self.comes == token else None
+        self._written += chr(token)
 
 
 class Rewindable(ShowsHidden, Rewinds, Protocol):
@@ -170,7 +200,8 @@ class ReadingAhead:
     def _text(self, base: State, before: _Text, tokens: Tokens) -> _Text:
         """Return a text after tokens (1, T) that the model has read."""
         _, memory = self._memory.read(before.memory, tokens)
-        return _Text(memory, base, luck=before.luck)
+        written = before.longer(np.asarray(tokens)[0].tolist())
+        return _Text(memory, base, luck=before.luck, written=written)
 
     def _advance(self, state: _Text, token: int) -> tuple[LogProbabilities, Hidden, _Text]:
         self.steps += 1
@@ -179,21 +210,30 @@ class ReadingAhead:
             if ahead is not None:
                 luck = _learned(luck, ahead.kinds, came_true=at - 1)
             ahead, at = self._read_ahead(state, token, luck), 0
-        text = _Text(ahead.heard[at].state, ahead=ahead, known=at + 1, luck=luck)
+        text = _Text(
+            ahead.heard[at].state,
+            ahead=ahead,
+            known=at + 1,
+            luck=luck,
+            written=state.longer([token]),
+        )
         return ahead.found[None, at], ahead.hidden[None, at], text
 
     def _read_ahead(self, text: _Text, token: int, luck: tuple[float, ...]) -> _Ahead:
         """Return what the model says after one more token of a text, and after a guess."""
         heard = [_Heard(*self._memory.advance(text.memory, np.array([token])))]
         tokens, kinds = [token], list[int]()
-        likelihood = 1.0
+        likelihood, echo = 1.0, _Echo(text.longer([token]))
         while len(kinds) < _WIDEST:
             likely, share = self._guess(heard[-1].found, len(kinds))
             kind = bisect_right(_SURENESS, share)
+            if echo.comes is not None and luck[_ECHO] > luck[kind]:
+                likely, kind = echo.comes, _ECHO
             likelihood *= luck[kind]
             if likelihood < _LEAST:
                 break
             tokens.append(likely)
+            echo.follow(likely)
             kinds.append(kind)
             heard.append(_Heard(*self._memory.advance(heard[-1].state, np.array([likely]))))
         self.reads += 1

@@ -48,7 +48,9 @@ class TokenRows:
         return rows[token : token + 1]
 
     def _learn(self, rows: Floats, tokens: Ids) -> None:
-        rows[tokens] = self._make(tokens)
+        # One by one: what a token brings must not depend on which others came with it.
+        for token in tokens:
+            rows[token] = self._make(token[None])[0]
         self._is_known[tokens] = True
 
 

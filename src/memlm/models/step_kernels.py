@@ -303,6 +303,12 @@ def read_blocks(
     return found
 
 
+@njit(cache=True, nogil=True)
+def multiply(weights: Weights, scales: Floats, values: Floats, found: Floats) -> None:
+    """Add weights (N, M) times values (T, M) to `found` (T, N)."""
+    add_products(weights, scales, values, found)
+
+
 @njit(cache=True, nogil=True, fastmath=QUICK)
 def score(weights: Weights, scales: Floats, hidden: Floats, bias: Floats, found: Floats) -> None:
     """Write log-probabilities (T, V) of every token after hidden (T, H); bias (T or 1, V)."""

@@ -69,14 +69,14 @@ class ClusterScores:
     def __call__(
         self, hidden: Floats, labels: npt.NDArray[np.int64], loops: ModuleType | None = None
     ) -> Floats:
-        """Return log-probabilities (..., V) for hidden (..., H)."""
+        """Return log-probabilities (..., V) for hidden (..., H); compiled as in `FullScores`."""
         frequent = self._edges[0]
-        head = log_softmax(self._head.product(hidden))
+        head = log_softmax(_product(self._head, hidden, loops))
         found: Floats = np.empty((*hidden.shape[:-1], self._edges[-1]), dtype=np.float32)
         found[..., :frequent] = head[..., :frequent]
         for number, (start, stop) in enumerate(pairwise(self._edges)):
             narrow, wide = self._tails[number]
-            inside = log_softmax(wide.product(narrow.product(hidden)))
+            inside = log_softmax(_product(wide, _product(narrow, hidden, loops), loops))
             inside += head[..., frequent + number, None]
             found[..., start:stop] = inside
         return found
@@ -91,6 +91,15 @@ def make_scores(
     """Return the output layer that a network is described to have."""
     kind = ClusterScores if config.cutoffs else FullScores
     return kind(config, weights, precision)
+
+
+def _product(matrix: Matrix, hidden: Floats, loops: ModuleType | None) -> Floats:
+    if loops is None:
+        return matrix.product(hidden)
+    rows = hidden.reshape(-1, hidden.shape[-1])
+    found: Floats = np.zeros((len(rows), len(matrix)), dtype=np.float32)
+    loops.multiply(matrix.stored, matrix.scales, rows, found)
+    return found.reshape(*hidden.shape[:-1], -1)
 
 
 def log_softmax(scores: Floats) -> Floats:

@@ -30,8 +30,11 @@ from memlm.runtime import KeptLoops
 
 Ids = npt.NDArray[np.int64]
 BlockStep = RecurrentStep | AttentionStep
-_WORTH_LOADING, _WORTH_COMPILING = 1 << 13, 1 << 16
-"""Steps without the compiled loops that cost as much time as loading, and as compiling them."""
+_WORTH_LOADING, _WORTH_COMPILING = 1 << 13, 1 << 17
+"""Steps without the compiled loops that cost as much time as loading, and as compiling them, where
+a step is short; a large network that attends loses more with each."""
+_LOST_TWICE = 300_000
+"""Parameters of one that loses twice as much as the shortest step does."""
 
 
 class SteppingState(NamedTuple):
@@ -63,11 +66,12 @@ class SteppingModel:
         first = self._blocks[0]
         self._enter = Entrance(config, weights, first if isinstance(first, RecurrentStep) else None)
         self._labels = LabelsInForce(config)
+        lost = 1 + config.num_parameters // _LOST_TWICE if self._attended else 1
         self._kept = KeptLoops(
             "memlm.models.step_kernels",
             "read_blocks",
-            loading=_WORTH_LOADING,
-            compiling=_WORTH_COMPILING,
+            loading=_WORTH_LOADING // lost,
+            compiling=_WORTH_COMPILING // lost,
         )
 
     @property
@@ -134,6 +138,10 @@ class SteppingModel:
     def expect(self, steps: int) -> None:
         """Hear that so many single steps will come, so that what makes them fast can be ready."""
         self._spend(steps)
+
+    def will_have_loops(self, steps: int) -> bool:
+        """Say whether a block of a few tokens will cost less than they do, in so many steps."""
+        return self._loops is not None or self._kept.are_worth_it(steps)
 
     @cached_property
     def _loops(self) -> ModuleType | None:

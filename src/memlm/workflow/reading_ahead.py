@@ -42,7 +42,7 @@ def reading_ahead(
         is_small = network.config.num_parameters < _FEWEST_PARAMETERS
         if config.tokens < _FEWEST_TOKENS or is_small or network.precision != "float32":
             return predictor
-        if not is_remembered_as_it_reads(model):
+        if not network.will_have_loops(config.tokens) or not is_remembered_as_it_reads(model):
             return predictor
     memory = memory_of(model, listener).model()
     ahead = ReadingAhead(network, memory, dice, temperature=config.temperature)

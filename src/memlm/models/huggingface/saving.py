@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from memlm.models.foreign import CONFIG, TOKENIZER, Foreign
+from memlm.models.foreign import TOKENIZER, Foreign
 from memlm.models.huggingface.library import quietly
 from memlm.storage import write_json
 
@@ -19,4 +19,3 @@ def save_network(network: Any, foreign: Foreign, folder: Path) -> None:  # Any: 
     settings = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": begin, "eos_token": end}
     known = {name: value for name, value in settings.items() if value is not None}
     write_json(folder / "tokenizer_config.json", known)
-    assert (folder / CONFIG).exists()
