@@ -26,7 +26,7 @@ from memlm.train.schedule import Phase, Schedule, parse_phases
 
 DEFAULT_WINDOW = 256
 DEFAULT_RANK = 16
-_TUNED, _CONTINUED = 0.1, 0.3  # of the rate that begins with nothing, see benchmarks/LOG.md
+_TUNED, _CONTINUED = 0.1, 0.3  # of the rate that begins with nothing; not measured yet
 _LEAST_RATE = 1e-4
 _LONGEST_WINDOW, _TOKENS_OF_WINDOWS = 256, 2048
 _FLOPS_PER_SECOND_PER_CORE = 60e9  # of the core that the tables' core-minutes are of
@@ -104,7 +104,8 @@ def make_plan(
         checkpoint_every=config.checkpoint_every,
         optimizer=_optimizer(config, shape),
         adapter_rank=config.adapter_rank or DEFAULT_RANK if config.adapter == "lora" else None,
-        muon_learning_rate=config.muon_learning_rate or MUON_LEARNING_RATE,
+        muon_learning_rate=config.muon_learning_rate
+        or MUON_LEARNING_RATE * (_CONTINUED if is_begun else 1.0),
         schedule=_USUAL_SCHEDULE if config.schedule == "auto" else config.schedule,
         phases=phases,
         accumulate=config.accumulate,
