@@ -28,7 +28,7 @@ def test_a_network_that_the_disk_has_no_room_for(memlm, trained, fast, length):
 
 
 PLACES = [
-    pytest.param("memlm.train.training.build_network", id="while the network is built"),
+    pytest.param("memlm.train.origin.build_network", id="while the network is built"),
     pytest.param("memlm.train.run.write_json", id="while the record is written"),
     pytest.param("memlm.train.run.TrainingRun.forecast", id="before the first step"),
     pytest.param("memlm.train.training.mean_loss", id="in the first step"),
