@@ -1,8 +1,8 @@
 """Weights times a few vectors, compiled: on that a network spends its time.
 
-A single vector takes the weights row by row, as they lie in memory; several take four rows at a
-time and are themselves taken by fours, so that what was fetched is used more than once
-(benchmarks/LOG.md). Sums are taken in one order, whatever comes together (`step_tiles.py`).
+Vectors are taken by fours, so that what was fetched is used more than once, and rows as memory
+gives them best (benchmarks/LOG.md). Sums are taken in one order, whatever comes together
+(`step_tiles.py`).
 """
 
 from __future__ import annotations
@@ -32,14 +32,16 @@ _LINE = 64
 _APART = 16
 """Columns between vectors: where they lie a power of two apart, they drive each other out of the
 nearest cache."""
-# Rows to come are fetched beforehand, since of four at once the machine sees no stream: to the
-# nearest cache for up to four vectors, to the next one where more vectors fill the nearest.
-_NEAR, _FAR = 3, 2
+_SECOND_CACHE = 2
+# Up to four vectors take rows in turn, as a stream from memory. More take four rows at once, in
+# which the machine sees no stream: those that come next are asked for, but not into the nearest
+# cache, which the vectors fill.
 _ONE, _FOUR_BY_ONE = make_tile(1, 1), make_tile(4, 1)
-_FOUR_BY_TWO = make_tile(4, 2, fetches_to=_NEAR)
-_FOUR_BY_THREE = make_tile(4, 3, fetches_to=_NEAR)
-_FOUR_BY_FOUR = make_tile(4, 4, fetches_to=_NEAR)
-_FOUR_OF_MORE = make_tile(4, 4, fetches_to=_FAR)
+_SIXTEEN = make_tile(16, 1, in_turn=True)
+_FOUR_BY_TWO, _FOUR_BY_THREE, _FOUR_BY_FOUR = (
+    make_tile(4, vectors, in_turn=True) for vectors in (2, 3, 4)
+)
+_FOUR_OF_MORE = make_tile(4, 4, fetches_to=_SECOND_CACHE)
 
 
 def add_products(weights: Weights, scales: Floats, values: Floats, found: Floats) -> None:
@@ -89,7 +91,13 @@ def _whole_products(weights: Weights, scales: Floats, values: Floats, found: Flo
 def _add_rows(
     weights: Weights, scales: Floats, values: Numbers, units: Floats, sums: Numbers, found: Floats
 ) -> None:
-    for row in range(len(weights)):
+    sixteens = len(weights) - len(weights) % 16
+    for row in range(0, sixteens, 16):
+        _SIXTEEN(weights, row, values, 0, sums)
+        _add_rest(weights, (row, 16), values, (0, 1), sums)
+        for place in range(16):
+            found[0, row + place] += np.float32(sums[place]) * (scales[row + place] * units[0])
+    for row in range(sixteens, len(weights)):
         _ONE(weights, row, values, 0, sums)
         _add_rest(weights, (row, 1), values, (0, 1), sums)
         found[0, row] += np.float32(sums[0]) * (scales[row] * units[0])

@@ -9,7 +9,7 @@ block gets the very numbers that a single step would give it.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 from numba import types
@@ -19,6 +19,7 @@ from numba.extending import intrinsic
 _LANES = 16
 FLOATS_AT_ONCE, WHOLE_AT_ONCE = _LANES, 2 * _LANES
 """Columns that a tile reads at once: as many as are left over it leaves out."""
+_IN_A_ROW = 4
 _LINE = 64
 """Bytes of a line of the cache."""
 _INT, _FLOAT, _BYTES = ir.IntType(32), ir.FloatType(), ir.IntType(8).as_pointer()
@@ -26,13 +27,16 @@ _ONTO = ("contract",)  # a product and a sum may be one instruction; nothing cha
 Term = Any  # Any: llvmlite has no types
 
 
-def make_tile(rows: int, vectors: int, *, fetches_to: int = 0) -> Any:  # Any: numba's own kind
+def make_tile(
+    rows: int, vectors: int, *, fetches_to: int = 0, in_turn: bool = False
+) -> Any:  # Any: numba's own kind
     """Return `tile(weights, row, values, vector, sums)`, to be called in compiled code.
 
     It writes the sums of `rows` rows with `vectors` vectors, from `row` and `vector` on, to `sums`,
     (16,): one row after the other within each vector. Columns that are left over by the widest
-    reads are left out. `fetches_to` is how near to the processor the next rows are asked for while
-    these are read, up to 3; 0 leaves that to the machine, which sees a stream in single rows.
+    reads are left out. Rows that are read `in_turn` come as a stream from memory; read at once they
+    do not, and `fetches_to` is how near to the processor those that come next are asked for, up to
+    3, or 0.
     """
 
     @intrinsic
@@ -44,13 +48,18 @@ def make_tile(rows: int, vectors: int, *, fetches_to: int = 0) -> Any:  # Any: n
             ]
             kind = _WholeTile if weights.dtype == types.int8 else _FloatTile
             kind(builder, context.get_value_type(types.intp)).write(
-                arrays, (given[1], rows), (given[3], vectors), fetches_to
+                arrays, (given[1], rows), (given[3], vectors), _How(fetches_to, in_turn)
             )
             return context.get_dummy_value()
 
         return types.void(weights, types.intp, values, types.intp, sums), generate
 
     return tile
+
+
+class _How(NamedTuple):
+    fetches_to: int
+    in_turn: bool
 
 
 class _FloatTile:
@@ -68,42 +77,67 @@ class _FloatTile:
         return self.build.fadd(first, second, flags=_ONTO)
 
     def write(
-        self, arrays: list[Any], rows: tuple[Term, int], vectors: tuple[Term, int], fetches_to: int
+        self, arrays: list[Any], rows: tuple[Term, int], vectors: tuple[Term, int], how: _How
     ) -> None:
         build, (weights, values, sums) = self.build, arrays
         width = cgutils.unpack_tuple(build, weights.shape)[1]
         ours = self._begins(weights, width, *rows)
         others = self._begins(values, cgutils.unpack_tuple(build, values.shape)[1], *vectors)
-        before = build.block
+        turns = [[begin] for begin in ours] if how.in_turn else [ours]
+        totals = [self._totals(some, others, width, how) for some in turns]
+        in_order = [one for vector in zip(*totals, strict=True) for one in vector]
+        found = self._added_up(in_order if how.in_turn else totals[0])
+        room = build.bitcast(sums.data, self.sums.as_pointer())
+        build.store(found, room, align=4)
+
+    def _totals(self, ours: list[Term], others: list[Term], width: Term, how: _How) -> list[Term]:
+        """Return partial sums of all rows that begin at `ours`, for one vector after the other."""
+        so_far = [ir.Constant(self.sums, None)] * (len(ours) * len(others))
+        column = self._number(0)
+        # Single sums wait for each other: the fewer other instructions, the more rows overlap.
+        for times in (_IN_A_ROW, 1) if how.in_turn else (1,):
+            column, so_far = self._loop((ours, others), (column, width), so_far, times, how)
+        return so_far
+
+    def _loop(
+        self,
+        begins: tuple[list[Term], list[Term]],
+        span: tuple[Term, Term],
+        so_far: list[Term],
+        times: int,
+        how: _How,
+    ) -> tuple[Term, list[Term]]:
+        """Add products to sums, some reads in a row as long as there are columns for all of them.
+
+        Return the column that comes next, and the sums.
+        """
+        (ours, others), (start, width) = begins, span
+        build, before = self.build, self.build.block
         head, body, end = (build.append_basic_block(name) for name in ("head", "body", "end"))
         build.branch(head)
         build.position_at_end(head)
         column = build.phi(self._index)
-        totals = [build.phi(self.sums) for _ in range(rows[1] * vectors[1])]
-        after = build.add(column, self._number(self.columns))
+        totals = [build.phi(self.sums) for _ in so_far]
+        after = build.add(column, self._number(times * self.columns))
         build.cbranch(build.icmp_signed("<=", after, width), body, end)
         build.position_at_end(body)
-        if fetches_to:
-            self._fetch(ours[0], build.add(column, width), rows[1], fetches_to)
-        some = [self._read(begin, column) for begin in ours]
-        more = [
-            self.with_products(totals[at * rows[1] + place], one, other)
-            for at, other in enumerate(self._read(begin, column) for begin in others)
-            for place, one in enumerate(some)
-        ]
+        if how.fetches_to:
+            self._fetch(ours[0], build.add(column, width), len(ours), how.fetches_to)
+        more = list(totals)
+        for number in range(times):
+            here = build.add(column, self._number(number * self.columns))
+            some = [self._read(begin, here) for begin in ours]
+            for at, begin in enumerate(others):
+                other = self._read(begin, here)
+                for place, one in enumerate(some, at * len(ours)):
+                    more[place] = self.with_products(more[place], one, other)
         build.branch(head)
-        for one, first, later in [
-            (column, self._number(0), after),
-            *(
-                (total, ir.Constant(self.sums, None), now)
-                for total, now in zip(totals, more, strict=True)
-            ),
-        ]:
+        befores, afters = [start, *so_far], [after, *more]
+        for one, first, later in zip([column, *totals], befores, afters, strict=True):
             one.add_incoming(first, before)
             one.add_incoming(later, body)
         build.position_at_end(end)
-        room = build.bitcast(sums.data, self.sums.as_pointer())
-        build.store(self._added_up(totals), room, align=4)
+        return column, totals
 
     def _number(self, value: int) -> Term:
         return ir.Constant(self._index, value)
