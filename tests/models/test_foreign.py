@@ -39,8 +39,7 @@ def folder(foreign_models: Callable[[str], Path], tmp_path: Path) -> Path:
 
 
 def load(folder: Path) -> Loaded:
-    found = read_foreign(folder)
-    return load_huggingface(found.config, found.weights, (None, None), device=CPU)
+    return load_huggingface(read_foreign(folder), device=CPU)
 
 
 def change_config(folder: Path, **changes: object) -> None:

@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 def load(foreign_models: Callable[[str], Path]) -> Callable[..., Loaded]:
     def load_kind(kind: str, **more: Any) -> Loaded:
         found = read_foreign(foreign_models(kind))
-        return load_huggingface(found.config, found.weights, (None, None), device=CPU, **more)
+        return load_huggingface(found, device=CPU, **more)
 
     return load_kind
 
@@ -172,7 +172,7 @@ def test_model_survives_being_saved_again(load, foreign_models, tmp_path, kind):
     tokenizer = (foreign_models(kind) / "tokenizer.json").read_text("utf-8")
     (tmp_path / "tokenizer.json").write_text(tokenizer, "utf-8")
     found = read_foreign(tmp_path)
-    again = load_huggingface(found.config, found.weights, (None, None), device=CPU).model
+    again = load_huggingface(found, device=CPU).model
     tokens = np.array([[1, 5, 6, 7]])
     expected, _ = model.read(model.start(1), tokens)
     assert np.array_equal(again.read(again.start(1), tokens)[0], expected)

@@ -81,10 +81,8 @@ def test_all_weights_of_a_brought_model_are_taught(workspace, folder):
 def test_adapter_of_a_brought_model_is_what_peft_loads(workspace, folder, tmp_path):
     model = teach(workspace, folder, adapter="lora", learning_rate=1e-2, adapter_rank=3)
     assert model.name == "theirs-lora-1"
-    written = workspace.model(model.name)
-    assert (written / "adapter" / "adapter_model.safetensors").exists()
-    assert not (written / "model.safetensors").exists()
-    assert not (written / "huggingface").exists()
+    files = {path.name for path in workspace.model(model.name).rglob("*.safetensors")}
+    assert files == {"adapter_model.safetensors"}
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
@@ -145,7 +143,7 @@ def test_our_own_model_goes_on_in_its_own_tokens(workspace):
 
 
 @pytest.mark.parametrize("adapter", ["none", "lora"])
-def test_teaching_that_was_stopped_goes_on_to_the_same_weights(
+def test_teaching_that_was_stopped_goes_on_to_the_same_bytes(
     workspace, foreign_models, tmp_path, adapter
 ):
     folder = shutil.copytree(foreign_models("gpt2"), tmp_path / "theirs")
@@ -163,17 +161,14 @@ def test_teaching_that_was_stopped_goes_on_to_the_same_weights(
     memlm.train_model(workspace, config=TrainConfig(name="parts"), given=["name"], resume=True)
     files = [
         {
-            path.name: load_file(path)
+            path.name: path.read_bytes()
             for path in workspace.model(name).rglob("*.safetensors")
             if "checkpoints" not in path.parts
         }
         for name in (whole.name, "parts")
     ]
-    assert files[0].keys() == files[1].keys()
+    assert files[0] == files[1]
     assert len(files[0]) == 1
-    for name, whole_weights in files[0].items():
-        for key, value in whole_weights.items():  # the last bits depend on where weights lie
-            torch.testing.assert_close(files[1][name][key], value, rtol=1e-3, atol=1e-5)
 
 
 def test_adapter_says_what_has_become_of_its_model(workspace, foreign_models, tmp_path):

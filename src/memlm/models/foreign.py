@@ -55,6 +55,21 @@ class Foreign:
     weights_hash: str
     """Of all three."""
 
+    @property
+    def begin_and_end_ids(self) -> tuple[int | None, int | None]:
+        """The numbers of these tokens, where `tokenizer.json` has them."""
+        begin, end = (_token_number(self.tokenizer, one) for one in self.begin_and_end)
+        return begin, end
+
+
+def _token_number(text: str, token: str | None) -> int | None:
+    """Return the number that a `tokenizer.json` gives a special token; None if it has none."""
+    try:
+        added = json.loads(text)["added_tokens"]
+        return next((int(one["id"]) for one in added if one["content"] == token), None)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None  # whoever reads the rest of it says so
+
 
 def is_foreign(folder: Path) -> bool:
     """Say whether a folder may hold a model of the Hugging Face kind."""

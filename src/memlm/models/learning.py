@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import torch
@@ -14,24 +15,25 @@ NetworkState = tuple[Tensor, ...]
 """What a network carries from stretch to stretch, the batch in dimension 1 throughout."""
 
 
-class LearningNetwork(nn.Module):
+class LearningNetwork(nn.Module, ABC):
     """A network that tells what text costs; its parameters are what is trained, and no others."""
 
     config: NetworkConfig | ForeignShape
 
     @property
+    @abstractmethod
     def device(self) -> torch.device:
         """Where the weights are."""
-        raise NotImplementedError
 
+    @abstractmethod
     def start(self, batch: int) -> NetworkState:
         """Return the state before anything was read, for `batch` texts."""
-        raise NotImplementedError
 
+    @abstractmethod
     def carried(self, state: NetworkState) -> NetworkState:
         """Return what a training carries into the next stretch, without its gradient."""
-        raise NotImplementedError
 
+    @abstractmethod
     def losses(
         self,
         tokens: Tensor,
@@ -41,12 +43,11 @@ class LearningNetwork(nn.Module):
         labels: Tensor | None = None,
     ) -> tuple[Tensor, NetworkState]:
         """Return what each target costs in nats, (B, T), and the state; -100 costs nothing."""
-        raise NotImplementedError
 
+    @abstractmethod
     def weights(self) -> dict[str, Tensor]:
         """Return a copy of what is trained, by name."""
-        raise NotImplementedError
 
+    @abstractmethod
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Take over what `weights` returned."""
-        raise NotImplementedError

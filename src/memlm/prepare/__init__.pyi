@@ -5,7 +5,7 @@ from .cleaned import CleanedDocuments, PartInMemory, survey_parts
 from .cleaning import clean_documents, is_clean
 from .config import TOKENIZERS, PrepareConfig
 from .draft import Draft
-from .foreign_tokenizer import ForeignTokenizer, foreign_tokenizer, token_number
+from .foreign_tokenizer import ForeignTokenizer, foreign_tokenizer
 from .library_tokenizer import library_tokenizer
 from .settling import settle_config
 from .split import SplitPlan
@@ -30,7 +30,6 @@ __all__ = [
     "load_tokenizer",
     "settle_config",
     "survey_parts",
-    "token_number",
     "tokenizer_name",
     "write_token_store",
 ]

@@ -128,15 +128,6 @@ def foreign_tokenizer(
     return found
 
 
-def token_number(text: str, token: str | None) -> int | None:
-    """Return the number that a `tokenizer.json` gives a special token; None if it has none."""
-    try:
-        added = json.loads(text)["added_tokens"]
-        return next((int(one["id"]) for one in added if one["content"] == token), None)
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None  # whoever reads the rest of it says so
-
-
 def _special(described: Mapping[str, Any]) -> frozenset[int]:  # Any: JSON
     """Return the ids of the tokens that write nothing."""
     added = described.get("added_tokens") or ()

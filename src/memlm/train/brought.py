@@ -11,10 +11,9 @@ import torch
 from memlm.errors import InputError
 from memlm.language_model import LanguageModel
 from memlm.models.adapter import AdaptedNetwork, AdapterTarget
-from memlm.models.foreign import Foreign, read_foreign
+from memlm.models.foreign import read_foreign
 from memlm.models.foreign_shape import HUGGINGFACE_FOLDER, ForeignShape
 from memlm.models.huggingface import (
-    Loaded,
     TrainableModel,
     adapter_targets,
     foreign_shape,
@@ -22,21 +21,12 @@ from memlm.models.huggingface import (
     save_network,
 )
 from memlm.models.learning import LearningNetwork
-from memlm.prepare import token_number
 from memlm.storage import new_folder
 from memlm.train.origin import Origin, write_adapter_files
 from memlm.train.plan import TrainPlan
 
 _PREFIX = "network."
 _CPU = torch.device("cpu")
-
-
-def load_foreign(foreign: Foreign, *, device: torch.device, precision: str = "float32") -> Loaded:
-    """Return the network of a folder that was read."""
-    begin, end = (token_number(foreign.tokenizer, one) for one in foreign.begin_and_end)
-    return load_huggingface(
-        foreign.config, foreign.weights, (begin, end), device=device, precision=precision
-    )
 
 
 class Brought(Origin):
@@ -47,7 +37,7 @@ class Brought(Origin):
     def __init__(self, folder: Path, place: str) -> None:
         self._folder, self._place = folder, place
         foreign = read_foreign(folder)
-        loaded = load_foreign(foreign, device=_CPU)
+        loaded = load_huggingface(foreign, device=_CPU)
         self.shape = foreign_shape(loaded.model)
         # Weights are read again for each network: a training changes those that it has.
         self.foreign = replace(foreign, weights={})
@@ -77,7 +67,7 @@ class Brought(Origin):
         foreign = read_foreign(self._folder)
         if foreign.weights_hash != self.foreign.weights_hash:
             raise InputError("origin_changed", path=self._folder)
-        return TrainableModel(load_foreign(foreign, device=_CPU))
+        return TrainableModel(load_huggingface(foreign, device=_CPU))
 
     def _targets(self, network: LearningNetwork) -> list[AdapterTarget]:
         assert isinstance(network, TrainableModel)

@@ -68,10 +68,10 @@ def bring_model(
     """Return the model in a folder, read as untrusted; see `models/foreign.py`."""
     require_package("transformers", extra="hf")
     torch_device = choose_device(device)
-    from memlm.train.brought import load_foreign
+    from memlm.models.huggingface import load_huggingface
 
     foreign = read_foreign(folder)
-    loaded = load_foreign(foreign, device=torch_device, precision=precision)
+    loaded = load_huggingface(foreign, device=torch_device, precision=precision)
     model = loaded.model
     tokenizer = foreign_tokenizer(
         foreign.tokenizer,

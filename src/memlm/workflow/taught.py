@@ -30,12 +30,11 @@ def load_taught(
     require_package("transformers", extra="hf")
     import torch
 
-    from memlm.models.huggingface import adapter_targets
+    from memlm.models.huggingface import adapter_targets, load_huggingface
     from memlm.models.peft_folder import read_changes
-    from memlm.train.brought import load_foreign
 
     folder, foreign = workspace.model(name), read_taught(workspace, name, run)
-    loaded = load_foreign(foreign, device=choose_device(device), precision=precision)
+    loaded = load_huggingface(foreign, device=choose_device(device), precision=precision)
     if is_adapter(run):
         network = loaded.model.network
         changes = read_changes(folder / ADAPTER_FOLDER, adapter_targets(network))

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from memlm.errors import CorruptArtefactError, InputError
 from memlm.models.exporting.modelling import OWN_KIND, register_transformers
+from memlm.models.foreign import Foreign
 from memlm.models.foreign_config import CONFIG, cleaned_config
 from memlm.models.foreign_weights import file_bad, shown
 from memlm.models.huggingface.library import quietly
@@ -45,19 +46,15 @@ class Loaded:
 
 
 def load_huggingface(
-    config: Mapping[str, Any],  # Any: JSON
-    weights: Mapping[str, Tensor],
-    tokens: tuple[int | None, int | None],
-    *,
-    device: torch.device,
-    precision: str = "float32",
+    foreign: Foreign, *, device: torch.device, precision: str = "float32"
 ) -> Loaded:
-    """Build the network that a cleaned `config.json` describes, around weights read before.
+    """Build the network that the `config.json` of a folder describes, around its weights.
 
-    `tokens` are BOS and EOS where the tokenizer names them; the configuration goes first. Raises
+    BOS and EOS are those of the configuration, else those that the tokenizer names. Raises
     InputError for a kind that the library does not know, for sizes that its weights do not have,
     and for weights that are missing.
     """
+    config, weights = foreign.config, foreign.weights
     with quietly():
         settings, dropped = _settings(config)
         build = _causal_class(settings)
@@ -67,7 +64,7 @@ def load_huggingface(
     _check_complete(info)
     _quiet_settings(network)
     size = int(network.get_output_embeddings().weight.shape[0])
-    beginning = _beginning(config, tokens, size)
+    beginning = _beginning(config, foreign.begin_and_end_ids, size)
     longest = _longest(network.config)
     model = HuggingFaceModel(
         network.to(device),

@@ -7,6 +7,7 @@ given as BOS, as it is when texts are scored; as a target it stays the end.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -40,6 +41,12 @@ class TrainableModel(LearningNetwork):
         self.model: HuggingFaceModel
         object.__setattr__(self, "model", loaded.model)
         self.network: nn.Module = loaded.model.network.requires_grad_(True)
+        # Weights that were read begin anywhere in memory, and the last bits of a product may depend
+        # on where its factors begin: a copy begins where all copies do.
+        for weights in self.network.parameters():
+            weights.data = weights.data.clone()
+        names = inspect.signature(loaded.model.network.forward).parameters
+        self._keeps_few = "logits_to_keep" in names
         self.config = foreign_shape(loaded.model)
 
     @property
@@ -88,7 +95,8 @@ class TrainableModel(LearningNetwork):
         read = tokens.masked_fill(tokens == beginning.end, begin)
         wanted = targets.masked_fill(targets >= size, -100)  # the end, where it is no token
         with quietly():
-            logits = self.network(input_ids=read, use_cache=False).logits
+            few = {"logits_to_keep": targets.shape[1]} if self._keeps_few else {}
+            logits = self.network(input_ids=read, use_cache=False, **few).logits
         logits = logits[:, -targets.shape[1] :].float()
         return F.cross_entropy(logits.mT, wanted, ignore_index=-100, reduction="none")
 
