@@ -3,7 +3,8 @@
     python benchmarks/first_character.py WORKSPACE MODEL [--repeat N]
 
 The model is exported in the layout of Qwen3, so that both write with the same weights; each is a
-process of its own, and the clock stops at the first character on its standard output.
+process of its own, and the clock stops at the first character that follows the prompt on its
+standard output.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from pathlib import Path
 
 import memlm
 
+_PROMPT = "ROMEO:"
 _PIPELINE = """
 import sys
 from transformers import pipeline, TextStreamer
 write = pipeline("text-generation", model=sys.argv[1])
-write("ROMEO:", max_new_tokens=50, do_sample=True, streamer=TextStreamer(write.tokenizer))
+write(sys.argv[2], max_new_tokens=50, do_sample=True, streamer=TextStreamer(write.tokenizer))
 """
 
 
@@ -32,7 +34,7 @@ def seconds_to_first_character(command: list[str]) -> float:
     started = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
-        assert process.stdout.read(1)
+        assert process.stdout.read(len(_PROMPT) + 1).startswith(_PROMPT.encode())
         seconds = time.perf_counter() - started
         process.kill()
     return seconds
@@ -47,12 +49,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         taken = Path(folder) / "taken"
         memlm.export_model(chosen.workspace, taken, model=chosen.model)
-        ours = [sys.executable, "-m", "memlm", "generate", chosen.workspace, "ROMEO:"]
+        ours = [sys.executable, "-m", "memlm", "generate", chosen.workspace, _PROMPT]
         ours += ["--model", chosen.model, "--tokens", "50"]
         commands = {
             "memlm, weights and memory": ours,
             "memlm, weights": [*ours, "--no-memory"],
-            "transformers, pipeline": [sys.executable, "-c", _PIPELINE, str(taken)],
+            "transformers, pipeline": [sys.executable, "-c", _PIPELINE, str(taken), _PROMPT],
         }
         for name, command in commands.items():
             seconds_to_first_character(command)  # bytecode, file cache

@@ -371,8 +371,12 @@ def test_a_damaged_conversation_is_deleted_for_nobody_knows_what_it_quotes(ws):
     whole = ws.chat("tea").read_bytes()
     assert b"uoxel" in whole
     ws.chat("tea").write_bytes(whole[:-20])
+    # Cut where its text has been, and nothing that a turn is known by.
+    ws.chat("pot").write_bytes(whole[: whole.index(b"uoxel") + 5])
+    assert b"finds" not in ws.chat("pot").read_bytes()
     erase_documents(ws, id_of(ws, "Quoxel"))
     assert_gone(ws)
+    assert ws.chat_names() == []
 
 
 def test_what_memlm_did_not_write_beside_the_conversations_stays_and_is_named_once(ws):

@@ -50,6 +50,6 @@ def _export_model(
     if as_json:
         print_json(asdict(report))
         return 0
-    say("note.exported_model", **asdict(report))
+    say(f"note.exported_{'adapter' if report.layout == 'peft' else 'model'}", **asdict(report))
     say(f"note.load_{report.layout}")
     return 0

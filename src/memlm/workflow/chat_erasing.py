@@ -25,8 +25,8 @@ from memlm.workflow.opening import documents_of, ensure_index
 from memlm.workspace import Workspace
 
 _LOCK = "lock"
-_MARKS = ("finds", "remembered")
-"""What each turn has, and no other file of a person's would."""
+_MARKS = (("finds",), ("remembered",), ("format", "started", "pattern"))
+"""Keys that a turn has, or that open a conversation, and no other file of a person's would."""
 
 
 def require_known_chats(workspace: Workspace) -> None:
@@ -71,7 +71,7 @@ def _was_chat(path: Path) -> bool:
         return False
     with machine_errors(path):
         data = path.read_bytes()
-    return any(f'"{mark}":'.encode() in data for mark in _MARKS)
+    return any(all(f'"{key}":'.encode() in data for key in keys) for keys in _MARKS)
 
 
 def _note_strangers(workspace: Workspace, listener: Listener) -> None:
