@@ -88,6 +88,8 @@ def test_adapter_of_a_brought_model_is_what_peft_loads(workspace, folder, tmp_pa
 
     report = export_adapter(workspace, tmp_path / "adapter", model=model.name)
     held = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
+    about = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text("utf-8"))
+    assert about["base_model_name_or_path"] == "theirs"
     assert report.parameters == sum(one.numel() for one in held.values())
     plain = AutoModelForCausalLM.from_pretrained(folder)
     alone = logits_of(plain, some(model))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from memlm.language_model import LanguageModel
 from memlm.models.adapter import AdaptedNetwork, AdapterTarget
 from memlm.models.foreign import read_foreign
 from memlm.models.foreign_shape import HUGGINGFACE_FOLDER, ForeignShape
+from memlm.models.hub import is_hub_name
 from memlm.models.huggingface import (
     TrainableModel,
     adapter_targets,
@@ -78,4 +79,6 @@ class Brought(Origin):
 
     def _write_adapter(self, network: AdaptedNetwork, folder: Path) -> tuple[str, ...]:
         names = {one.name: one.name.removeprefix(_PREFIX) for one in network.targets}
-        return write_adapter_files(network, folder, base=self._place, names=names)
+        # An adapter is given away: it says what the model is called, not where it lay here.
+        base = self._place if is_hub_name(self._place) else PurePosixPath(self._place).name
+        return write_adapter_files(network, folder, base=base, names=names)
