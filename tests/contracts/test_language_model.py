@@ -25,7 +25,8 @@ from memlm.memory.cache import Cache, CacheConfig
 from memlm.memory.counts import CountsModel
 from memlm.memory.smoothing import usual_smoothing
 from memlm.models import describe_network
-from memlm.models.network import NetworkModel, build_network
+from memlm.models.network import build_network
+from memlm.models.network_model import NetworkModel
 from memlm.models.stepping import SteppingModel
 from memlm.predict.blend import Blend, BlendedModel, num_features
 from memlm.train.adapt import AdaptConfig, AdaptingModel

@@ -10,7 +10,8 @@ import pytest
 from memlm.errors import ConfigError
 from memlm.generate import GenerateConfig, generate_texts
 from memlm.models import describe_network
-from memlm.models.network import NetworkModel, build_network
+from memlm.models.network import build_network
+from memlm.models.network_model import NetworkModel
 from memlm.prepare.tokenizer import ByteTokenizer, CharTokenizer
 from memlm.prepare.vocabulary import learn_tokenizer
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from memlm.models.network import NetworkModel, build_network
+from memlm.models.network import build_network
+from memlm.models.network_model import NetworkModel
 
 TOKENS = np.array([[0, 2, 5, 6, 7], [0, 3, 9, 9, 4]])
 KINDS = [

@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from memlm.errors import CorruptArtefactError
-from memlm.models.network import NetworkModel, build_network, load_network
+from memlm.models.network import build_network, load_network
+from memlm.models.network_model import NetworkModel
 
 CPU = torch.device("cpu")
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from memlm.models.network import Network, NetworkModel, build_network
+from memlm.models.network import Network, build_network
+from memlm.models.network_model import NetworkModel
 
 LABELS = (2, 3)
 SHAPES = [

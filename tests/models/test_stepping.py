@@ -15,7 +15,8 @@ from safetensors.numpy import save_file
 
 from memlm.errors import CorruptArtefactError
 from memlm.models import BlockConfig, NetworkConfig, describe_network
-from memlm.models.network import NetworkModel, build_network
+from memlm.models.network import build_network
+from memlm.models.network_model import NetworkModel
 from memlm.models.step_weights import weight_shapes
 from memlm.models.stepping import SteppingModel, load_stepping
 from memlm.storage import write_json

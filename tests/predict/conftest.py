@@ -10,7 +10,8 @@ import torch
 
 from memlm.language_model import LogProbabilities, Tokens
 from memlm.models import describe_network
-from memlm.models.network import NetworkModel, build_network
+from memlm.models.network import build_network
+from memlm.models.network_model import NetworkModel
 from memlm.prepare.tokenizer import CharTokenizer
 
 

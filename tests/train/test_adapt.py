@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from memlm.errors import DivergedError
 from memlm.models import describe_network
-from memlm.models.network import NetworkModel, build_network
+from memlm.models.network import build_network
+from memlm.models.network_model import NetworkModel
 from memlm.train.adapt import PLAIN_STEPS, AdaptConfig, AdaptingModel
 
 VOCABULARY, SEGMENT = 12, 5

@@ -10,7 +10,8 @@ import torch
 
 from memlm.models import describe_network
 from memlm.models.config import LONGEST_PAST
-from memlm.models.network import NetworkModel, build_network
+from memlm.models.network import build_network
+from memlm.models.network_model import NetworkModel
 from memlm.predict import score_text
 from memlm.prepare.vocabulary import learn_tokenizer
 from memlm.train.batches import TokenStream

@@ -11,7 +11,8 @@ import torch
 from memlm import attend_text
 from memlm.errors import ConfigError, InputError
 from memlm.models.config import describe_network
-from memlm.models.network import NetworkModel, build_network
+from memlm.models.network import build_network
+from memlm.models.network_model import NetworkModel
 from memlm.prepare.tokenizer import ByteTokenizer, CharTokenizer, WhitespaceTokenizer
 from memlm.workflow import Listener, Model, score_text, write_attention_page
 from memlm.workspace import Workspace

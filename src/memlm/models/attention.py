@@ -51,6 +51,8 @@ class CausalAttention(nn.Module):
         self.output = nn.Linear(width, width, bias=False)
         self.query_norm = Norm(self.head_width)
         self.key_norm = Norm(self.head_width)
+        self.absent: Tensor | None = None
+        """How many of the oldest positions are room that nothing lies in yet, see `recorded.py`."""
         # What adds to the stream begins by adding nothing.
         nn.init.zeros_(self.output.weight)
 
@@ -62,7 +64,7 @@ class CausalAttention(nn.Module):
         """Return what attention gathers for inputs (B, T, D), and the past after them."""
         queries, keys, values = self._project(inputs, state)
         positions, seen = keys.shape[2], inputs.shape[1]
-        is_plain = positions == seen <= self.window
+        is_plain = positions == seen <= self.window and self.absent is None
         gathered = F.scaled_dot_product_attention(
             *self._turned(queries, keys),
             values,
@@ -104,7 +106,8 @@ class CausalAttention(nn.Module):
         """Return for each query (T) and key (S + T) whether the one sees the other."""
         places = torch.arange(positions, device=device)
         distance = places[-seen:, None] - places[None, :]
-        return (distance >= 0) & (distance < self.window)
+        visible = (distance >= 0) & (distance < self.window)
+        return visible if self.absent is None else visible & (places >= self.absent)
 
     def _kept(self, keys: Tensor, values: Tensor) -> BlockState:
         # The next query sees itself and window - 1 before it.

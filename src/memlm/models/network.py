@@ -1,4 +1,4 @@
-"""Networks as language models: build one, load one, and read with it.
+"""Networks of blocks: build one, load one.
 
     tokens (B, T) -> embedding -> [label in force] -> blocks -> logits (B, T, V)
 
@@ -12,19 +12,15 @@ network is naive Bayes; training begins there, see `train/run.py`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from memlm.errors import CorruptArtefactError
-from memlm.language_model import Hidden, LogProbabilities, Tokens
 from memlm.models.attention import AttentionBlock, Norm
 from memlm.models.config import BlockConfig, NetworkConfig
 from memlm.models.dropout import LockedDropout
@@ -258,80 +254,3 @@ def load_weights(network: Network, path: Path) -> None:
         network.load_weights(load_file(path))
     except (SafetensorError, RuntimeError, KeyError, OSError) as error:
         raise CorruptArtefactError("artefact_unreadable", path=path) from error
-
-
-@contextmanager
-def _without_onednn() -> Iterator[None]:
-    """Turn oneDNN off; `torch.backends.mkldnn.flags` does too, but warns about other settings."""
-    mkldnn: Any = torch.backends.mkldnn  # Any: its attributes are properties that mypy misreads
-    before = mkldnn.enabled
-    mkldnn.enabled = False
-    try:
-        yield
-    finally:
-        mkldnn.enabled = before
-
-
-class NetworkModel:
-    """A network as a `LanguageModel`: numpy in, numpy out, weights frozen."""
-
-    def __init__(self, network: Network) -> None:
-        self.network = network.eval()
-
-    @property
-    def vocabulary_size(self) -> int:
-        return self.network.config.vocabulary_size
-
-    def start(self, batch: int) -> NetworkState:
-        return self.network.start(batch)
-
-    @property
-    def hidden_size(self) -> int:
-        return self.network.config.hidden_width
-
-    def read(self, state: NetworkState, tokens: Tokens) -> tuple[LogProbabilities, NetworkState]:
-        found, _, after = self._read(state, tokens)
-        return found.cpu().numpy(), after
-
-    def read_hidden(
-        self, state: NetworkState, tokens: Tokens
-    ) -> tuple[LogProbabilities, Hidden, NetworkState]:
-        found, hidden, after = self._read(state, tokens)
-        return found.cpu().numpy(), hidden.float().cpu().numpy(), after
-
-    def advance(self, state: NetworkState, tokens: Tokens) -> tuple[LogProbabilities, NetworkState]:
-        found, _, after = self._step(state, tokens)
-        return found.cpu().numpy(), after
-
-    def advance_hidden(
-        self, state: NetworkState, tokens: Tokens
-    ) -> tuple[LogProbabilities, Hidden, NetworkState]:
-        found, hidden, after = self._step(state, tokens)
-        return found.cpu().numpy(), hidden.float().cpu().numpy(), after
-
-    @torch.no_grad()
-    def hidden_states(self, state: NetworkState, tokens: Tokens) -> tuple[Hidden, NetworkState]:
-        hidden, after = self.network.hidden_states(self._to_device(tokens), state)
-        return hidden.float().cpu().numpy(), after
-
-    def select(self, state: NetworkState, rows: Tokens) -> NetworkState:
-        chosen = self._to_device(rows)
-        return tuple(part.index_select(1, chosen) for part in state)
-
-    @torch.no_grad()
-    def _read(self, state: NetworkState, tokens: Tokens) -> tuple[Tensor, Tensor, NetworkState]:
-        """Return log-probabilities (B, T, V), hidden states (B, T, H) and the state."""
-        logits, hidden, after = self.network.forward_hidden(self._to_device(tokens), state)
-        return F.log_softmax(logits, dim=-1), hidden, after
-
-    def _step(self, state: NetworkState, tokens: Tokens) -> tuple[Tensor, Tensor, NetworkState]:
-        """Return log-probabilities (B, V), hidden states (B, H) and the state."""
-        # oneDNN prepares its weights anew for every call: 8 to 40 times slower for single steps.
-        with _without_onednn():
-            found, hidden, after = self._read(state, np.asarray(tokens)[:, None])
-        return found[:, 0], hidden[:, 0], after
-
-    def _to_device(self, values: Tokens) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values, dtype=np.int64)).to(
-            self.network.device
-        )

@@ -21,7 +21,8 @@ from torch.nn import functional as F
 
 from memlm.errors import DivergedError
 from memlm.language_model import LanguageModel
-from memlm.models.network import Network, NetworkModel
+from memlm.models.network import Network
+from memlm.models.network_model import NetworkModel
 from memlm.prepare import TokenStore
 from memlm.train.adapt import AdaptConfig, AdaptingModel, differentiable
 from memlm.train.adaptation import Adaptation, Trial

@@ -24,7 +24,8 @@ from memlm.models.foreign_shape import (
     AnyShape,
 )
 from memlm.models.learning import LearningNetwork
-from memlm.models.network import Network, NetworkModel, build_network, load_network
+from memlm.models.network import Network, build_network, load_network
+from memlm.models.network_model import NetworkModel
 from memlm.models.peft_folder import write_adapter
 from memlm.models.tensor_file import save_tensors
 from memlm.runtime import stream_seed

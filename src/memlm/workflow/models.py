@@ -115,7 +115,8 @@ def _predictor(folder: Path, device: str, precision: Precision, *, writes: bool)
     if precision != "float32":
         raise ConfigError("precision_needs_processor", precision=precision, device=device)
     torch_device = choose_device(device)
-    from memlm.models.network import NetworkModel, load_network
+    from memlm.models.network import load_network
+    from memlm.models.network_model import NetworkModel
 
     return NetworkModel(load_network(folder, device=torch_device))
 
@@ -150,7 +151,8 @@ def _is_on_gpu(model: Model, precision: Precision) -> bool:
 
 def network_of(model: Model) -> Network:
     """Return the network of a model with torch, which alone can teach it."""
-    from memlm.models.network import NetworkModel, load_network
+    from memlm.models.network import load_network
+    from memlm.models.network_model import NetworkModel
 
     if isinstance(model.predictor, NetworkModel):
         return model.predictor.network
