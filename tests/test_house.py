@@ -215,5 +215,5 @@ def test_argument_of_a_command_has_help(command: str, language: Language) -> Non
 
 OPTION_ALIASES = {
     "Common", "HoldOut", "Which", "Clean", "Collect", "Web", "Prepare", "Train", "Generate",
-    "Memory", "Teach",
+    "Memory", "Teach", "Answering",
 }  # fmt: skip

@@ -3,6 +3,7 @@
 from .collect import CollectConfig
 from .documents import DocumentStore
 from .errors import MemlmError
+from .generate.answer_config import AnswerConfig
 from .generate.config import GenerateConfig
 from .inventory import describe_models, describe_workspace
 from .models import NetworkConfig
@@ -13,6 +14,7 @@ from .train import TrainConfig
 from .workflow import (
     Listener,
     Model,
+    answer_task,
     attend_text,
     collect_documents,
     delete_model,
@@ -36,6 +38,7 @@ from .workspace import Workspace, open_workspace
 __version__: str
 
 __all__ = [
+    "AnswerConfig",
     "CleanConfig",
     "CollectConfig",
     "DocumentStore",
@@ -47,6 +50,7 @@ __all__ = [
     "PrepareConfig",
     "TrainConfig",
     "Workspace",
+    "answer_task",
     "attend_text",
     "build_network",
     "collect_documents",

@@ -305,6 +305,36 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NearExample:
+    """An example of a task that a model learned from, near to what it was asked."""
+
+    document_id: str
+    source: str
+    """Where it lies, as people name it."""
+    asked: str
+    answer: str
+    score: float
+    """How near: BM25 over the words of both, without a unit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskAnswer:
+    """What a model answers to the source of a task."""
+
+    asked: str
+    text: str
+    """The likeliest answer."""
+    probabilities: Mapping[str, float] = field(default_factory=dict)
+    """Of every label, where the answer is one; they sum to 1."""
+    others: tuple[str, ...] = ()
+    """Further answers, where more than one was asked for."""
+    examples: tuple[NearExample, ...] = ()
+    """The training examples nearest to what was asked, the nearest first."""
+    left_out: int = 0
+    """Tokens at the end of the source that were not read, for want of room."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class SpanSource:
     """One place in the collected documents where a span occurs."""
 

@@ -25,6 +25,7 @@ from memlm.storage import (
     read_manifest,
     write_json,
 )
+from memlm.tasks import TASK_KINDS, TaskKind
 
 SCHEMA_VERSION = 2
 STATES_FILE = "memory.json"
@@ -240,6 +241,12 @@ class Workspace:
         if "tokenizer" in found and not (isinstance(tokenizer, str) and _is_name(tokenizer)):
             raise CorruptArtefactError("artefact_unreadable", path=self.settings_file)
         return found
+
+    @property
+    def task(self) -> TaskKind | None:
+        """What the documents are examples of; None: they are texts."""
+        found = self.settings().get("task")
+        return found if found in TASK_KINDS else None
 
     def remember(self, **choices: object) -> None:
         """Store choices (the last tokenizer, ...) in `workspace.json`."""

@@ -35,7 +35,7 @@ from memlm.runtime import Terminated, process_place
 
 COMMANDS = (
     "demo", "train", "generate", "chat", "trace", "lookup", "collect", "prepare", "score",
-    "evaluate", "attend", "info", "models", "export",
+    "do", "evaluate", "attend", "info", "models", "export",
 )  # fmt: skip
 _COMMON_WITH_VALUE = ("--language", "--config")
 _COMMON = ("--json", "--debug", *_COMMON_WITH_VALUE)

@@ -12,6 +12,7 @@ from cyclopts.argument import ArgumentCollection
 
 from memlm.collect import CollectConfig, WebConfig
 from memlm.errors import ConfigError
+from memlm.generate.answer_config import AnswerConfig
 from memlm.generate.config import GenerateConfig
 from memlm.messages import Language
 from memlm.prepare import CleanConfig, PrepareConfig
@@ -110,3 +111,4 @@ Web = Annotated[WebConfig, Parameter(name="*")]
 Prepare = Annotated[PrepareConfig, Parameter(name="*")]
 Train = Annotated[TrainConfig, Parameter(name="*")]
 Generate = Annotated[GenerateConfig, Parameter(name="*")]
+Answering = Annotated[AnswerConfig, Parameter(name="*")]

@@ -20,6 +20,7 @@ from memlm.collect.files import Item, normalise_text
 from memlm.errors import InputError
 from memlm.messages import spell_out
 from memlm.records import SourceNote, SourceProblem, SourceText
+from memlm.tasks import task_of, write_example
 
 SAMPLE_ROWS = 50
 _TEXT_NAMES = (
@@ -48,6 +49,8 @@ class Columns:
     """The text was named by the user, so a list of strings in it is a text of lines."""
     is_guess: bool = False
     """No name told which column is the text."""
+    target: str | None = None
+    """What a task wants for the text, which is then its source."""
 
 
 def rows_to_texts(
@@ -80,6 +83,8 @@ def choose_columns(
         most = reading.limits.columns
         raise InputError("too_many_columns", path=path.name, found=len(header), most=most)
     key = _named(path, config.id_column, header) or _by_name(header, ("id",))
+    if config.task is not None:
+        return _columns_of_task(path, reading, header, key)
     named = _named(path, config.text_column, header) or _by_name(header, _TEXT_NAMES)
     text = named or _longest_column([name for name in header if name != key], sample)
     if text is None:
@@ -94,6 +99,33 @@ def choose_columns(
         key=key if key != text else None,
         joins_lists=config.text_column is not None,
         is_guess=(named is None and len(header) > 1) or (label is not None and not is_label_named),
+    )
+
+
+def _columns_of_task(
+    path: Path, reading: Reading, header: Sequence[str], key: str | None
+) -> Columns:
+    """Return the columns of a task's source and target; the other of two is what is left."""
+    config = reading.config
+    assert config.task is not None
+    task, free = task_of(config.task), [name for name in header if name != key]
+    source = _named(path, config.source_column, header)
+    target = _named(path, config.target_column, header)
+    target = target or _by_name([name for name in free if name != source], task.target_names)
+    source = source or _by_name([name for name in free if name != target], task.source_names)
+    if len(free) == 2 and (source is None) != (target is None):
+        (other,) = (name for name in free if name not in (source, target))
+        source, target = source or other, target or other
+    if source is None or target is None or source == target:
+        option = "--source-column" if source is None else "--target-column"
+        found = _list_names(header)
+        raise InputError("task_column_unknown", path=path.name, option=option, found=found)
+    return Columns(
+        text=source,
+        label=None,
+        key=key if key not in (source, target) else None,
+        joins_lists=True,
+        target=target,
     )
 
 
@@ -135,6 +167,10 @@ def row_to_text(row: _Row, columns: Columns, number: int) -> SourceText | Source
             values = {"column": shorten_name(columns.text)}
             return SourceProblem(code="text_is_list", values=values, position=number)
         text = "\n".join(text)
+    if columns.target is not None:
+        text = _example(text, row, columns)
+        if isinstance(text, InputError):
+            return SourceProblem(code=text.code, values=text.values, position=number)
     label = row.get(columns.label) if columns.label else None
     if not isinstance(text, str):
         kind = "—" if columns.text not in row else type(text).__name__
@@ -145,7 +181,7 @@ def row_to_text(row: _Row, columns: Columns, number: int) -> SourceText | Source
     if not isinstance(label, str | Number | None):
         values = {"column": shorten_name(str(columns.label)), "kind": type(label).__name__}
         return SourceProblem(code="label_is_no_word", values=values, position=number)
-    used = {columns.text, columns.label, columns.key}
+    used = {columns.text, columns.label, columns.key, columns.target}
     key = row.get(columns.key) if columns.key else None
     # Some JSON carries a byte order mark into the first key of every object.
     fields = {name.removeprefix("\ufeff"): row[name] for name in row if name not in used}
@@ -163,6 +199,26 @@ def row_to_text(row: _Row, columns: Columns, number: int) -> SourceText | Source
         return SourceProblem(code=error.code, values=error.values, position=number)
 
 
+def _example(source: object, row: _Row, columns: Columns) -> object:
+    """Return source and target of a row as one text, or what is wrong with them."""
+    target = row.get(columns.target or "")
+    if isinstance(target, int | float) and not isinstance(target, bool):
+        target = str(target)  # a label may be a number
+    for name, value, if_none in (
+        (columns.text, source, "source_empty"),
+        (columns.target, target, "target_empty"),
+    ):
+        if value is None:
+            return InputError(if_none)
+        if not isinstance(value, str):
+            kind = type(value).__name__
+            return InputError("text_is_no_string", column=shorten_name(str(name)), kind=kind)
+    try:
+        return write_example(normalise_text(str(source)), normalise_text(str(target)))
+    except InputError as error:
+        return error
+
+
 def shorten_name(name: str) -> str:
     """Return the name of a column, cut where it is too long, lone surrogates spelt out."""
     name = spell_out(name)
@@ -172,7 +228,10 @@ def shorten_name(name: str) -> str:
 def _has_known_name(reading: Reading, header: Sequence[str]) -> bool:
     """Say whether a row has the name of a column in it that people or memlm know."""
     config = reading.config
-    wishes = (config.text_column, config.label_column, config.id_column)
+    wishes = (
+        config.text_column, config.label_column, config.id_column, config.source_column,
+        config.target_column,
+    )  # fmt: skip
     names = tuple(wish.lower() for wish in wishes if wish is not None)
     return _by_name(header, (*names, *_TEXT_NAMES, *_LABEL_NAMES, "id")) is not None
 

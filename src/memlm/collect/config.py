@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memlm.errors import ConfigError
+from memlm.tasks import TaskKind
 
 if TYPE_CHECKING:
     from memlm.collect.unpacking import Allowance
 
 
-_KEPT = ("text_column", "label_column", "id_column", "encoding", "no_header", "lines")
+_KEPT = (
+    "text_column", "label_column", "id_column", "encoding", "no_header", "lines",
+    "task", "source_column", "target_column",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +37,12 @@ class CollectConfig:
     """The first row of a table is a row like the others; columns are called #1, #2, ..."""
     lines: bool = False
     """Every line of a plain text file (of any ending, if it is named itself) is a text."""
+    task: TaskKind | None = None
+    """What the rows are examples of: translate, reply, summarise or classify."""
+    source_column: str | None = None
+    """Column with what is given in a task; found by its name if not given."""
+    target_column: str | None = None
+    """Column with what is wanted: the translation, the label, ...; found by its name."""
     labels: Path | None = None
     """File with the label of each line of the one text file that is read, a label a line."""
     password: str | None = field(default=None, repr=False)
@@ -42,6 +52,19 @@ class CollectConfig:
     def has_lines(self) -> bool:
         """Whether a plain text file is a text a line."""
         return self.lines or self.labels is not None
+
+    def check(self) -> None:
+        """Raise ConfigError where options do not go together."""
+        for option, value in (
+            ("--source-column", self.source_column), ("--target-column", self.target_column)
+        ):  # fmt: skip
+            if value is not None and self.task is None:
+                raise ConfigError("task_unsaid", option=option)
+        for option, value in (
+            ("--text-column", self.text_column), ("--label-column", self.label_column)
+        ):  # fmt: skip
+            if value is not None and self.task is not None:
+                raise ConfigError("options_exclude", one="--task", other=option)
 
     def kept(self) -> dict[str, Any]:  # Any: names of columns, or true
         """Return what was said of the source that goes for the next time too.

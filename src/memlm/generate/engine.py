@@ -39,11 +39,13 @@ def generate_texts(
     prompt: str,
     config: GenerateConfig,
     *,
+    prompt_ids: npt.NDArray[np.int64] | None = None,
     dice: Dice | None = None,
     on_text: Callable[[int, str], None] = lambda sample, text: None,
 ) -> list[Generation]:
     """Write `config.samples` texts that go on from `prompt`; `on_text` hears each as it grows.
 
+    `prompt_ids` are the tokens of the prompt, where it is not simply to be cut into them.
     `dice` draw the text, those of the seed if none are given. What a search finds is heard when it
     is done; it may find fewer texts. Raises InputError if the vocabulary lacks a symbol of the
     prompt or of an allowed word, or if nothing may be written, NotFoundError for a label that no
@@ -54,7 +56,8 @@ def generate_texts(
         model.expect(config.tokens * (config.beams or config.samples))
     seed = config.seed if config.seed is not None else secrets.randbits(32)
     random = np.random.Generator(np.random.Philox(seed))
-    prompt_ids = encode_prompt(tokenizer, prompt)
+    if prompt_ids is None:
+        prompt_ids = encode_prompt(tokenizer, prompt)
     choice = choose_transforms(tokenizer, config, prompt, prompt_ids)
     labels = draw_labels(model, tokenizer, prompt_ids, config, random)
     read = read_prompt(model, tokenizer, prompt_ids, labels)

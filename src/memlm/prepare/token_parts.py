@@ -23,6 +23,7 @@ from memlm.prepare.split import Piece, Splitter
 from memlm.prepare.tokenizer import load_tokenizer
 from memlm.records import SPLITS
 from memlm.storage import new_folder
+from memlm.tasks import stretches_of
 
 UNIT = np.dtype(
     [
@@ -154,12 +155,15 @@ def _seal_line(document_id: str, words: str) -> bytes:
 
 
 def _stretches(text: str, piece: Piece) -> Iterator[tuple[int, int]]:
-    """Cut a piece so that what is encoded at once is bounded, at line ends where there are any."""
-    start = piece.start
-    while start < piece.end:
-        end = min(piece.end, start + LARGEST_ENCODED_AT_ONCE)
-        if end < piece.end:
-            line_end = text.rfind("\n", start, end)
-            end = line_end + 1 if line_end > start else end
-        yield start, end
-        start = end
+    """Cut a piece so that what is encoded at once is bounded, at line ends where there are any.
+
+    The parts of a task's example are encoded each by itself.
+    """
+    for start, last in stretches_of(text, piece.start, piece.end):
+        while start < last:
+            end = min(last, start + LARGEST_ENCODED_AT_ONCE)
+            if end < last:
+                line_end = text.rfind("\n", start, end)
+                end = line_end + 1 if line_end > start else end
+            yield start, end
+            start = end

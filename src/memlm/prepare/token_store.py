@@ -36,13 +36,14 @@ from memlm.prepare.tokenizer import load_tokenizer
 from memlm.prepare.vocabulary import LEARNED_CHARACTERS, learn_tokenizer
 from memlm.records import SPLITS, PrepareReport, Split
 from memlm.storage import MANIFEST, delete_folder, hash_json, read_json, write_json
+from memlm.tasks import stretches_of
 
 DEFAULT_HELD_OUT_SHARE = 0.1
 _SURELY_BOTH = 30  # documents to be expected on the smaller side
 _SEEDS_TRIED = 100
 _MOST_NAMES = 10_000
 _SHARES = 1 << 16
-_PART_FORMAT, _SEAL_FORMAT = 2, 2  # others when other things are written, or hashed
+_PART_FORMAT, _SEAL_FORMAT = 3, 2  # others when other things are written, or hashed
 
 
 class TokenStore:
@@ -161,12 +162,13 @@ def _tokenizer(
     return learn_tokenizer(
         config.tokenizer,
         (
-            draft.text[piece.start : piece.end]
+            draft.text[start:end]
             for part in parts
             for draft in part.drafts()
             if share == 1.0 or int(draft.document.id, 16) % _SHARES < share * _SHARES
             for piece in splitter.pieces(draft)
             if piece.split == "train"
+            for start, end in stretches_of(draft.text, piece.start, piece.end)
         ),
         size=config.vocabulary_size,
         labels=sorted(survey.labels),

@@ -32,7 +32,7 @@ _LONGEST_PIECE = 1024
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step reads: `targets` is `inputs` one token on, both (B, T)."""
+    """What one step reads: `targets` is `inputs` one token on, both (B, T); -100 does not count."""
 
     inputs: npt.NDArray[np.int64]
     targets: npt.NDArray[np.int64]
@@ -40,6 +40,12 @@ class Batch:
     """The lanes begin anew: the state that was carried means nothing here."""
     labels: npt.NDArray[np.int64] | None = None
     """Which label the document of each input carries, (B, T), 0 being none; None: ask the text."""
+
+    @property
+    def weight(self) -> float:
+        """What the mean over all targets is multiplied by to be that of those that count."""
+        counted = int((self.targets >= 0).sum())
+        return self.targets.size / counted if counted else 0.0
 
 
 def steps_per_epoch(tokens: int, *, batch_size: int, sequence_length: int) -> int:
@@ -51,7 +57,8 @@ def steps_per_epoch(tokens: int, *, batch_size: int, sequence_length: int) -> in
 class TokenStream:
     """Batches of the training split of a token store.
 
-    `labels` says which label the document of each unit carries (see `learned.labels_of_units`).
+    `labels` says which label the document of each unit carries (see `learned.labels_of_units`),
+    `counts_from` at which token of the store each unit begins to count (see `answers.py`).
     """
 
     def __init__(
@@ -63,8 +70,10 @@ class TokenStream:
         sequence_length: int,
         seed: int,
         labels: npt.NDArray[np.int64] | None = None,
+        counts_from: npt.NDArray[np.int64] | None = None,
     ) -> None:
         self._tokens, self._seed, self._labels = tokens, seed, labels
+        self._counts_from = counts_from
         self._pieces = _pieces(Stretches.of_units(units))
         self._total = len(self._pieces)
         self._whole = (Phase(share=1.0, batch_size=batch_size, sequence_length=sequence_length),)
@@ -119,9 +128,13 @@ class TokenStream:
         firsts = np.arange(position.lanes) * position.lane + position.done
         where, units = position.text.find(firsts[:, None] + np.arange(length + 1))
         rows = self._tokens[where].astype(np.int64)
+        targets = rows[:, 1:]
+        if self._counts_from is not None:
+            does_count = where[:, 1:] >= self._counts_from[units[:, 1:]]
+            targets = np.where(does_count, targets, -100)
         return Batch(
             rows[:, :-1],
-            rows[:, 1:],
+            targets,
             begins_anew=position.begins_anew,
             labels=None if self._labels is None else self._labels[units[:, :-1]],
         )

@@ -13,6 +13,7 @@ from memlm.train.schedule import parse_phases
 DEFAULT_MINUTES = 3.0
 OptimizerKind = Literal["adamw", "muon"]
 Precision = Literal["float32", "bf16"]
+LossOn = Literal["target", "all"]
 _AT_LEAST_ONE = (
     "embedding_width", "hidden_width", "layers", "heads", "batch_size", "sequence_length", "steps",
     "epochs", "checkpoint_every", "threads", "accumulate", "patience", "adapter_rank",
@@ -59,6 +60,8 @@ class TrainConfig:
     """Heads of each attention block."""
     attention_window: int | None = None
     """Positions that attention sees (default 256); 0 sees all of the past, up to 1024."""
+    loss_on: LossOn = "target"
+    """Of a task's examples learn the target only, or all, the source too; all of other texts."""
     dropout: float | None = None
     """Share of units dropped while training, against learning by heart."""
     weight_dropout: float = 0.0

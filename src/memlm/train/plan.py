@@ -13,7 +13,7 @@ from typing import Any
 
 from memlm.errors import CorruptArtefactError
 from memlm.models.foreign_shape import AnyShape, read_shape
-from memlm.train.config import OptimizerKind, Precision
+from memlm.train.config import LossOn, OptimizerKind, Precision
 from memlm.train.schedule import (
     Phase,
     Schedule,
@@ -76,6 +76,7 @@ class TrainPlan:
     """None until that has been timed."""
     adapter_rank: int | None = None
     """Rank of the change that is learned beside frozen weights; None: the weights are learned."""
+    loss_on: LossOn = "target"
 
     @property
     def all_phases(self) -> tuple[Phase, ...]:

@@ -113,6 +113,7 @@ def make_plan(
         patience=config.patience,
         precision=precision,
         is_compiled=_is_compiled(config, is_on_gpu and not is_begun),
+        loss_on=config.loss_on,
     )
     steps = config.steps
     if config.epochs is not None:

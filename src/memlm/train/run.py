@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -26,6 +27,8 @@ from memlm.prepare import PrepareConfig, TokenStore
 from memlm.records import TrainReport
 from memlm.runtime import describe_machine, processor_has_bf16, require_free_disk
 from memlm.storage import delete_folder, growing_folder, is_sealed, machine_errors, write_json
+from memlm.tasks import TaskKind
+from memlm.train.answers import MOST_LABELS, Answers, count_targets, find_answers
 from memlm.train.batches import TokenStream
 from memlm.train.checkpoint import load_checkpoint, save_checkpoint
 from memlm.train.config import TrainConfig
@@ -179,7 +182,16 @@ class TrainingRun:
 
     def per_character(self, nats_per_token: float) -> float:
         """Turn a loss per training token into one per character."""
-        return nats_per_token * self.facts.train_tokens / max(1, self.facts.train_characters)
+        tokens, characters = self.facts.train_tokens, float(self.facts.train_characters)
+        if self._answers is not None:
+            tokens = self._answers.tokens(self.store.units_of("train"))
+            characters = float(self._answers.characters.sum())
+        return nats_per_token * tokens / max(1.0, characters)
+
+    @cached_property
+    def _answers(self) -> Answers | None:
+        """What alone is learned, where that is less than all of the text."""
+        return find_answers(self.store, "train") if self.plan.loss_on == "target" else None
 
     def note(self, **changes: object) -> None:
         """Change `run.json`."""
@@ -245,6 +257,7 @@ class TrainingRun:
             labels=(
                 labels_of_units(self.store, "held_out") if self.plan.network.label_tokens else None
             ),
+            answers=find_answers(self.store, "held_out"),
         )
 
     def _is_checkpoint(self, step: int) -> bool:
@@ -254,6 +267,7 @@ class TrainingRun:
 
 def token_stream(store: TokenStore, plan: TrainPlan) -> TokenStream:
     """Return the text as `plan` reads it."""
+    answers = find_answers(store, "train") if plan.loss_on == "target" else None
     return TokenStream(
         store.tokens,
         store.units_of("train"),
@@ -261,6 +275,7 @@ def token_stream(store: TokenStore, plan: TrainPlan) -> TokenStream:
         sequence_length=plan.sequence_length,
         seed=plan.seed,
         labels=labels_of_units(store) if plan.network.label_tokens else None,
+        counts_from=None if answers is None else answers.first,
     )
 
 
@@ -270,10 +285,11 @@ def start_run(
     config: TrainConfig,
     *,
     made_from: Mapping[str, object],
+    task: TaskKind | None = None,
     processes: Processes | None = None,
     origin: Origin | None = None,
 ) -> TrainingRun:
-    """Plan a training of `store`'s tokens and give it the (new) folder.
+    """Plan a training of `store`'s tokens and give it the (new) folder; `task` is noted.
 
     Where several processes train, the first one does so, and the others follow by `join_run`.
     """
@@ -296,6 +312,8 @@ def start_run(
                 "status": "running",
                 "made_from": dict(made_from) | {"tokens": tokens_hash(store)},
                 "labels": count_labels(store),
+                "task": task,
+                "targets": count_targets(store, most=MOST_LABELS) if task == "classify" else None,
                 "config": config.changed(),
                 "origin": origin.about(),
                 "plan": plan.to_json(),

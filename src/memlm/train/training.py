@@ -185,7 +185,7 @@ class Training:
                 state = tuple(part[:, group].contiguous() for part in self.carried)
                 shown = None if told is None else told[group]
                 loss, after = self._loss(inputs[group], targets[group], state, shown)
-                loss = loss * (len(lanes) / len(batch.inputs))
+                loss = loss * (batch.weight * len(lanes) / len(batch.inputs))
                 loss.backward()
                 total += loss.detach()
                 states.append(self.network.carried(after))

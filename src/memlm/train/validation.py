@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 
 from memlm.models.learning import LearningNetwork
+from memlm.train.answers import Answers
 from memlm.train.stretches import Stretches
 
 _LANES = 16
@@ -45,7 +46,7 @@ class HeldOutText:
 
     Where they are fewer than all, the lanes begin at even distances, so that the sample is as mixed
     as the text. What is `special` is no text: ends of documents, and labels. `labels` says which
-    label the document of each unit carries, 0 being none.
+    label the document of each unit carries, 0 being none. With `answers` only those count.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class HeldOutText:
         special: Collection[int],
         end: int,
         labels: npt.NDArray[np.int64] | None = None,
+        answers: Answers | None = None,
     ) -> None:
         self._characters = self._bytes = self._unknown_nats = 0.0
         text = Stretches.of_units(units)
@@ -71,7 +73,7 @@ class HeldOutText:
         for lane in range(lanes):
             start = lane * distance
             stop = min(start + length, total)
-            self._count(text.part(start, stop), units)
+            self._count(text.part(start, stop), units, answers)
             targets = text.read(tokens, start, stop)
             # The first lane begins at an end of document, which has no label.
             begin = int(start == 0)
@@ -80,16 +82,23 @@ class HeldOutText:
             if self._labels is not None and labels is not None:
                 self._labels[lane, begin : len(targets)] = labels[of_unit]
             is_text = ~np.isin(targets, list(special))
+            if answers is not None:
+                place, unit = text.find(np.arange(start, stop))
+                is_text &= place >= answers.first[unit]
             self._targets[lane, : len(targets)] = np.where(is_text, targets, -100)
 
-    def _count(self, text: Stretches, units: npt.NDArray[np.void]) -> None:
-        """Count the text of stretches of these units."""
-        for number, taken in zip(text.units.tolist(), text.lengths.tolist(), strict=True):
+    def _count(self, text: Stretches, units: npt.NDArray[np.void], answers: Answers | None) -> None:
+        """Count the text of stretches of these units, or of their answers."""
+        parts = (text.starts.tolist(), text.lengths.tolist(), text.units.tolist())
+        for start, taken, number in zip(*parts, strict=True):
             unit = units[number]
-            share = taken / int(unit["token_end"] - unit["token_start"])
-            self._characters += share * int(unit["characters"])
-            self._bytes += share * int(unit["bytes"])
-            self._unknown_nats += share * int(unit["unknown_bytes"]) * 8 * math.log(2)
+            first = int(unit["token_start"]) if answers is None else int(answers.first[number])
+            counted = max(0, start + taken - max(start, first))
+            share = counted / max(1, int(unit["token_end"]) - first)
+            sizes = unit if answers is None else answers.sizes(number)
+            self._characters += share * float(sizes["characters"])
+            self._bytes += share * float(sizes["bytes"])
+            self._unknown_nats += share * float(sizes["unknown_bytes"]) * 8 * math.log(2)
 
     def even_loss(self, vocabulary_size: int) -> HeldOutLoss:
         """Return the loss of whoever holds every token of the vocabulary equally likely."""

@@ -1,5 +1,6 @@
 """What is named here is loaded when it is asked for; `__init__.py` says what it is for."""
 
+from .answering import Answerer, answer_task, read_questions
 from .asking import ensure_model, evaluate_task, generate_text, score_text
 from .attending import DEFAULT_ATTENDED, attend_text, check_attended, write_attention_page
 from .blending import blended_predictor, check_memories, ready_blend
@@ -27,12 +28,14 @@ __all__ = [
     "DEFAULT_CONTINUATIONS",
     "LONGEST_CONTEXT",
     "MEMORY",
+    "Answerer",
     "AnyWorkspace",
     "Chat",
     "FoundText",
     "Listener",
     "Model",
     "PrecisionCost",
+    "answer_task",
     "attend_text",
     "blended_predictor",
     "check_attended",
@@ -57,6 +60,7 @@ __all__ = [
     "precision_cost",
     "prepare_documents",
     "prune_checkpoints",
+    "read_questions",
     "read_shots",
     "read_texts",
     "read_whole_text",

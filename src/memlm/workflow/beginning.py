@@ -120,6 +120,7 @@ def _new_run(
         store,
         config,
         made_from={"documents": documents, "tokenizer": tokenizer},
+        task=workspace.task,
         processes=processes,
         origin=origin,
     )

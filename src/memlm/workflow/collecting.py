@@ -63,6 +63,7 @@ def collect_documents(
     (2, 19)
     """
     hears = listener or Listener()
+    (config or CollectConfig()).check()
     if not sources and texts is None:
         raise ConfigError("no_sources")
     sites = _sites_of(sources, web or WebConfig())
@@ -80,6 +81,7 @@ def collect_documents(
         DocumentStore(opened.documents_file) as store,
         scratch_folder(opened.path) as scratch,
     ):
+        _keep_task(opened, config)
         collection = Collection(
             store,
             config or CollectConfig(),
@@ -110,6 +112,17 @@ def collect_documents(
     if prune:
         erase_removed(opened, listener=listener)
     return report
+
+
+def _keep_task(workspace: Workspace, config: CollectConfig | None) -> None:
+    """Note what the documents are examples of; ConfigError where they are of something else."""
+    task, before = config.task if config else None, workspace.task
+    if task is not None and before not in (None, task):
+        raise ConfigError("task_other", task=task, before=before)
+    if task is not None and config is not None:
+        workspace.remember(
+            task=task, source_column=config.source_column, target_column=config.target_column
+        )
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def count_collected(
         opened = as_workspace(workspace)
         if not opened.documents_file.exists():
             return 0
-        learned = None if model is None or is_remembered else _learned(opened, model.name)
+        learned = None if model is None or is_remembered else learned_ids(opened, model.name)
         splits: tuple[Split | None, ...] = (None, "train")
         if is_remembered:
             splits = (None, "train", "held_out")
@@ -79,7 +79,7 @@ def _is_in(learned: npt.NDArray[np.uint64], identity: str) -> bool:
     return place < len(learned) and bool(learned[place] == wanted)
 
 
-def _learned(workspace: Workspace, model: str) -> npt.NDArray[np.uint64] | None:
+def learned_ids(workspace: Workspace, model: str) -> npt.NDArray[np.uint64] | None:
     """Return the sorted ids of what a model learned from; None if an older memlm trained it."""
     path = workspace.model(model) / "documents.bin"
     return np.fromfile(path, dtype="<u8") if path.exists() else None

@@ -1,0 +1,66 @@
+"""The training examples that are nearest to what a task is asked: an answer's sources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from memlm.documents import DocumentStore
+from memlm.index import SuffixIndex, open_index
+from memlm.memory.nearest import nearest_documents
+from memlm.records import NearExample
+from memlm.tasks import read_example
+from memlm.workflow.learned import learned_ids
+from memlm.workflow.listener import Listener
+from memlm.workflow.models import MEMORY, Model
+from memlm.workflow.opening import ensure_index
+
+
+class NearExamples:
+    """Finds examples that a model learned from, by the words that their sources share."""
+
+    def __init__(self, model: Model, store: DocumentStore, listener: Listener) -> None:
+        ensure_index(model.workspace, listener)
+        self._index: SuffixIndex = open_index(model.workspace.character_index)
+        self._store, self._documents = store, store.count()
+        self._learned = None if model.name == MEMORY else learned_ids(model.workspace, model.name)
+
+    def nearest(self, source: str, *, limit: int, but: str | None = None) -> list[NearExample]:
+        """Return the nearest examples, the nearest first; not `but`, the example asked about."""
+        kept: dict[str, tuple[str, str]] = {}
+
+        def sources_of(identities: Sequence[str]) -> Mapping[str, str]:
+            for identity in identities:
+                example = self._example(identity)
+                if example is not None and identity != but:
+                    kept[identity] = example
+            return {identity: example[0] for identity, example in kept.items()}
+
+        found = nearest_documents(
+            self._index, source, texts_of=sources_of, documents=self._documents, limit=limit
+        )
+        return [
+            NearExample(
+                document_id=near.document_id,
+                source=self._store.source_of(near.document_id) or near.document_id,
+                asked=kept[near.document_id][0],
+                answer=kept[near.document_id][1],
+                score=near.score,
+            )
+            for near in found
+        ]
+
+    def text_of(self, identity: str) -> str | None:
+        """Return the text of a document."""
+        document = self._store.get(identity)
+        return None if document is None else document.text
+
+    def _example(self, identity: str) -> tuple[str, str] | None:
+        if self._learned is not None:
+            number = np.uint64(int(identity, 16))
+            place = int(np.searchsorted(self._learned, number))
+            if place == len(self._learned) or self._learned[place] != number:
+                return None
+        text = self.text_of(identity)
+        return None if text is None else read_example(text)
