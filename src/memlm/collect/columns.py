@@ -85,7 +85,8 @@ def choose_columns(
     key = _named(path, config.id_column, header) or _by_name(header, ("id",))
     if config.task is not None:
         return _columns_of_task(path, reading, header, key)
-    named = _named(path, config.text_column, header) or _by_name(header, _TEXT_NAMES)
+    names = (*reading.text_names, *_TEXT_NAMES)
+    named = _named(path, config.text_column, header) or _by_name(header, names)
     text = named or _longest_column([name for name in header if name != key], sample)
     if text is None:
         raise InputError("text_column_unknown", path=path.name, found=_list_names(header))

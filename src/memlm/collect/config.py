@@ -152,5 +152,7 @@ class Reading:
     """Archives around this file."""
     is_named: bool = False
     """The user named this file itself, not a folder or an archive that it is in."""
+    text_names: tuple[str, ...] = ()
+    """Names of the column with the text that go before those that texts usually have."""
     allowance: Allowance | None = None
     """What the outermost of them may still unpack to; None where there is none."""

@@ -186,9 +186,13 @@ class Training:
                 shown = None if told is None else told[group]
                 loss, after = self._loss(inputs[group], targets[group], state, shown)
                 loss = loss * (batch.weight * len(lanes) / len(batch.inputs))
-                loss.backward()
+                if loss.requires_grad:  # not where nothing in these lanes counts
+                    loss.backward()
                 total += loss.detach()
                 states.append(self.network.carried(after))
+        for weights in self.network.parameters():
+            if weights.requires_grad and weights.grad is None:
+                weights.grad = torch.zeros_like(weights)
         self.carried = tuple(
             torch.cat(parts, dim=1).to(before.dtype)
             for parts, before in zip(zip(*states, strict=True), self.carried, strict=True)

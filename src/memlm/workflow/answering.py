@@ -19,7 +19,7 @@ from memlm.messages import render
 from memlm.models.config import LONGEST_PAST, NetworkConfig
 from memlm.records import NearExample, SourceProblem, SourceText, TaskAnswer
 from memlm.storage import read_json
-from memlm.tasks import MARK, TaskKind
+from memlm.tasks import MARK, TaskKind, task_of
 from memlm.workflow.blending import blended_predictor
 from memlm.workflow.bringing import in_windows
 from memlm.workflow.examples import NearExamples
@@ -84,7 +84,11 @@ def read_questions(
         yield from (line for line in read_whole_text(file).splitlines() if line.strip())
         return
     column = column or _column_of(model.workspace)
-    for item in read_file(file, Reading(config=CollectConfig(text_column=column))):
+    reading = Reading(
+        config=CollectConfig(text_column=column),
+        text_names=task_of(task_of_model(model)).source_names,
+    )
+    for item in read_file(file, reading):
         if isinstance(item, SourceProblem):
             reason = render(f"error.{item.code}.message", **item.values)
             listener.note("row_left_out", line=item.position, reason=reason)
