@@ -19,6 +19,7 @@ from memlm.train.stretches import Integers
 
 MOST_LABELS = 1000
 """So many different targets are labels; more are texts."""
+_NEARLY_EVERY = 0.995
 _READ_AT_ONCE = 1 << 22  # tokens
 
 
@@ -43,6 +44,14 @@ class Answers:
     def tokens(self, units: npt.NDArray[np.void]) -> int:
         """Return how many tokens of these units count."""
         return int((units["token_end"] - self.first).sum())
+
+
+def example_tokens(store: TokenStore) -> int | None:
+    """Return how many tokens nearly every learned example has at most; None without examples."""
+    if find_answers(store, "train") is None:
+        return None
+    units = store.units_of("train")
+    return int(np.quantile(units["token_end"] - units["token_start"], _NEARLY_EVERY))
 
 
 def find_answers(store: TokenStore, split: Split) -> Answers | None:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from memlm.prepare import TokenStore
 from memlm.records import Split
 from memlm.storage import hash_json, read_manifest
+from memlm.train.answers import example_tokens
 from memlm.train.plan import DataFacts
 from memlm.train.stretches import Stretches
 
@@ -25,6 +26,7 @@ def data_facts(store: TokenStore) -> DataFacts:
         train_units=len(learned),
         vocabulary_size=store.tokenizer.vocabulary_size,
         label_tokens=tuple(store.tokenizer.labels.values()),
+        example_tokens=example_tokens(store),
     )
 
 

@@ -40,6 +40,8 @@ class DataFacts:
     """Stretches that the learned tokens come in: whole documents, where there are many."""
     vocabulary_size: int
     label_tokens: tuple[int, ...]
+    example_tokens: int | None = None
+    """Tokens that nearly every example of a task has at most; None: the text is no examples."""
 
 
 @dataclass(frozen=True, kw_only=True)

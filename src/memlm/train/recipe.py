@@ -29,6 +29,8 @@ DEFAULT_RANK = 16
 _TUNED, _CONTINUED = 0.1, 0.3  # of the rate that begins with nothing; not measured yet
 _LEAST_RATE = 1e-4
 _LONGEST_WINDOW, _TOKENS_OF_WINDOWS = 256, 2048
+_NETWORK_OF_TASKS = "transformer"
+_WINDOW_STEP, _LONGEST_OF_EXAMPLES = 32, 512
 _FLOPS_PER_SECOND_PER_CORE = 60e9  # of the core that the tables' core-minutes are of
 # (at least so many core-minutes, hidden width), see benchmarks/LOG.md
 _Table = tuple[tuple[float, int], ...]
@@ -145,6 +147,8 @@ def network_choice(
     config: TrainConfig, facts: DataFacts, *, cores: int, processes: int = 1
 ) -> Choice:
     """Return what `auto` stands for, and why: steps and epochs as if for the default time."""
+    if facts.example_tokens is not None:  # an answer looks back at its source
+        return Choice(network=_NETWORK_OF_TASKS, losses={}, characters=0, minutes=0.0)
     return choose_network(
         vocabulary_size=facts.vocabulary_size,
         characters=facts.train_characters,
@@ -256,11 +260,22 @@ def _window(config: TrainConfig, facts: DataFacts) -> int:
     That is the longest past or a longer stretch, and no more than a lane has.
     """
     if config.attention_window != 0:
-        return config.attention_window or DEFAULT_WINDOW
+        return config.attention_window or _usual_window(facts)
     phases = _phases(config, facts)
     lanes, length = _batch(config, facts, phases)
     longest = max([length, *(phase.sequence_length for phase in phases)])
     return min(max(LONGEST_PAST, longest), max(longest, facts.train_tokens // lanes))
+
+
+def _usual_window(facts: DataFacts) -> int:
+    """Return the usual window, or one that a task's example fits in: what is before it is another.
+
+    One and a half times as wide, since a longer example will be asked one day.
+    """
+    if facts.example_tokens is None:
+        return DEFAULT_WINDOW
+    wanted = _WINDOW_STEP * math.ceil(1.5 * facts.example_tokens / _WINDOW_STEP)
+    return min(max(wanted, 2 * _WINDOW_STEP), LONGEST_PAST)
 
 
 def _is_residual(config: TrainConfig) -> bool:
@@ -318,6 +333,9 @@ def _batch(config: TrainConfig, facts: DataFacts, phases: Sequence[Phase]) -> tu
 def _usual_length(facts: DataFacts) -> int:
     """Return about one document, where documents are short: more updates for the text."""
     mean = facts.train_tokens / max(1, facts.train_units)
+    if facts.example_tokens is not None:  # so that few are cut by the end of a stretch
+        wanted = _WINDOW_STEP * math.ceil(4 * mean / _WINDOW_STEP)
+        return min(max(wanted, _SEQUENCE_LENGTHS[-1]), _LONGEST_OF_EXAMPLES)
     return next((bound for bound in _SEQUENCE_LENGTHS if mean <= bound), _SEQUENCE_LENGTHS[-1])
 
 

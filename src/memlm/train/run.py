@@ -19,6 +19,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from memlm.errors import ConfigError, DivergedError, InputError, NotFoundError
@@ -242,6 +244,16 @@ class TrainingRun:
 
     def _stream(self) -> TokenStream:
         return token_stream(self.store, self.plan)
+
+    def held_out_question(self, number: int) -> npt.NDArray[np.int64] | None:
+        """Return the tokens of a held-out question, another for each number; None without tasks."""
+        answers, units = find_answers(self.store, "held_out"), self.store.units_of("held_out")
+        if answers is None or not len(units):
+            return None
+        place = number % len(units)
+        start = int(units[place]["token_start"])
+        asked = self.store.tokens[start : int(answers.first[place])]
+        return asked.astype(np.int64) if len(asked) else None
 
     def held_out(self, most_tokens: int) -> HeldOutText | None:
         """Return held-out text to measure on, of about so many tokens; None where there is none."""

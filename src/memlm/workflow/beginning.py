@@ -212,6 +212,9 @@ def _chosen_network(
     choice = network_choice(
         config, data_facts(store), cores=cores_of_each(processes), processes=processes.size
     )
+    if not choice.losses:
+        listener.note("auto_network_of_task", network=choice.network)
+        return choice.network
     (best, loss), (second, other), *_ = choice.losses.items()
     listener.note(
         "auto_network",

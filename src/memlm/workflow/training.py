@@ -216,12 +216,20 @@ def _sampler(run: TrainingRun, step: Step) -> Callable[[], str] | None:
     def write() -> str:
         from memlm.generate import GenerateConfig, generate_texts
 
-        network = run.training.network.eval()
-        config = GenerateConfig(tokens=_SAMPLE_TOKENS, seed=step.step, ignore_end=True)
+        network, tokenizer = run.training.network.eval(), run.store.tokenizer
+        asked = run.held_out_question(step.step)
+        config = GenerateConfig(tokens=_SAMPLE_TOKENS, seed=step.step, ignore_end=asked is None)
         with run.origin.reading(network) as reader:
-            written = generate_texts(reader, run.store.tokenizer, "", config)
+            if asked is None:
+                written = generate_texts(reader, tokenizer, "", config)[0].text
+            else:
+                answers = generate_texts(
+                    reader, tokenizer, "", replace(config, beams=1),
+                    prompt_ids=asked,
+                )  # fmt: skip
+                written = tokenizer.decode(asked.tolist()) + answers[0].text
         network.train()
-        return written[0].text
+        return written
 
     return write
 
