@@ -189,6 +189,41 @@ def test_adapter_says_what_has_become_of_its_model(workspace, foreign_models, tm
     assert changed.value.code == "origin_changed"
 
 
+def test_brought_model_that_is_taught_twice_has_learned_from_the_documents_of_both(
+    workspace, foreign_models, tmp_path
+):
+    folder = shutil.copytree(foreign_models("gpt2"), tmp_path / "theirs")
+    first = teach(workspace, folder).name
+    memlm.prepare_documents(workspace, config=memlm.PrepareConfig(held_out_share=0.7))
+    notes: dict[str, dict[str, object]] = {}
+
+    class Hears(memlm.Listener):
+        def note(self, code, **values) -> None:
+            notes[code] = values
+
+    config = TrainConfig(**FAST, adapter="lora")
+    report = memlm.train_model(workspace, begin_with=first, config=config, listener=Hears())
+    second = teach(workspace, workspace.model(first) / "huggingface").name
+    assert (first, report.model, second) == ("theirs-tuned-1", "theirs-lora-1", "theirs-tuned-2")
+    before, *after = (
+        set(np.fromfile(workspace.model(name) / "documents.bin", dtype="<u8"))
+        for name in (first, report.model, second)
+    )
+    assert all(before <= ids for ids in after)
+    assert notes["origin_has_read"]["model"] == first
+    about = workspace.model(report.model) / "adapter" / "adapter_config.json"
+    assert json.loads(about.read_text("utf-8"))["base_model_name_or_path"] == first
+    assert memlm.load_model(workspace, report.model, device="cpu").name == report.model
+
+
+def test_what_cannot_be_taught_is_refused_before_the_documents_are_prepared(tmp_path, folder):
+    fresh = memlm.open_workspace(tmp_path / "fresh", create=True)
+    memlm.collect_documents(fresh, texts=TEXT.splitlines())
+    with pytest.raises(ConfigError):
+        teach(fresh, folder, dropout=0.1)
+    assert not list(fresh.path.glob("prepared/*"))
+
+
 def test_damaged_adapter_is_said_to_be(workspace, foreign_models):
     model = teach(workspace, foreign_models("gpt2"), adapter="lora")
     file = workspace.model(model.name) / "adapter" / "adapter_model.safetensors"

@@ -102,17 +102,14 @@ def place_again(workspace: Workspace, about: Mapping[str, Any]) -> Path:
     return cached
 
 
-def check_tokens(model: Model, store: TokenStore, listener: Listener) -> None:
+def check_tokens(model: Model, origin: Origin, store: TokenStore, listener: Listener) -> None:
     """Raise InputError where tokens are not a model's; say where it has read what is held out."""
     if not cuts_as(model, store.folder.name):
         raise InputError("teaching_other_tokens", model=model.name)
-    learned = model.workspace.model(model.name) / "documents.bin"
-    if not learned.exists():
-        return
     numbers = np.unique(store.units_of("held_out")["document"])
     held_out = np.array([int(store.document_ids[number], 16) for number in numbers], dtype="<u8")
     also = np.setdiff1d(held_out, _numbers_on_both_sides(store))
-    both = np.intersect1d(also, np.fromfile(learned, dtype="<u8"))
+    both = np.intersect1d(also, origin.documents)
     if len(both):
         listener.note("origin_has_read", model=model.name, count=len(both))
 
