@@ -224,6 +224,42 @@ def test_what_cannot_be_taught_is_refused_before_the_documents_are_prepared(tmp_
     assert not list(fresh.path.glob("prepared/*"))
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"sequence_length": 33}, "--sequence-length"),
+        ({"batch_size": None, "phases": "0.5:2x8,0.5:2x33"}, "--phases"),
+    ],
+)
+def test_stretches_are_no_longer_than_what_the_model_reads(
+    workspace, foreign_models, options, said
+):
+    with pytest.raises(ConfigError) as refused:
+        teach(workspace, foreign_models("gpt2"), **options)
+    assert (refused.value.code, refused.value.values["option"]) == ("window_too_long", said)
+
+
+def test_dropouts_are_those_of_the_training_that_teaches(workspace):
+    config = TrainConfig(network="gru", hidden_width=16, weight_dropout=0.3, dropout=0.2, **FAST)
+    base = memlm.train_model(workspace, config=config).model
+    names = [base, teach(workspace, base, dropout=0.1).name]
+    names.append(teach(workspace, base, weight_dropout=0.5, dropout=0.0).name)
+    shapes = [read_run(workspace.model(name))["plan"]["network"] for name in names]
+    found = [(shape["dropout"], shape["weight_dropout"]) for shape in shapes]
+    assert found == [(0.2, 0.3), (0.1, 0.0), (0.0, 0.5)]
+
+
+def test_adapter_needs_no_room_for_moments_of_all_weights(workspace, foreign_models, monkeypatch):
+    asked: list[int] = []
+    monkeypatch.setattr(
+        "memlm.train.run.require_free_disk", lambda folder, size_bytes: asked.append(size_bytes)
+    )
+    folder = foreign_models("gpt2")
+    weights = teach(workspace, folder, adapter="lora").predictor.network.num_parameters()
+    teach(workspace, folder)
+    assert asked == [4 * weights, 20 * weights]
+
+
 def test_damaged_adapter_is_said_to_be(workspace, foreign_models):
     model = teach(workspace, foreign_models("gpt2"), adapter="lora")
     file = workspace.model(model.name) / "adapter" / "adapter_model.safetensors"
