@@ -173,6 +173,27 @@ def test_teaching_that_was_stopped_goes_on_to_the_same_bytes(
     assert len(files[0]) == 1
 
 
+@pytest.mark.parametrize("begin_with", ["gpt2", "gru-1"])
+def test_training_that_is_taken_up_is_told_its_model_again_or_no_other(
+    workspace, foreign_models, begin_with
+):
+    class Stops(memlm.Listener):
+        def step(self, run, step, sample) -> None:
+            raise KeyboardInterrupt
+
+    memlm.train_model(workspace, config=TrainConfig(network="gru", hidden_width=16, **FAST))
+    places = {"gpt2": str(foreign_models("gpt2")), "gru-1": "gru-1"}
+    config = TrainConfig(**FAST, name="taught")
+    with pytest.raises(KeyboardInterrupt):
+        memlm.train_model(workspace, begin_with=places[begin_with], config=config, listener=Stops())
+    for other in {"gpt2", "gru-1"} - {begin_with}:
+        with pytest.raises(ConfigError) as refused:
+            memlm.train_model(workspace, begin_with=places[other], config=config, resume=True)
+        assert refused.value.code == "resume_changed"
+    report = memlm.train_model(workspace, begin_with=places[begin_with], config=config, resume=True)
+    assert report.steps == FAST["steps"]
+
+
 def test_adapter_says_what_has_become_of_its_model(workspace, foreign_models, tmp_path):
     folder = shutil.copytree(foreign_models("gpt2"), tmp_path / "theirs")
     model = teach(workspace, folder, adapter="lora")

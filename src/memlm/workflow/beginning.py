@@ -26,6 +26,7 @@ from memlm.workflow.preparing import (
     say_what_cleaning_took,
 )
 from memlm.workflow.teaching import (
+    check_same_origin,
     check_tokens,
     model_to_teach,
     origin_again,
@@ -49,6 +50,7 @@ class Resumption:
     strict: bool
     given: Collection[str] | None
     prepare: PrepareConfig | None
+    begin_with: str | None
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,7 @@ def resume_training(
 
     name = config.name or _unfinished(workspace, listener)
     about = read_run(workspace.model(name)) if workspace.has_model(name) else {}
+    check_same_origin(workspace, about.get("origin"), wish.begin_with)
     return resume_run(
         workspace.model(name),
         _tokens_of(workspace, name),

@@ -90,6 +90,25 @@ def origin_again(workspace: Workspace, about: Mapping[str, Any] | None) -> Origi
     return found
 
 
+def check_same_origin(
+    workspace: Workspace,
+    about: Mapping[str, Any] | None,  # Any: JSON
+    begin_with: str | None,
+) -> None:
+    """Raise ConfigError where a training that is taken up had begun with another model than said.
+
+    A file of options says it again each time.
+    """
+    if begin_with is None:
+        return
+    known = {about["model"], about.get("place")} if about else set()
+    path = Path(begin_with).expanduser()
+    if begin_with in known or (is_foreign(path) and _place(workspace, path) in known):
+        return
+    then = about["model"] if about else "none"
+    raise ConfigError("resume_changed", changes=f"--from {then} -> {begin_with}")
+
+
 def place_again(workspace: Workspace, about: Mapping[str, Any]) -> Path:
     """Return the folder of a brought model that was trained from; NotFoundError if it is gone."""
     place = str(about["place"])
