@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from memlm.errors import CorruptArtefactError, InputError, NotFoundError, ResourceError
-from memlm.storage import write_json
+from memlm.storage import seal_files, write_json
 from memlm.workspace import SCHEMA_VERSION, Workspace, open_workspace, read_run
 
 HEX = "0123456789abcdef" * 2
@@ -226,3 +226,17 @@ def test_model_may_not_be_named(workspace: Workspace, name: str) -> None:
     with pytest.raises(InputError) as caught:
         workspace.model(name)
     assert caught.value.code == "model_name"
+
+
+def test_weights_in_several_parts_are_told_apart_by_what_is_in_them(workspace: Workspace) -> None:
+    names = ["huggingface/model-00001-of-00002.safetensors"]
+    names += ["huggingface/model-00002-of-00002.safetensors", "huggingface/config.json"]
+    names += ["huggingface/model.safetensors.index.json"]  # which says where a name is, no more
+    for number, model in enumerate(("one", "two")):
+        folder = workspace.model(model)
+        (folder / "huggingface").mkdir(parents=True)
+        for name in names:
+            is_weights = name.endswith(".safetensors")
+            (folder / name).write_text(f"{number if is_weights else 0}", encoding="utf-8")
+        seal_files(folder, names, made_from={})
+    assert workspace.weights_hash("one") != workspace.weights_hash("two")

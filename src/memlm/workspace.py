@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,10 @@ BROUGHT_FILE = "brought.json"
 """Says what a brought model is; its weights are not in the workspace."""
 _WEIGHTS = (
     "model.safetensors",
-    "huggingface/model.safetensors",
-    "huggingface/model.safetensors.index.json",
+    "huggingface/model*.safetensors",
     "adapter/adapter_model.safetensors",
 )
-"""Files of a model of which one holds, or names by their hash, all that was learned."""
+"""Files of a model that change with what was learned; of several parts the first tells it."""
 RUN_STATES = ("running", "stopped", "finished", "diverged")
 _NAME = re.compile(r"[\w.-]+", re.UNICODE)
 # What every `run.json` says, and as what.
@@ -216,7 +216,8 @@ class Workspace:
             if self.is_brought(name):
                 return str(manifest["made_from"]["weights"])
             files = manifest["files"]
-            return str(next(files[one]["sha256"] for one in _WEIGHTS if one in files))
+            names = (name for one in _WEIGHTS for name in sorted(files) if fnmatchcase(name, one))
+            return str(files[next(names)]["sha256"])
         except (NotFoundError, CorruptArtefactError, KeyError, StopIteration):
             return None
 

@@ -54,6 +54,23 @@ def test_a_flag_goes_before_the_file(memlm, collected, settings):
     assert found.json["steps"] == 1
 
 
+def test_the_file_says_with_which_model_to_begin(memlm, collected, settings):
+    memlm("train", collected, "--config", settings(FAST_TOML))
+    path = settings('steps = 3\nthreads = 1\ndevice = "cpu"\nfrom = "lstm-1"\nadapter = "lora"\n')
+    assert memlm("train", collected, "--config", path, "--json").json["model"] == "lstm-lora-1"
+    run = json.loads((collected / "models" / "lstm-lora-1" / "run.json").read_text("utf-8"))
+    assert run["origin"]["model"] == "lstm-1"
+    assert run["plan"]["adapter_rank"] == 16
+
+
+def test_a_flag_begins_with_another_model_than_the_file(memlm, collected, settings):
+    path = settings('from = "nobody"\n')
+    found = memlm("train", collected, "--config", path, "--json")
+    assert (found.code, found.error["code"]) == (2, "model_missing")
+    found = memlm("train", collected, "--config", path, "--from", "memory", "--json")
+    assert (found.code, found.error["code"]) == (2, "origin_is_memory")
+
+
 def test_what_the_file_says_is_saved_with_the_model(memlm, collected, settings):
     memlm("train", collected, "--config", settings(FAST_TOML))
     run = json.loads((collected / "models" / "lstm-1" / "run.json").read_text(encoding="utf-8"))

@@ -111,3 +111,45 @@ def test_a_mistake_in_the_words_is_said_once_and_ends_all(start, tmp_path):
     assert [process.returncode for process in both] == [2, 0], said  # it ends with the first
     assert json.loads(said[0][0])["error"]["code"] == "source_missing"
     assert said[1] == ("", "")
+
+
+TEACHING = (
+    "--steps", "12", "--batch-size", "3", "--sequence-length", "16", "--device", "cpu",
+    "--threads", "1", "--checkpoint-every", "5",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("adapter", ["none", "lora"])
+@pytest.mark.parametrize("kind", ["ours", "llama"])
+def test_two_processes_teach_what_one_does(
+    memlm, start, corpus, tmp_path, foreign_models, kind, adapter
+):
+    ws, begin_with = tmp_path / "ws", "first"
+    if kind == "ours":
+        memlm("train", ws, corpus, *TRAINING[2:], "--steps", "6", "--name", "first")
+    else:
+        memlm("collect", ws, corpus / "english.txt")
+        begin_with = foreign_models(kind)
+    words = ("train", ws, *TEACHING, "--from", begin_with, "--adapter", adapter)
+    memlm(*words, "--name", "one")
+    both = _two(start, *words, "--name", "two", "--json")
+    said = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert json.loads(said[0][0])["model"] == "two"
+    assert said[1] == ("", "")
+    one, two = _losses(ws, "one"), _losses(ws, "two")
+    assert two == pytest.approx(one, rel=1e-3)
+    files = [
+        sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
+        for folder in (ws / "models" / "one", ws / "models" / "two")
+    ]
+    assert files[0] == files[1]
+
+
+def test_a_model_that_is_not_there_is_said_once(memlm, start, corpus, tmp_path):
+    memlm("collect", tmp_path / "ws", corpus / "english.txt")
+    both = _two(start, "train", tmp_path / "ws", *TEACHING, "--from", "nobody", "--json")
+    said = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [2, 0], said
+    assert json.loads(said[0][0])["error"]["code"] == "model_missing"
+    assert said[1] == ("", "")

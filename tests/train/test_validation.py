@@ -10,6 +10,7 @@ import torch
 
 from memlm.models import describe_network
 from memlm.models.config import LONGEST_PAST
+from memlm.models.foreign_shape import ForeignShape
 from memlm.models.network import build_network
 from memlm.models.network_model import NetworkModel
 from memlm.predict import score_text
@@ -133,3 +134,42 @@ def test_held_out_text_far_longer_than_a_stretch_is_read_with_the_past_that_is_l
     HeldOutText(tokens, make_units(len(tokens)), most_tokens=10**6, **how).loss(training.network)
     assert sum(sizes) > 0
     assert max(sizes) == training.carried[0].shape[3] == LONGEST_PAST - 1
+
+
+class _ReadsItsPast:
+    """Stands for a network of somebody else's: notes what it is given."""
+
+    training, device = True, torch.device("cpu")
+
+    def __init__(self, vocabulary_size: int) -> None:
+        self.config = ForeignShape(
+            kind="gpt2", vocabulary_size=vocabulary_size, hidden_width=1, layers=1,
+            num_parameters=1, context=1024,
+        )  # fmt: skip
+        self.blocks: list[tuple[int, ...]] = []
+
+    def start(self, batch):
+        return (torch.zeros(1, batch, 0),)
+
+    def losses(self, tokens, targets, state, *, labels=None):
+        assert state[0].shape[1] == len(tokens)
+        self.blocks.append(tuple(tokens.shape))
+        return torch.where(targets == -100, 0.0, targets.float()), state
+
+    def eval(self):
+        return self
+
+    def train(self, mode):
+        return self
+
+
+@pytest.mark.parametrize(("vocabulary_size", "blocks"), [(300, 4), (60_000, 32)])
+def test_a_network_that_reads_its_past_again_is_given_long_blocks(
+    make_units, vocabulary_size, blocks
+):
+    length = 16 * 1024
+    text = HeldOutText(np.arange(length), make_units(length), most_tokens=length, special=(), end=0)
+    network = _ReadsItsPast(vocabulary_size)
+    assert text.loss(network).nats == np.arange(length).sum()
+    assert len(network.blocks) == blocks
+    assert {width for _, width in network.blocks} == {256}

@@ -173,6 +173,27 @@ def test_teaching_that_was_stopped_goes_on_to_the_same_bytes(
     assert len(files[0]) == 1
 
 
+@pytest.mark.parametrize("begin_with", ["gpt2", "gru-1"])
+def test_training_that_is_taken_up_is_told_its_model_again_or_no_other(
+    workspace, foreign_models, begin_with
+):
+    class Stops(memlm.Listener):
+        def step(self, run, step, sample) -> None:
+            raise KeyboardInterrupt
+
+    memlm.train_model(workspace, config=TrainConfig(network="gru", hidden_width=16, **FAST))
+    places = {"gpt2": str(foreign_models("gpt2")), "gru-1": "gru-1"}
+    config = TrainConfig(**FAST, name="taught")
+    with pytest.raises(KeyboardInterrupt):
+        memlm.train_model(workspace, begin_with=places[begin_with], config=config, listener=Stops())
+    for other in {"gpt2", "gru-1"} - {begin_with}:
+        with pytest.raises(ConfigError) as refused:
+            memlm.train_model(workspace, begin_with=places[other], config=config, resume=True)
+        assert refused.value.code == "resume_changed"
+    report = memlm.train_model(workspace, begin_with=places[begin_with], config=config, resume=True)
+    assert report.steps == FAST["steps"]
+
+
 def test_adapter_says_what_has_become_of_its_model(workspace, foreign_models, tmp_path):
     folder = shutil.copytree(foreign_models("gpt2"), tmp_path / "theirs")
     model = teach(workspace, folder, adapter="lora")
@@ -187,6 +208,77 @@ def test_adapter_says_what_has_become_of_its_model(workspace, foreign_models, tm
     with pytest.raises(InputError) as changed:
         memlm.load_model(workspace, model.name)
     assert changed.value.code == "origin_changed"
+
+
+def test_brought_model_that_is_taught_twice_has_learned_from_the_documents_of_both(
+    workspace, foreign_models, tmp_path
+):
+    folder = shutil.copytree(foreign_models("gpt2"), tmp_path / "theirs")
+    first = teach(workspace, folder).name
+    memlm.prepare_documents(workspace, config=memlm.PrepareConfig(held_out_share=0.7))
+    notes: dict[str, dict[str, object]] = {}
+
+    class Hears(memlm.Listener):
+        def note(self, code, **values) -> None:
+            notes[code] = values
+
+    config = TrainConfig(**FAST, adapter="lora")
+    report = memlm.train_model(workspace, begin_with=first, config=config, listener=Hears())
+    second = teach(workspace, workspace.model(first) / "huggingface").name
+    assert (first, report.model, second) == ("theirs-tuned-1", "theirs-lora-1", "theirs-tuned-2")
+    before, *after = (
+        set(np.fromfile(workspace.model(name) / "documents.bin", dtype="<u8"))
+        for name in (first, report.model, second)
+    )
+    assert all(before <= ids for ids in after)
+    assert notes["origin_has_read"]["model"] == first
+    about = workspace.model(report.model) / "adapter" / "adapter_config.json"
+    assert json.loads(about.read_text("utf-8"))["base_model_name_or_path"] == first
+    assert memlm.load_model(workspace, report.model, device="cpu").name == report.model
+
+
+def test_what_cannot_be_taught_is_refused_before_the_documents_are_prepared(tmp_path, folder):
+    fresh = memlm.open_workspace(tmp_path / "fresh", create=True)
+    memlm.collect_documents(fresh, texts=TEXT.splitlines())
+    with pytest.raises(ConfigError):
+        teach(fresh, folder, dropout=0.1)
+    assert not list(fresh.path.glob("prepared/*"))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"sequence_length": 33}, "--sequence-length"),
+        ({"batch_size": None, "phases": "0.5:2x8,0.5:2x33"}, "--phases"),
+    ],
+)
+def test_stretches_are_no_longer_than_what_the_model_reads(
+    workspace, foreign_models, options, said
+):
+    with pytest.raises(ConfigError) as refused:
+        teach(workspace, foreign_models("gpt2"), **options)
+    assert (refused.value.code, refused.value.values["option"]) == ("window_too_long", said)
+
+
+def test_dropouts_are_those_of_the_training_that_teaches(workspace):
+    config = TrainConfig(network="gru", hidden_width=16, weight_dropout=0.3, dropout=0.2, **FAST)
+    base = memlm.train_model(workspace, config=config).model
+    names = [base, teach(workspace, base, dropout=0.1).name]
+    names.append(teach(workspace, base, weight_dropout=0.5, dropout=0.0).name)
+    shapes = [read_run(workspace.model(name))["plan"]["network"] for name in names]
+    found = [(shape["dropout"], shape["weight_dropout"]) for shape in shapes]
+    assert found == [(0.2, 0.3), (0.1, 0.0), (0.0, 0.5)]
+
+
+def test_adapter_needs_no_room_for_moments_of_all_weights(workspace, foreign_models, monkeypatch):
+    asked: list[int] = []
+    monkeypatch.setattr(
+        "memlm.train.run.require_free_disk", lambda folder, size_bytes: asked.append(size_bytes)
+    )
+    folder = foreign_models("gpt2")
+    weights = teach(workspace, folder, adapter="lora").predictor.network.num_parameters()
+    teach(workspace, folder)
+    assert asked == [4 * weights, 20 * weights]
 
 
 def test_damaged_adapter_is_said_to_be(workspace, foreign_models):

@@ -1,4 +1,4 @@
-"""A training that begins with a model of somebody else's."""
+"""A training that begins with a model of somebody else's, as it came or as it was taught here."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from memlm.models.huggingface import (
 )
 from memlm.models.learning import LearningNetwork
 from memlm.storage import new_folder
-from memlm.train.origin import Origin, write_adapter_files
+from memlm.train.origin import Origin, documents_of_model, write_adapter_files
 from memlm.train.plan import TrainPlan
 
 _PREFIX = "network."
@@ -42,11 +42,15 @@ class Brought(Origin):
         self.shape = foreign_shape(loaded.model)
         # Weights are read again for each network: a training changes those that it has.
         self.foreign = replace(foreign, weights={})
+        taught = _taught_here(folder)
+        self._name = foreign.name if taught is None else taught.name
+        if taught is not None:
+            self.documents = documents_of_model(taught)
 
     def about(self) -> dict[str, Any]:  # Any: JSON values
         return {
             "kind": "huggingface",
-            "model": self.foreign.name,
+            "model": self._name,
             "place": self._place,
             "weights": self.foreign.weights_hash,
         }
@@ -80,5 +84,19 @@ class Brought(Origin):
     def _write_adapter(self, network: AdaptedNetwork, folder: Path) -> tuple[str, ...]:
         names = {one.name: one.name.removeprefix(_PREFIX) for one in network.targets}
         # An adapter is given away: it says what the model is called, not where it lay here.
-        base = self._place if is_hub_name(self._place) else PurePosixPath(self._place).name
+        base = self._place
+        if _taught_here(self._folder) is not None:
+            base = self._name
+        elif not is_hub_name(base):
+            base = PurePosixPath(base).name
         return write_adapter_files(network, folder, base=base, names=names)
+
+
+def _taught_here(folder: Path) -> Path | None:
+    """Return the folder of the model of a workspace whose weights lie in this one, if they do.
+
+    It has the name that people know, and says what was learned.
+    """
+    found = folder.resolve()
+    is_taught = found.name == HUGGINGFACE_FOLDER and (found.parent / "run.json").is_file()
+    return found.parent if is_taught else None

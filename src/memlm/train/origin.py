@@ -109,14 +109,18 @@ def write_adapter_files(
     return tuple(f"{ADAPTER_FOLDER}/{name}" for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS))
 
 
+def documents_of_model(folder: Path) -> npt.NDArray[np.uint64]:
+    """Return the ids of the documents that a model of a workspace has learned from."""
+    learned = folder / "documents.bin"
+    return np.fromfile(learned, dtype="<u8") if learned.exists() else NO_DOCUMENTS
+
+
 class TrainedHere(Origin):
     """A model of the workspace."""
 
     def __init__(self, folder: Path, shape: NetworkConfig, weights_hash: str) -> None:
         self.folder, self.shape, self.weights_hash = folder, shape, weights_hash
-        learned = folder / "documents.bin"
-        if learned.exists():
-            self.documents = np.fromfile(learned, dtype="<u8")
+        self.documents = documents_of_model(folder)
 
     def about(self) -> dict[str, Any]:  # Any: JSON values
         return {"kind": "memlm", "model": self.folder.name, "weights": self.weights_hash}

@@ -133,10 +133,12 @@ def _for_so_many_steps(
     if dropout is None:
         epochs = tokens / facts.train_tokens
         dropout = next(share for least, share in _DROPOUT_BY_EPOCHS if epochs >= least)
+    if isinstance(network, NetworkConfig):  # one that was there before has those of its training
+        network = replace(network, dropout=dropout, weight_dropout=config.weight_dropout)
     validated = max(_FEWEST_VALIDATED_TOKENS, round(tokens * _VALIDATION_SHARE))
     plan = replace(
         plan,
-        network=network if isinstance(network, ForeignShape) else replace(network, dropout=dropout),
+        network=network,
         warm_up_steps=max(1, round(WARM_UP_SHARE * expected)),
         validated_tokens=min(validated, facts.held_out_tokens),
     )
@@ -349,10 +351,14 @@ def _fitting(batch_size: int, length: int, facts: DataFacts) -> tuple[int, int]:
 def _in_windows(config: TrainConfig, shape: ForeignShape) -> TrainConfig:
     """Return the options with stretches that a model which carries no state learns from."""
     length = config.sequence_length or min(shape.context, _LONGEST_WINDOW)
-    if length > shape.context:
-        raise ConfigError("window_too_long", value=length, most=shape.context, model=shape.kind)
+    phases = parse_phases(config.phases) if config.phases else ()
+    longest = max([phase.sequence_length for phase in phases] or [length])
+    if longest > shape.context:
+        option = "--phases" if phases else "--sequence-length"
+        values = {"value": longest, "most": shape.context, "model": shape.kind}
+        raise ConfigError("window_too_long", option=option, **values)
     lanes = config.batch_size or max(1, _TOKENS_OF_WINDOWS // length)
-    return config if config.phases else replace(config, batch_size=lanes, sequence_length=length)
+    return config if phases else replace(config, batch_size=lanes, sequence_length=length)
 
 
 def _rate(config: TrainConfig, shape: AnyShape, *, is_begun: bool) -> float:

@@ -63,6 +63,7 @@ _UNFORECAST = frozenset({
     "optimizer", "schedule", "weight_decay", "weight_dropout",
 })  # fmt: skip
 _CHECKPOINT_FACTOR = 5  # weights, two moments, best weights, and some room
+_ADAPTER_FACTOR = 1  # of the weights beneath: ours are written once, merged; the change is small
 
 
 class TrainingRun:
@@ -381,7 +382,8 @@ def _plan(
 
 
 def _require_room(folder: Path, plan: TrainPlan) -> None:
-    size = plan.network.num_parameters * 4 * _CHECKPOINT_FACTOR
+    factor = _CHECKPOINT_FACTOR if plan.adapter_rank is None else _ADAPTER_FACTOR
+    size = plan.network.num_parameters * 4 * factor
     with machine_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         require_free_disk(folder.parent, size_bytes=size)

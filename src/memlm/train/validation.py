@@ -8,13 +8,14 @@ carried. Only tokens of the text count (no label, no end of document); an unknow
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from memlm.models.foreign_shape import ForeignShape
 from memlm.models.learning import LearningNetwork
 from memlm.train.answers import Answers
 from memlm.train.stretches import Stretches
@@ -108,22 +109,41 @@ class HeldOutText:
     @torch.no_grad()
     def loss(self, network: LearningNetwork) -> HeldOutLoss:
         """Return the loss of a network, which is left in the mode that it was in."""
-        was_training, device = network.training, network.device
+        was_training = network.training
         network.eval()
-        lanes, length = self._inputs.shape
-        state, nats = network.start(lanes), 0.0
-        vocabulary = network.config.vocabulary_size
-        block = max(1, min(_BLOCK, _LARGEST_BLOCK_VALUES // (lanes * vocabulary)))
-        for start in range(0, length, block):
-            inputs = torch.from_numpy(self._inputs[:, start : start + block]).to(device)
-            targets = torch.from_numpy(self._targets[:, start : start + block]).to(device)
-            labels = None
-            if self._labels is not None:
-                labels = torch.from_numpy(self._labels[:, start : start + block]).to(device)
-            found, state = network.losses(inputs, targets, state, labels=labels)
-            nats += found.sum().item()
+        nats = sum(self._nats(network, lanes) for lanes in self._groups(network))
         network.train(was_training)
         return HeldOutLoss(nats + self._unknown_nats, self._characters, self._bytes)
+
+    def _groups(self, network: LearningNetwork) -> Iterator[slice]:
+        """Yield the lanes that are read side by side.
+
+        That is all of them, but for a network that reads its past again with every block: short
+        blocks of many lanes would be mostly that.
+        """
+        lanes, together = len(self._inputs), len(self._inputs)
+        if isinstance(network.config, ForeignShape):
+            values = _BLOCK * network.config.vocabulary_size
+            together = max(1, min(lanes, _LARGEST_BLOCK_VALUES // values))
+        for first in range(0, lanes, together):
+            yield slice(first, min(first + together, lanes))
+
+    def _nats(self, network: LearningNetwork, lanes: slice) -> float:
+        """Return what the tokens of some lanes cost."""
+        inputs, targets = self._inputs[lanes], self._targets[lanes]
+        labels = None if self._labels is None else self._labels[lanes]
+        number, length = inputs.shape
+        device, vocabulary = network.device, network.config.vocabulary_size
+        block = max(1, min(_BLOCK, _LARGEST_BLOCK_VALUES // (number * vocabulary)))
+        state, nats = network.start(number), 0.0
+        for start in range(0, length, block):
+            stretch = slice(start, start + block)
+            read = torch.from_numpy(inputs[:, stretch]).to(device)
+            wanted = torch.from_numpy(targets[:, stretch]).to(device)
+            told = None if labels is None else torch.from_numpy(labels[:, stretch]).to(device)
+            found, state = network.losses(read, wanted, state, labels=told)
+            nats += found.sum().item()
+        return nats
 
 
 def is_memorising(train_loss: float, held_out_loss: float, best_loss: float) -> bool:

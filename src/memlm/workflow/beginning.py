@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from memlm.collect import CollectConfig
 from memlm.errors import InputError, NotFoundError
+from memlm.models import NetworkConfig
 from memlm.prepare import PrepareConfig, TokenStore
 from memlm.records import CollectReport, PrepareReport
 from memlm.storage import read_manifest
@@ -25,6 +26,7 @@ from memlm.workflow.preparing import (
     say_what_cleaning_took,
 )
 from memlm.workflow.teaching import (
+    check_same_origin,
     check_tokens,
     model_to_teach,
     origin_again,
@@ -48,6 +50,7 @@ class Resumption:
     strict: bool
     given: Collection[str] | None
     prepare: PrepareConfig | None
+    begin_with: str | None
 
 
 @dataclass(frozen=True)
@@ -71,14 +74,30 @@ def begin_run(
     if begin_with is None:
         name = _prepared(workspace, text, text.prepare, listener)
         return _new_run(workspace, name, config, listener, processes, None)
+    # In a function of its own: the model as it was loaded is let go before the network is built.
+    origin, name = _pupil(workspace, config, text, begin_with, listener)
+    return _new_run(workspace, name, config, listener, processes, origin)
+
+
+def _pupil(
+    workspace: Workspace,
+    config: TrainConfig,
+    text: TextToLearn,
+    begin_with: str,
+    listener: Listener,
+) -> tuple[Origin, str]:
+    """Return the model that is named, to begin with, and the name of the documents as it cuts them.
+
+    What it cannot be taught is said before they are prepared, which may take long.
+    """
+    model = model_to_teach(workspace, begin_with, listener)
+    origin = teaching_origin(workspace, model, begin_with, config)
     last = workspace.settings().get("tokenizer")
-    pupil = model_to_teach(workspace, begin_with, listener)
-    name = _prepared(workspace, text, as_it_cuts(pupil, text.prepare or PrepareConfig()), listener)
+    name = _prepared(workspace, text, as_it_cuts(model, text.prepare or PrepareConfig()), listener)
     if last is not None:  # whoever trains anew cuts text as before
         workspace.remember(tokenizer=last)
-    check_tokens(pupil, open_tokens(workspace.prepared(name)), listener)
-    origin = teaching_origin(workspace, pupil, begin_with, config)
-    return _new_run(workspace, name, config, listener, processes, origin)
+    check_tokens(model, origin, open_tokens(workspace.prepared(name)), listener)
+    return origin, name
 
 
 def _prepared(
@@ -139,6 +158,7 @@ def resume_training(
 
     name = config.name or _unfinished(workspace, listener)
     about = read_run(workspace.model(name)) if workspace.has_model(name) else {}
+    check_same_origin(workspace, about.get("origin"), wish.begin_with)
     return resume_run(
         workspace.model(name),
         _tokens_of(workspace, name),
@@ -185,7 +205,7 @@ def _say_what_was_reduced(run: TrainingRun, config: TrainConfig, listener: Liste
         if asked is not None and used != asked:
             values = {"asked": asked, "used": used, "tokens": run.facts.train_tokens}
             listener.note("option_reduced", option=option, **values)
-    if run.origin.shape is None:
+    if isinstance(plan.network, NetworkConfig):
         for option, other in config.idle_options(plan.network.kind):
             listener.note("option_idle", option=option, other=other)
 

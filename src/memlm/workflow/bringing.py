@@ -111,7 +111,8 @@ def in_windows(model: Model, window: int | None) -> tuple[Model, int | None]:
     if window is None or window == predictor.context:
         return model, predictor.context
     if predictor.longest is not None and window > predictor.longest:
-        raise ConfigError("window_too_long", value=window, most=predictor.longest, model=model.name)
+        values = {"value": window, "most": predictor.longest, "model": model.name}
+        raise ConfigError("window_too_long", option="--window", **values)
     return replace(model, predictor=predictor.in_windows(window)), window
 
 

@@ -90,6 +90,25 @@ def origin_again(workspace: Workspace, about: Mapping[str, Any] | None) -> Origi
     return found
 
 
+def check_same_origin(
+    workspace: Workspace,
+    about: Mapping[str, Any] | None,  # Any: JSON
+    begin_with: str | None,
+) -> None:
+    """Raise ConfigError where a training that is taken up had begun with another model than said.
+
+    A file of options says it again each time.
+    """
+    if begin_with is None:
+        return
+    known = {about["model"], about.get("place")} if about else set()
+    path = Path(begin_with).expanduser()
+    if begin_with in known or (is_foreign(path) and _place(workspace, path) in known):
+        return
+    then = about["model"] if about else "none"
+    raise ConfigError("resume_changed", changes=f"--from {then} -> {begin_with}")
+
+
 def place_again(workspace: Workspace, about: Mapping[str, Any]) -> Path:
     """Return the folder of a brought model that was trained from; NotFoundError if it is gone."""
     place = str(about["place"])
@@ -102,17 +121,14 @@ def place_again(workspace: Workspace, about: Mapping[str, Any]) -> Path:
     return cached
 
 
-def check_tokens(model: Model, store: TokenStore, listener: Listener) -> None:
+def check_tokens(model: Model, origin: Origin, store: TokenStore, listener: Listener) -> None:
     """Raise InputError where tokens are not a model's; say where it has read what is held out."""
     if not cuts_as(model, store.folder.name):
         raise InputError("teaching_other_tokens", model=model.name)
-    learned = model.workspace.model(model.name) / "documents.bin"
-    if not learned.exists():
-        return
     numbers = np.unique(store.units_of("held_out")["document"])
     held_out = np.array([int(store.document_ids[number], 16) for number in numbers], dtype="<u8")
     also = np.setdiff1d(held_out, _numbers_on_both_sides(store))
-    both = np.intersect1d(also, np.fromfile(learned, dtype="<u8"))
+    both = np.intersect1d(also, origin.documents)
     if len(both):
         listener.note("origin_has_read", model=model.name, count=len(both))
 

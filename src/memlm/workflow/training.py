@@ -68,7 +68,7 @@ def train_model(
     config.check()
     held_out, is_resumed = tuple(held_out), resume or strict_resume
     if is_resumed:
-        _check_resuming(held_out, begin_with)
+        _check_resuming(held_out)
     else:
         check_teaching(config, prepare, begin_with)
     ready_torch()
@@ -92,7 +92,9 @@ def train_model(
             if sources:
                 _collect(opened, sources, collect, hears)
             if is_resumed:
-                wish = Resumption(strict=strict_resume, given=given, prepare=prepare)
+                wish = Resumption(
+                    strict=strict_resume, given=given, prepare=prepare, begin_with=begin_with
+                )
                 return resume_training(opened, config, wish, hears, processes)
             text = TextToLearn(prepare, held_out, collect)
             run = begin_run(opened, config, text, begin_with, hears, processes)
@@ -108,10 +110,9 @@ def train_model(
             return _run_training(run, hears, record)
 
 
-def _check_resuming(held_out: Collection[Path | str], begin_with: str | None) -> None:
-    for option, value in (("--held-out", held_out), ("--from", begin_with)):
-        if value:
-            raise ConfigError("options_exclude", one="--resume", other=option)
+def _check_resuming(held_out: Collection[Path | str]) -> None:
+    if held_out:
+        raise ConfigError("options_exclude", one="--resume", other="--held-out")
 
 
 def _check_sources(sources: Iterable[Path | str]) -> None:

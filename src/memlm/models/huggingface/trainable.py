@@ -8,6 +8,7 @@ given as BOS, as it is when texts are scored; as a target it stays the end.
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -115,10 +116,15 @@ def foreign_shape(model: HuggingFaceModel) -> ForeignShape:
 
 
 def adapter_targets(network: Any) -> list[AdapterTarget]:  # Any: as below
-    """Return the matrices of all linear layers but the output (Dettmers et al. 2023)."""
+    """Return the matrices of all linear layers but the output (Dettmers et al. 2023).
+
+    One that several layers share (Zamba) has no change of its own: PEFT would change one of them.
+    """
+    places = Counter(id(one) for _, one in network.named_parameters(remove_duplicate=False))
     return [
         AdapterTarget(name=name, outputs=outputs, inputs=inputs, is_turned=turned)
         for name, outputs, inputs, turned in _linear_layers(network)
+        if places[id(network.get_parameter(name))] == 1
     ]
 
 
