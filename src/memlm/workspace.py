@@ -250,8 +250,10 @@ class Workspace:
         return found if found in TASK_KINDS else None
 
     def remember(self, **choices: object) -> None:
-        """Store choices (the last tokenizer, ...) in `workspace.json`."""
-        write_json(self.settings_file, self.settings() | choices)
+        """Store choices (the last tokenizer, ...) in `workspace.json`; None is no choice."""
+        found = self.settings() | choices
+        kept = {name: value for name, value in found.items() if value is not None}
+        write_json(self.settings_file, kept)
 
     @contextmanager
     def writing(self) -> Iterator[None]:

@@ -324,3 +324,80 @@ def test_whole_model_has_no_adapter_to_take_away(workspace, tmp_path):
     with pytest.raises(InputError) as refused:
         export_adapter(workspace, tmp_path / "adapter", model=name)
     assert refused.value.code == "export_no_adapter"
+
+
+class Heard(memlm.Listener):
+    """Remembers what was noted, and with which values."""
+
+    def __init__(self) -> None:
+        self.notes: dict[str, dict[str, object]] = {}
+
+    def note(self, code: str, **values: object) -> None:
+        self.notes[code] = values
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> memlm.Workspace:
+    opened = memlm.open_workspace(tmp_path / "ws", create=True)
+    lines = TEXT.splitlines()
+    memlm.collect_documents(
+        opened, texts=[(f"{line} {n}", "ab"[n % 2]) for n, line in enumerate(lines * 3)]
+    )
+    return opened
+
+
+def test_a_training_after_a_teaching_has_a_vocabulary_and_labels_of_its_own(labelled, folder):
+    heard = Heard()
+    config = TrainConfig(**FAST)
+    memlm.train_model(labelled, begin_with=str(folder), config=config, listener=heard)
+    assert heard.notes["teaching_without_labels"]["count"] > 0
+    assert "tokenizer" not in labelled.settings()
+    report = memlm.train_model(labelled, config=TrainConfig(**FAST, network="lstm"))
+    assert set(memlm.load_model(labelled, report.model).label_counts) == {"a", "b"}
+
+
+def test_a_rank_beyond_every_matrix_is_refused(workspace, folder):
+    with pytest.raises(ConfigError) as caught:
+        teach(workspace, folder, adapter="lora", adapter_rank=100_000)
+    assert caught.value.values["option"] == "--adapter-rank"
+    assert 1 < caught.value.values["high"] < 1000
+
+
+def test_what_the_model_knew_before_is_said(workspace, folder):
+    heard = Heard()
+    report = memlm.train_model(
+        workspace,
+        begin_with=str(folder),
+        config=TrainConfig(**FAST, adapter="lora"),
+        listener=heard,
+    )
+    after = report.held_out_nats_per_character
+    assert heard.notes["before_teaching"]["loss"] == pytest.approx(after, rel=0.3)
+
+
+def test_an_exported_lstm_that_was_taught_is_taken_away_with_its_code(workspace, tmp_path):
+    first = memlm.train_model(workspace, config=TrainConfig(**FAST, network="lstm"))
+    export_model(workspace, tmp_path / "taken", model=first.model)
+    taught = teach(workspace, tmp_path / "taken")
+    report = export_model(workspace, tmp_path / "again", model=taught.name)
+    assert report.layout == "memlm"
+    assert (tmp_path / "again" / "modeling_memlm.py").is_file()
+    assert "auto_map" in json.loads((tmp_path / "again" / "config.json").read_text("utf-8"))
+    assert "register_transformers" in (tmp_path / "again" / "README.md").read_text("utf-8")
+
+
+def test_what_is_no_model_is_told_what_it_is(workspace, folder, tmp_path, monkeypatch):
+    own = memlm.train_model(workspace, config=TrainConfig(**FAST, network="lstm")).model
+    adapted = teach(workspace, folder, adapter="lora").name
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for name, code in (
+        (str(workspace.model(own)), "foreign_is_ours"),
+        (str(workspace.model(adapted) / "adapter"), "model_path_is_adapter"),
+        (str(folder / "config.json"), "model_path_is_file"),
+        ("empty", "model_path_is_empty"),
+        ("", "model_unnamed"),
+    ):
+        with pytest.raises((InputError, NotFoundError)) as caught:
+            memlm.load_model(workspace, name)
+        assert caught.value.code == code

@@ -132,7 +132,8 @@ def _results(part: dict[str, Any]) -> str:  # Any: JSON
     blend = part.get("blend")
     if blend and blend["memories"]:
         memories = " + ".join(blend["memories"])
-        said = render("info.blended", memories=memories, nats=blend["nats_per_token"])
+        alone = blend["nats_per_token_alone"]
+        said = render("info.blended", memories=memories, nats=blend["nats_per_token"], alone=alone)
         held += render("list.comma") + said
     return held
 

@@ -51,6 +51,8 @@ def read_config(data: bytes) -> Json:
         raise file_bad(CONFIG, "repeated_key", key=error) from error
     except (ValueError, RecursionError) as error:
         raise file_bad(CONFIG, "no_json") from error
+    if isinstance(found, dict) and "blocks" in found and "model_type" not in found:
+        raise InputError("foreign_is_ours")
     if not isinstance(found, dict) or not isinstance(found.get("model_type"), str):
         raise InputError("foreign_no_kind")
     return found

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from memlm.errors import ConfigError
 from memlm.language_model import LanguageModel
 from memlm.models.adapter import AdaptedNetwork, AdapterTarget
 from memlm.models.config import NetworkConfig
@@ -54,6 +55,10 @@ class Origin:
             return network
         seed = stream_seed(plan.seed, "weights")
         targets = self._targets(network)
+        most = max(min(target.inputs, target.outputs) for target in targets)
+        if plan.adapter_rank > most:  # a change of a higher rank is none
+            values = {"value": plan.adapter_rank, "low": 1, "high": most}
+            raise ConfigError("value_outside", option="--adapter-rank", **values)
         return AdaptedNetwork(network, targets, rank=plan.adapter_rank, seed=seed)
 
     @contextmanager

@@ -26,7 +26,9 @@ from memlm.train.schedule import Phase, Schedule, parse_phases
 
 DEFAULT_WINDOW = 256
 DEFAULT_RANK = 16
-_TUNED, _CONTINUED = 0.1, 0.3  # of the rate that begins with nothing; not measured yet
+# (at least so many parameters, share of the rate that begins with nothing), see benchmarks/LOG.md
+_TUNED: tuple[tuple[float, float], ...] = ((1e8, 0.1), (1e7, 0.3), (0.0, 1.0))
+_CONTINUED = 0.3
 _LEAST_RATE = 1e-4
 _LONGEST_WINDOW, _TOKENS_OF_WINDOWS = 256, 2048
 _NETWORK_OF_TASKS = "transformer"
@@ -371,7 +373,8 @@ def _rate(config: TrainConfig, shape: AnyShape, *, is_begun: bool) -> float:
         return _learning_rate(shape)
     if isinstance(shape, ForeignShape):
         rate = max(_LEAST_RATE, 3.239e-3 - 1.395e-4 * math.log(shape.num_parameters))
-        return rate if config.adapter == "lora" else _TUNED * rate
+        share = next(share for least, share in _TUNED if shape.num_parameters >= least)
+        return rate if config.adapter == "lora" else share * rate
     return _learning_rate(shape) * (1.0 if config.adapter == "lora" else _CONTINUED)
 
 

@@ -18,7 +18,7 @@ from memlm.train import TrainConfig
 from memlm.train.schedule import parse_phases
 from memlm.workflow.listener import Listener
 from memlm.workflow.models import known_models, sound_runs
-from memlm.workflow.opening import AnyWorkspace, as_workspace
+from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of
 from memlm.workflow.own_tokens import as_it_cuts
 from memlm.workflow.preparing import (
     open_tokens,
@@ -94,8 +94,12 @@ def _pupil(
     origin = teaching_origin(workspace, model, begin_with, config)
     last = workspace.settings().get("tokenizer")
     name = _prepared(workspace, text, as_it_cuts(model, text.prepare or PrepareConfig()), listener)
-    if last is not None:  # whoever trains anew cuts text as before
-        workspace.remember(tokenizer=last)
+    workspace.remember(tokenizer=last)  # whoever trains anew cuts text as if this had not been
+    with documents_of(workspace) as documents:
+        unknown = documents.labels().keys() - model.tokenizer.labels.keys()
+        count = sum(documents.labels()[label] for label in unknown)
+    if count:
+        listener.note("teaching_without_labels", model=model.name, count=count)
     check_tokens(model, origin, open_tokens(workspace.prepared(name)), listener)
     return origin, name
 

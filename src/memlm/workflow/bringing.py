@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memlm.errors import ConfigError, NotFoundError
+from memlm.errors import ConfigError, InputError, NotFoundError
 from memlm.models.foreign import Foreign, is_foreign, read_foreign
+from memlm.models.foreign_shape import ADAPTER_CONFIG
 from memlm.models.foreign_weights import not_finite, shown
 from memlm.models.hub import cached_folder, fetch_folder, is_hub_name
 from memlm.prepare import ForeignTokenizer, foreign_tokenizer
@@ -40,6 +41,7 @@ def foreign_folder(workspace: Workspace, name: str, listener: Listener) -> Path:
         return path
     if workspace.is_brought(name):
         raise ConfigError("brought_by_folder", model=name)
+    _refuse_what_is_no_model(name, path)
     if not is_hub_name(name):
         if name.startswith(("~", ".")) or os.sep in name or path.exists():
             raise NotFoundError("model_folder_missing", path=path)
@@ -53,6 +55,18 @@ def foreign_folder(workspace: Workspace, name: str, listener: Listener) -> Path:
         raise NotFoundError("model_missing", model=name, known=known_models(workspace))
     listener.note("downloading", model=name)
     return fetch_folder(name)
+
+
+def _refuse_what_is_no_model(name: str, path: Path) -> None:
+    """Raise where there is something at a path that can be no model, saying what it is."""
+    if not name.strip():
+        raise NotFoundError("model_unnamed")
+    if path.is_file():
+        raise InputError("model_path_is_file", path=path, folder=path.parent)
+    if (path / ADAPTER_CONFIG).is_file():
+        raise InputError("model_path_is_adapter", path=path)
+    if path.is_dir() and "/" not in name:  # which the hub's names have
+        raise NotFoundError("model_path_is_empty", path=path)
 
 
 def _expanded(name: str) -> Path:

@@ -9,7 +9,12 @@ from typing import Any
 
 from memlm.errors import InputError, NotFoundError
 from memlm.messages import render
-from memlm.models.exporting.folder import read_model_config, write_model_files
+from memlm.models.exporting.folder import (
+    read_model_config,
+    write_model_files,
+    write_modelling_files,
+)
+from memlm.models.exporting.modelling import OWN_KIND
 from memlm.models.exporting.qwen3 import qwen3_lacks
 from memlm.models.foreign_shape import (
     ADAPTER_CONFIG,
@@ -133,8 +138,15 @@ def _taught(workspace: Workspace, model: Model, listener: Listener) -> _Parts:
     assert isinstance(model.predictor, HuggingFaceModel)
     network = model.predictor.network
     foreign = read_taught(workspace, model.name, read_run(workspace.model(model.name)))
-    shape = foreign_shape(model.predictor)
-    return lambda folder: save_network(network, foreign, folder), shape, "huggingface"
+    is_own_kind = foreign.config["model_type"] == OWN_KIND
+
+    def write(folder: Path) -> None:
+        save_network(network, foreign, folder)
+        if is_own_kind:  # an exported model of ours that was taught
+            write_modelling_files(folder)
+
+    layout = "memlm" if is_own_kind else "huggingface"
+    return write, foreign_shape(model.predictor), layout
 
 
 def _num_numbers(file: Path) -> int:

@@ -152,6 +152,7 @@ def _run_training(
     from memlm.train.validation import is_memorising
 
     _say_how_it_begins(run, listener)
+    _say_what_it_knows(run, listener)
     planned, has_warned = run.plan, False
     crowd = CrowdWatch()
     with watch_signals() as signals:
@@ -188,6 +189,17 @@ def _say_how_it_begins(run: TrainingRun, listener: Listener) -> None:
         listener.note("resumed_inexact", changes=run.machine_changes)
     if not run.training.step and run.processes.is_first and (told := run.forecast()):
         listener.note("forecast", **asdict(told))
+
+
+def _say_what_it_knows(run: TrainingRun, listener: Listener) -> None:
+    """Say the loss of the model that a teaching begins with, so that one sees what it brings."""
+    if run.training.step or run.origin.shape is None or not run.processes.is_first:
+        return
+    held_out = run.held_out(run.plan.validated_tokens)
+    if held_out is not None:
+        with run.training.with_result() as network:
+            loss = held_out.loss(network)
+        listener.note("before_teaching", loss=loss.nats_per_character)
 
 
 def _say_crowded(run: TrainingRun, waiting: float, listener: Listener) -> None:

@@ -44,18 +44,25 @@ def write_model_files(model: Path, folder: Path) -> None:
         described, weights = qwen3_config(config), qwen3_weights(config, weights)
     else:
         described = _own_config(config)
-        for file in modelling_files():
-            shutil.copyfile(file, folder / file.name)
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     write_json(folder / "config.json", described)
     write_json(folder / "generation_config.json", _GENERATION)
+    if described["model_type"] == OWN_KIND:
+        write_modelling_files(folder)
+
+
+def write_modelling_files(folder: Path) -> None:
+    """Put the code that computes our own layout into a folder, and name it in its config."""
+    for file in modelling_files():
+        shutil.copyfile(file, folder / file.name)
+    described = read_json(folder / "config.json")
+    write_json(folder / "config.json", described | {"auto_map": AUTO_MAP})
 
 
 def _own_config(config: NetworkConfig) -> dict[str, Any]:  # Any: JSON values
     return {
         "architectures": ["MemlmForCausalLM"],
         "model_type": OWN_KIND,
-        "auto_map": AUTO_MAP,
         "dtype": "float32",
         "network": config.to_json(),
         "longest_past": LONGEST_PAST,
