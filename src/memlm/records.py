@@ -304,6 +304,35 @@ class Finding:
     unit: str
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TaskFindings(Mapping[str, Finding]):
+    """What a model's answers to a file are worth: findings by their names, as a mapping."""
+
+    model: str
+    task: str | None
+    """translate, reply, summarise or classify; None: the labels of texts, told by Bayes' rule."""
+    findings: Mapping[str, Finding]
+    """The baseline of each is the best of those below."""
+    baselines: Mapping[str, Mapping[str, float]]
+    """What else was measured in the same run: by its name, then by that of the finding."""
+    signatures: Mapping[str, str] = field(default_factory=dict)
+    """How a finding was measured, where there is an agreed way to write that down."""
+    answers: str | None = None
+    """The file with all answers, if one was written."""
+
+    def __getitem__(self, name: str) -> Finding:
+        """Return one finding."""
+        return self.findings[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names of the findings."""
+        return iter(self.findings)
+
+    def __len__(self) -> int:
+        """Return how many findings there are."""
+        return len(self.findings)
+
+
 @dataclass(frozen=True, kw_only=True)
 class NearExample:
     """An example of a task that a model learned from, near to what it was asked."""

@@ -26,7 +26,7 @@ _LONGEST_BLOCK = 1024
 _WINDOWS_AT_ONCE = 32
 _MOST_TOKENS_AT_ONCE = 1 << 22
 _INTERVAL_BLOCKS = 20
-_NATS_PER_UNKNOWN_BYTE = 8 * math.log(2)
+NATS_PER_UNKNOWN_BYTE = 8 * math.log(2)
 
 
 def score_text(
@@ -52,12 +52,12 @@ def score_text(
     stream = np.concatenate([[tokenizer.end], ids])
     reader = read_long(model, stream) if window is None else _read_windows(model, stream, window)
     nats = np.concatenate(list(_counted(reader, len(ids), progress)))
-    nats += charged * _NATS_PER_UNKNOWN_BYTE
+    nats += charged * NATS_PER_UNKNOWN_BYTE
     per_character = nats.sum() / len(text)
     margin = _margin(nats, encoding.starts, len(text))
     size = len(text.encode("utf-8"))
     uniform = math.log(model.vocabulary_size) * len(ids)
-    baseline = (uniform + charged.sum() * _NATS_PER_UNKNOWN_BYTE) / len(text)
+    baseline = (uniform + charged.sum() * NATS_PER_UNKNOWN_BYTE) / len(text)
     return Score(
         nats_per_character=float(per_character),
         low=float(per_character - margin),

@@ -17,6 +17,8 @@ file needs of another stands above it in this list.
     remembering  blending          what is remembered beside it, and how much that counts
     tracing                        where the words of a text come from
     asking  attending              what it is asked; what it looks at
+    answering  measuring           what it makes of a task; how good that is
+    known_answers  evaluating      the same, of a file whose answers are known
     model_card  taking_away        a model as a folder for others, with a card
 """
 

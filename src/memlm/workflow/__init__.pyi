@@ -1,12 +1,13 @@
 """What is named here is loaded when it is asked for; `__init__.py` says what it is for."""
 
 from .answering import Answerer, answer_task, read_questions
-from .asking import ensure_model, evaluate_task, generate_text, score_text
+from .asking import ensure_model, generate_text, score_text
 from .attending import DEFAULT_ATTENDED, attend_text, check_attended, write_attention_page
 from .blending import blended_predictor, check_memories, ready_blend
 from .chatting import Chat, open_chat
 from .collecting import collect_documents
 from .erasing import erase_documents, erase_removed
+from .evaluating import evaluate_task
 from .exporting import export_documents
 from .keeping import delete_model, prune_checkpoints, rename_model
 from .learned import count_collected

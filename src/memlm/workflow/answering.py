@@ -178,6 +178,11 @@ class Answerer:
             left_out=left_out,
         )
 
+    def question(self, source: str) -> npt.NDArray[np.int64]:
+        """Return the tokens of a question as it is asked, recalled examples before it."""
+        source, recall = normalise_text(source).strip(), self.how.recall
+        return self._question(source, self.near.nearest(source, limit=recall) if recall else [])[0]
+
     @property
     def _looked_at(self) -> int:
         """How many nearest examples have a say."""

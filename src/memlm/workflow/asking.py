@@ -1,36 +1,24 @@
-"""Ask: score, generate and evaluate."""
+"""Ask: score and generate."""
 
 from __future__ import annotations
 
 import secrets
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from memlm import messages
-from memlm.collect import CollectConfig, Reading, read_file
 from memlm.errors import InputError
 from memlm.language_model import LanguageModel
 from memlm.predict.blend import COUNTS, BlendedModel
 from memlm.prepare import PrepareConfig
-from memlm.records import (
-    Finding,
-    Generation,
-    Score,
-    SourceProblem,
-    SourceText,
-    TokenShare,
-)
+from memlm.records import Generation, Score, TokenShare
 from memlm.runtime import resend_signal
 from memlm.train import TrainConfig
 from memlm.workflow.blending import blended_predictor, memories_in
 from memlm.workflow.bringing import in_windows
 from memlm.workflow.erasing import finish_erasing
-from memlm.workflow.learned import count_collected
 from memlm.workflow.listener import Listener
 from memlm.workflow.models import (
     MEMORY,
@@ -42,7 +30,6 @@ from memlm.workflow.models import (
 )
 from memlm.workflow.opening import AnyWorkspace, as_workspace, documents_of
 from memlm.workflow.prompting import note_long_prompt, only_answer
-from memlm.workflow.reading import existing_file
 from memlm.workflow.remembering import memory_model
 from memlm.workflow.tracing import trace_texts
 from memlm.workflow.training import train_model
@@ -228,68 +215,3 @@ def _token_shares(
         for place, (start, end) in enumerate(zip(encoding.starts.tolist(), ends, strict=True))
         if start >= begin
     )
-
-
-def evaluate_task(
-    model: Model,
-    path: Path | str,
-    *,
-    config: CollectConfig | None = None,
-    workspace: AnyWorkspace | None = None,
-    memories: Sequence[str] = (),
-    listener: Listener | None = None,
-) -> dict[str, Finding]:
-    """Predict the label of every text in a file and compare: accuracy and macro F1.
-
-    With `workspace`, texts that the model learned from are noted: they are no test.
-    Raises InputError if the file has no labels or the model learned none.
-    """
-    from memlm.generate.evaluate import evaluate_labels, majority_label
-    from memlm.predict import label_probabilities
-
-    if not model.label_counts:
-        raise InputError("model_without_labels", model=model.name)
-    texts = _labelled_texts(path, config or CollectConfig(), listener or Listener())
-    true = [str(item.label) for item in texts]
-    never_seen = sum(label not in model.label_counts for label in true)
-    if never_seen == len(true):
-        found_labels, known = sorted(set(true)), ", ".join(model.label_counts)
-        raise InputError("labels_all_unknown", found=", ".join(found_labels[:10]), known=known)
-    if never_seen:
-        (listener or Listener()).note("labels_never_seen", count=never_seen)
-    if workspace is not None:
-        words = [item.text for item in texts]
-        learned = count_collected(workspace, words, model=model, listener=listener)
-        if learned:
-            (listener or Listener()).note("learned_texts", count=learned, n=len(texts))
-        elif (memories or model.name == MEMORY) and count_collected(
-            workspace, words, is_remembered=True, listener=listener
-        ):
-            (listener or Listener()).note("text_remembered")
-    total = sum(model.label_counts.values()) + len(model.label_counts)
-    priors = {label: (count + 1) / total for label, count in model.label_counts.items()}
-    found = label_probabilities(
-        blended_predictor(model, memories=memories, listener=listener),
-        model.tokenizer,
-        [item.text for item in texts],
-        priors=priors,
-    )
-    predicted = [max(shares, key=lambda label: shares[label]) for shares in found]
-    return evaluate_labels(true, predicted, majority=majority_label(Counter(model.label_counts)))
-
-
-def _labelled_texts(
-    path: Path | str, config: CollectConfig, listener: Listener
-) -> list[SourceText]:
-    items = list(read_file(existing_file(path), Reading(config=config)))
-    for item in items:
-        if isinstance(item, SourceProblem):
-            reason = messages.render(f"error.{item.code}.message", **item.values)
-            listener.note("row_left_out", line=item.position, reason=reason)
-    texts = [item for item in items if isinstance(item, SourceText)]
-    labelled = [item for item in texts if item.label is not None]
-    if not labelled:
-        raise InputError("file_without_labels", path=path)
-    if len(labelled) < len(texts):
-        listener.note("rows_without_label", count=len(texts) - len(labelled))
-    return labelled
