@@ -1,19 +1,41 @@
 """Translate: numbers in English words become Chinese numerals, by a model trained on pairs.
 
-Nothing is fetched: the pairs are made here, and a fifth of them the model never sees. Any table of
+Nothing is fetched: the pairs are made here, and a tenth of them the model never sees. Any table of
 two columns does in their place.
 
 python examples/translate.py my-workspace
 """
 
 import csv
+import random
 import sys
 from pathlib import Path
 
 import memlm
 
-ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()  # noqa: E501
-TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+ONES = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 DIGITS = "零一二三四五六七八九"
 
 
@@ -42,28 +64,29 @@ def in_chinese(number: int) -> str:
 
 
 def main(workspace: str) -> None:
+    numbers = random.Random(1).sample(range(1000), 1000)
+    learned, unseen = numbers[:900], numbers[900:]
     table = Path(f"{workspace}-pairs.csv")
     with table.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["en", "zh"])
-        rows.writerows([in_english(n), in_chinese(n)] for n in range(1000) if n % 5)
+        rows.writerows([in_english(number), in_chinese(number)] for number in learned)
 
     memlm.collect_documents(
         workspace,
         table,
         config=memlm.CollectConfig(task="translate", source_column="en", target_column="zh"),
     )
-    report = memlm.train_model(workspace, config=memlm.TrainConfig(steps=400, threads=1))
+    config = memlm.TrainConfig(network="lstm-attention", hidden_width=128, steps=500, threads=1)
+    report = memlm.train_model(workspace, config=config)
     model = memlm.load_model(workspace, report.model, writes=True)
 
-    unseen = range(5, 1000, 25)
     answers = memlm.answer_task(model, [in_english(number) for number in unseen])
     for answer in answers[:5]:
         near = answer.examples[0]
         print(f"{answer.asked} -> {answer.text}   (nearest: {near.asked} -> {near.answer})")
-    right = sum(
-        answer.text == in_chinese(number) for number, answer in zip(unseen, answers, strict=True)
-    )
+    pairs = zip(unseen, answers, strict=True)
+    right = sum(answer.text == in_chinese(number) for number, answer in pairs)
     print(f"{right} of {len(answers)} unseen numbers right")
 
 

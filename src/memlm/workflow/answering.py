@@ -60,7 +60,8 @@ def answer_task(
     """Return what a model answers to each source, with the training examples nearest to it.
 
     `config` says how answers are written; what it leaves open is as usual for the task. `memories`
-    are as in `generate_text`; with an empty list the nearest examples have no say in labels either.
+    that are named predict beside the weights, which answer alone otherwise; with an empty list the
+    nearest examples have no say in labels either.
     A source that is longer than the network looks back is cut at its end, which is noted. Raises
     InputError for a model that was trained for no task, and for an empty source.
     """
@@ -139,11 +140,11 @@ class Answerer:
 
     @cached_property
     def predictor(self) -> LanguageModel:
-        """The weights, with the memories where they have a say.
+        """The weights, with the memories that were named.
 
-        A label is told by its nearest examples instead, unless memories are named.
+        How text goes on says little of how a source is answered: nobody named, nobody is asked.
         """
-        memories = () if self.kind == "classify" and self._memories is None else self._memories
+        memories = self._memories or ()
         return blended_predictor(self._model, memories=memories, listener=self._listener)
 
     @property
