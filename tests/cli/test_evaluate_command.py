@@ -39,7 +39,7 @@ def test_a_task_is_shown_as_a_table(memlm, folder, tmp_path):
     done = memlm("evaluate", folder / "ws", folder / "test.csv", "--answers", answers)
     assert done.code == 0, done.err
     first, titles, *rows = done.out.splitlines()
-    assert first == "lstm-1 (classify), 4 rows:"
+    assert first == "transformer-1 (classify), 4 rows:"
     assert titles.split()[:2] == ["Measure", "Value"]
     assert titles.split()[-2:] == ["Bayes", "Logistic"]
     assert [row.split("  ")[0] for row in rows[:4]] == [
@@ -54,7 +54,7 @@ def test_a_task_has_its_keys_in_json(memlm, folder):
     assert set(found["accuracy"]) == FINDING
     assert found["accuracy"]["n"] == 2
     assert set(found["baselines"]) == {"majority", "naive_bayes", "logistic_regression"}
-    assert (found["task"], found["model"], found["answers"]) == ("classify", "lstm-1", None)
+    assert (found["task"], found["model"], found["answers"]) == ("classify", "transformer-1", None)
 
 
 def test_the_table_is_chinese_too(memlm, folder):

@@ -109,9 +109,11 @@ def test_how_sure_labels_are_is_fitted_once_and_kept(classifier):
 
 
 def test_the_weights_alone_are_asked_where_that_is_wished(classifier):
-    (found,) = memlm.answer_task(classifier, ["dog in the snow"], memories=[])
-    assert found.text == "Hund"
-    assert found.examples  # they are shown all the same
+    (alone,) = memlm.answer_task(classifier, ["dog in the snow"], memories=[])
+    (helped,) = memlm.answer_task(classifier, ["dog in the snow"])
+    assert alone.text == helped.text == "Hund"
+    assert alone.examples == helped.examples  # they are shown all the same
+    assert alone.probabilities != helped.probabilities
 
 
 def test_the_training_notes_its_task_and_the_labels(classifier, translator):

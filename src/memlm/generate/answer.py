@@ -1,8 +1,7 @@
 """Answers: the source of a task is read, and what the model goes on with is its target.
 
 A label is an answer that is one of a few: each is asked how likely it is behind the source, its end
-included, and the shares are put right by one temperature (Guo et al. 2017) that held-out examples
-have told.
+included.
 """
 
 from __future__ import annotations
@@ -104,23 +103,3 @@ def label_scores(
     found, _ = model.read(state, rows)
     picked = np.take_along_axis(found, np.maximum(wanted, 0)[..., None], axis=2)[..., 0]
     return np.asarray(scores + np.where(wanted >= 0, picked, 0.0).sum(axis=1))
-
-
-def shares_of(scores: npt.NDArray[np.float64], temperature: float) -> npt.NDArray[np.float64]:
-    """Return the probabilities that scores (..., L) come to; each row sums to 1."""
-    scaled = (scores - scores.max(axis=-1, keepdims=True)) / temperature
-    found = np.exp(scaled)
-    return np.asarray(found / found.sum(axis=-1, keepdims=True))
-
-
-def fit_temperature(scores: npt.NDArray[np.float64], right: npt.NDArray[np.int64]) -> float:
-    """Return the temperature with which the right labels of scores (N, L) are likeliest.
-
-    Raises nothing: without examples it is 1.
-    """
-    if not len(right):
-        return 1.0
-    tried = np.geomspace(0.1, 10.0, 201)
-    rows = np.arange(len(right))
-    losses = [-np.log(shares_of(scores, one)[rows, right] + 1e-12).mean() for one in tried]
-    return float(tried[int(np.argmin(losses))])

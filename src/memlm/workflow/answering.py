@@ -120,7 +120,7 @@ class Answerer:
         self.config, self.how = config or Config(), answering or AnswerConfig()
         self.config.check()
         self._listener = listener or Listener()
-        self._memories = memories
+        self._memories = None if memories is None else tuple(memories)
         self._model = writing_model(model, precision=self.config.precision)
         self._store = documents_of(model.workspace)
         self._near: NearExamples | None = None
@@ -163,7 +163,7 @@ class Answerer:
         shown = tuple(examples[: self.how.examples])
         ids, left_out = self._question(source, examples[: self.how.recall])
         if self.kind == "classify":
-            shares = self.labeller.shares(ids, examples)
+            shares = self.labeller.shares(source, ids, examples)
             label = max(shares, key=lambda label: shares[label])
             return TaskAnswer(
                 asked=source, text=label, probabilities=shares, examples=shown, left_out=left_out

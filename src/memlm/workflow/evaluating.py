@@ -182,7 +182,7 @@ class _Asked:
         # The nearest example is a baseline; and the same figure comes again for the same weights.
         examples = max(1, answering.examples)
         self.model, self.task, self.listener = model, task, listener
-        self.remembers = memories != () and (task != "classify" or memories is not None)
+        self.remembers = memories not in ((), []) and (task != "classify" or memories is not None)
         self._answerer = Answerer(
             model,
             GenerateConfig(seed=_SEED),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -51,16 +51,28 @@ class NearExamples:
             for near in found
         ]
 
+    def examples(self) -> Iterator[tuple[str, str]]:
+        """Yield source and target of every example that the model learned from."""
+        for document in self._store:
+            if self._is_learned(document.id):
+                example = read_example(document.text)
+                if example is not None:
+                    yield example
+
     def text_of(self, identity: str) -> str | None:
         """Return the text of a document."""
         document = self._store.get(identity)
         return None if document is None else document.text
 
     def _example(self, identity: str) -> tuple[str, str] | None:
-        if self._learned is not None:
-            number = np.uint64(int(identity, 16))
-            place = int(np.searchsorted(self._learned, number))
-            if place == len(self._learned) or self._learned[place] != number:
-                return None
+        if not self._is_learned(identity):
+            return None
         text = self.text_of(identity)
         return None if text is None else read_example(text)
+
+    def _is_learned(self, identity: str) -> bool:
+        if self._learned is None:
+            return True
+        number = np.uint64(int(identity, 16))
+        place = int(np.searchsorted(self._learned, number))
+        return place < len(self._learned) and bool(self._learned[place] == number)

@@ -1,16 +1,18 @@
-"""Which label? What the weights say of each, and what the nearest examples carry, as one share.
+"""Which label? What the weights say of each, the words that stood under it, the nearest examples.
 
-    p(label) = (1 - s) softmax(log p(label | source) / T) + s sum over the nearest e^(score / N)
+    p(label) ~ exp(sum over k of w_k log p_k(label))      k: network, word counts, nearest examples
 
-as nearest-neighbour language models blend (Khandelwal et al. 2020). The share s, the temperatures T
-and N are those with which held-out examples are likeliest; they are fitted when they are first
-asked for, and kept beside the model.
+The weights w are those with which held-out examples are likeliest, a convex problem; so is how sure
+each is (a single w is the temperature of Guo et al. 2017). Of the nearest examples each has a say
+of e^(score / N), as in nearest-neighbour language models (Khandelwal et al. 2020). All is fitted
+when it is first asked for, and kept beside the model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -19,6 +21,7 @@ import numpy.typing as npt
 
 from memlm.errors import CorruptArtefactError, InputError, NotFoundError
 from memlm.language_model import LanguageModel
+from memlm.memory.label_counts import LabelCounts
 from memlm.records import NearExample
 from memlm.storage import read_json, write_json
 from memlm.tasks import read_example
@@ -31,22 +34,25 @@ from memlm.workspace import read_run
 
 NEIGHBOURS = 16
 _FILE, _FORMAT = "labels.json", 1
-_MOST_FITTED = 500
+_MOST_FITTED = 1000
 _FEWEST_FITTED = 30
-_TEMPERATURES = np.geomspace(0.25, 8.0, 41)
 _NEAR_TEMPERATURES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
-_SHARES = np.linspace(0.0, 0.9, 19)
-_LEAST = 1e-9
+_EVEN_SHARE = 0.1
+"""Of what the nearest examples say, for labels that none of them carries."""
+_PRIOR = 2.0
+"""Held-out examples that an even weight of each is worth: few that are all right prove little."""
+_MOST_ROUNDS = 100
+_EVEN = (1 / 3, 1 / 3, 1 / 3)
+Scores = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class LabelFit:
-    """How scores become probabilities."""
+    """How much each is believed."""
 
-    temperature: float = 1.0
+    weights: tuple[float, ...] = (1.0, 0.0, 0.0)
+    """Of the network, the word counts, the nearest examples."""
     near_temperature: float = 4.0
-    share: float = 0.0
-    """Of the nearest examples."""
     examples: int = 0
     """Held-out examples that it was fitted on."""
 
@@ -70,23 +76,37 @@ class Labeller:
         self._fit = self._kept_or_fitted(key)
 
     def shares(
-        self, ids: npt.NDArray[np.int64], examples: Sequence[NearExample]
+        self, source: str, ids: npt.NDArray[np.int64], examples: Sequence[NearExample]
     ) -> dict[str, float]:
-        """Return the probability of each label behind a question (its tokens); they sum to 1."""
+        """Return the probability of each label of a source; they sum to 1.
+
+        `ids` are the tokens of the question, `examples` those that are nearest to it.
+        """
+        own, counted = self._network_says(ids), self._counts_say(source)
+        near = _near_says(_near_scores(examples, self.labels)[None], self._fit, len(self.labels))
+        found = _blended(np.stack([own, counted, near[0]])[None], self._fit.weights)[0]
+        return dict(zip(self.labels, found.tolist(), strict=True))
+
+    def _network_says(self, ids: npt.NDArray[np.int64]) -> Scores:
         from memlm.generate.answer import label_scores
 
         scores = label_scores(self._predictor, self._model.tokenizer, ids, self.labels)
-        near = _near_scores(examples, self.labels)
-        found = _blended(scores[None], near[None], self._fit)[0]
-        return dict(zip(self.labels, found.tolist(), strict=True))
+        return _normalised(scores)
+
+    def _counts_say(self, source: str) -> Scores:
+        if not self._uses_near:
+            return np.zeros(len(self.labels))
+        return self._word_counts.log_probabilities(source)
+
+    @cached_property
+    def _word_counts(self) -> LabelCounts:
+        return LabelCounts(self._near.examples(), self.labels)
 
     def _kept_or_fitted(self, key: str) -> LabelFit:
-        if self._model.name == MEMORY:
-            return LabelFit(share=0.5 if self._uses_near else 0.0)
         weights = weights_hash_of(self._model)
         kept = self._kept(weights)
         if key in kept:
-            return LabelFit(**kept[key])
+            return LabelFit(**kept[key] | {"weights": tuple(kept[key]["weights"])})
         self._listener.note("labels_fitting", model=self._model.name)
         fit = self._fitted()
         with self._model.workspace.writing():
@@ -108,21 +128,21 @@ class Labeller:
 
     def _fitted(self) -> LabelFit:
         """Return what fits the held-out examples best."""
-        from memlm.generate.answer import encode_question, label_scores
+        from memlm.generate.answer import encode_question
 
-        scores, near, right = [], [], []
+        said, near, right = [], [], []
         held_out = list(islice(self._held_out(), _MOST_FITTED))
         for number, (source, label) in enumerate(held_out):
             ids = encode_question(self._model.tokenizer, source)
-            scores.append(label_scores(self._predictor, self._model.tokenizer, ids, self.labels))
+            said.append([self._network_says(ids), self._counts_say(source)])
             examples = self._near.nearest(source, limit=NEIGHBOURS) if self._uses_near else []
             near.append(_near_scores(examples, self.labels))
             right.append(self.labels.index(label))
             self._listener.progress("labels", number + 1, len(held_out))
         if len(right) < _FEWEST_FITTED:
             self._listener.note("labels_not_fitted", model=self._model.name, examples=len(right))
-            return LabelFit()
-        return _best_fit(np.array(scores), np.array(near), np.array(right), self._uses_near)
+            return LabelFit(weights=_EVEN if self._uses_near else (1.0, 0.0, 0.0))
+        return _best_fit(np.array(said), np.array(near), np.array(right), self._uses_near)
 
     def _held_out(self) -> Any:  # Any: an iterator of (source, label)
         store = tokens_learned(self._model)
@@ -157,53 +177,74 @@ def _near_scores(examples: Sequence[NearExample], labels: Sequence[str]) -> npt.
     return found
 
 
-def _near_shares(
-    near: npt.NDArray[np.float64], labels: int, temperature: float
-) -> npt.NDArray[np.float64]:
-    """Return what the nearest examples say of each label, (N, L); rows of none are all 0."""
+def _near_says(near: Scores, fit: LabelFit, labels: int) -> Scores:
+    """Return the logarithm of what the nearest examples say of each label, (N, L)."""
     is_there = near[..., 0] >= 0
     best = np.where(is_there, near[..., 1], -np.inf).max(axis=1, initial=0.0, keepdims=True)
-    weights = np.where(is_there, np.exp((near[..., 1] - best) / temperature), 0.0)
+    says = np.where(is_there, np.exp((near[..., 1] - best) / fit.near_temperature), 0.0)
     found = np.zeros((len(near), labels))
     rows = np.repeat(np.arange(len(near)), near.shape[1])
-    np.add.at(found, (rows, np.maximum(near[..., 0], 0).astype(int).ravel()), weights.ravel())
-    return np.asarray(found / np.maximum(_LEAST, found.sum(axis=1, keepdims=True)))
+    np.add.at(found, (rows, np.maximum(near[..., 0], 0).astype(int).ravel()), says.ravel())
+    total = found.sum(axis=1, keepdims=True)
+    shares = np.divide(found, total, out=np.full_like(found, 1 / labels), where=total > 0)
+    return np.asarray(np.log((1 - _EVEN_SHARE) * shares + _EVEN_SHARE / labels))
 
 
-def _blended(
-    scores: npt.NDArray[np.float64], near: npt.NDArray[np.float64], fit: LabelFit
-) -> npt.NDArray[np.float64]:
-    """Return the probabilities (N, L) of scores (N, L) and near examples (N, NEIGHBOURS, 2)."""
-    from memlm.generate.answer import shares_of
+def _normalised(scores: Scores) -> Scores:
+    scores = scores - scores.max(axis=-1, keepdims=True)
+    return np.asarray(scores - np.log(np.exp(scores).sum(axis=-1, keepdims=True)))
 
-    weights = shares_of(scores, fit.temperature)
-    said = _near_shares(near, scores.shape[1], fit.near_temperature)
-    share = np.where(said.sum(axis=1, keepdims=True) > 0, fit.share, 0.0)
-    return np.asarray((1 - share) * weights + share * said)
+
+def _blended(said: Scores, weights: Sequence[float]) -> Scores:
+    """Return the probabilities (N, L) of what was said (N, K, L), as logarithms, by each of K."""
+    return np.asarray(np.exp(_normalised(np.einsum("nkl,k->nl", said, np.array(weights)))))
 
 
 def _best_fit(
-    scores: npt.NDArray[np.float64],
-    near: npt.NDArray[np.float64],
-    right: npt.NDArray[np.int64],
-    uses_near: bool,
+    said: Scores, near: Scores, right: npt.NDArray[np.int64], uses_near: bool
 ) -> LabelFit:
     """Return the fit with which the right labels are likeliest."""
-    from memlm.generate.answer import shares_of
-
-    rows = np.arange(len(right))
-    by_weights = np.array([shares_of(scores, one)[rows, right] for one in _TEMPERATURES])
-    best, found = np.inf, LabelFit(examples=len(right))
-    for near_temperature in _NEAR_TEMPERATURES if uses_near else _NEAR_TEMPERATURES[:1]:
-        said = _near_shares(near, scores.shape[1], near_temperature)
-        is_there, said = said.sum(axis=1) > 0, said[rows, right]
-        for share in _SHARES if uses_near else _SHARES[:1]:
-            own = np.where(is_there, share, 0.0)
-            losses = -np.log((1 - own) * by_weights + own * said + _LEAST).mean(axis=1)
-            place = int(np.argmin(losses))
-            if losses[place] < best:
-                best = float(losses[place])
-                found = LabelFit(
-                    float(_TEMPERATURES[place]), near_temperature, float(share), len(right)
-                )
+    best, found, labels = np.inf, LabelFit(examples=len(right)), said.shape[2]
+    for temperature in _NEAR_TEMPERATURES if uses_near else _NEAR_TEMPERATURES[:1]:
+        fit = LabelFit(near_temperature=temperature, examples=len(right))
+        whole = np.concatenate([said, _near_says(near, fit, labels)[:, None]], axis=1)
+        is_free = np.array([True, uses_near, uses_near])
+        weights, loss = _fit_weights(whole, right, is_free)
+        if loss < best:
+            best, found = loss, replace(fit, weights=tuple(weights.tolist()))
     return found
+
+
+def _fit_weights(
+    said: Scores, right: npt.NDArray[np.int64], is_free: npt.NDArray[np.bool_]
+) -> tuple[Scores, float]:
+    """Return weights (K,), none below 0, and the mean loss in nats: Newton's steps, each projected.
+
+    The loss is convex in the weights. Their prior is normal around even ones.
+    """
+    rows, pull = np.arange(len(right)), _PRIOR / len(right)
+    even = np.where(is_free, 1.0 / is_free.sum(), 0.0)
+    weights = even
+
+    def loss_of(weights: Scores) -> float:
+        shares = _blended(said, weights.tolist())[rows, right]
+        return float(-np.log(shares + 1e-12).mean() + pull * ((weights - even) ** 2).sum())
+
+    loss = loss_of(weights)
+    for _ in range(_MOST_ROUNDS):
+        shares = _blended(said, weights.tolist())
+        mean = np.einsum("nkl,nl->nk", said, shares)
+        slope = (mean - said[rows, :, right]).mean(axis=0) + 2 * pull * (weights - even)
+        spread = np.einsum("nkl,njl,nl->kj", said, said, shares) / len(right)
+        bend = spread - mean.T @ mean / len(right) + 2 * pull * np.eye(len(weights))
+        step = np.where(is_free, np.linalg.solve(bend, slope), 0.0)
+        size = 1.0
+        while size > 1e-6:
+            tried = np.maximum(weights - size * step, 0.0)
+            if (now := loss_of(tried)) < loss - 1e-9:
+                break
+            size /= 2
+        else:
+            break
+        weights, loss = tried, now
+    return weights, loss
