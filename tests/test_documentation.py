@@ -154,3 +154,23 @@ def test_taking_a_model_away_runs(tmp_path):
     assert "-> Alice was " in done.stdout
     assert "-> The " in done.stdout
     assert (tmp_path / "taken" / "README.md").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("translate", r"(8[5-9]|9\d|100) of 100 unseen numbers right"),
+        ("reply", r"Which day follows Friday\? -> That is Saturday\."),
+        ("summarise", r"rouge_1: (0\.9|1\.0)\d+, of the first sentence 0\.\d+"),
+        ("classify", r"accuracy: 0\.9\d+"),
+    ],
+)
+def test_the_example_of_a_task_runs(tmp_path, name, found):
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / f"{name}.py", tmp_path / "ws"],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(found, done.stdout), done.stdout
