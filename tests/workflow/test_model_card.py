@@ -27,6 +27,7 @@ FACTS = CardFacts(
         "held_out_bits_per_byte": 1.7,
         "train_nats_per_character": None,
     },
+    origin={"model": "gru-1", "documents": 1111},
     documents=4321,
     characters=98765,
     languages=("en", "zh"),
@@ -37,7 +38,18 @@ FACTS = CardFacts(
 def test_every_figure_stands_in_both_sections() -> None:
     head, english, chinese = model_card(FACTS).split("\n## ")
     for section in (english, chinese):
-        for figure in ("1,234", "4,321", "98,765", "1,500", "1.235", "1.700", "en, zh", "12.5%"):
+        for figure in (
+            "1,234",
+            "1,111",
+            "gru-1",
+            "4,321",
+            "98,765",
+            "1,500",
+            "1.235",
+            "1.700",
+            "en, zh",
+            "12.5%",
+        ):
             assert figure in section
         assert "memlm.register_transformers()" in section
     assert english.startswith("English")
@@ -49,6 +61,8 @@ def test_every_figure_stands_in_both_sections() -> None:
 @pytest.mark.parametrize(
     ("changes", "missing"),
     [
+        ({"origin": None}, "Began with"),
+        ({"origin": {"model": "theirs"}}, "1,111"),
         ({"documents": None}, "Documents learned from"),
         ({"characters": None}, "Characters of all documents"),
         ({"languages": ()}, "language:"),
@@ -56,7 +70,16 @@ def test_every_figure_stands_in_both_sections() -> None:
         ({"results": {}}, "Loss on held-out text"),
         ({"layout": "qwen3"}, "register_transformers"),
     ],
-    ids=["documents", "characters", "languages", "recited", "losses", "own layout"],
+    ids=[
+        "origin",
+        "documents of it",
+        "documents",
+        "characters",
+        "languages",
+        "recited",
+        "losses",
+        "own layout",
+    ],
 )
 def test_what_is_not_known_is_not_said(changes: dict[str, object], missing: str) -> None:
     assert missing in model_card(FACTS)

@@ -232,6 +232,9 @@ def test_brought_model_that_is_taught_twice_has_learned_from_the_documents_of_bo
     )
     assert all(before <= ids for ids in after)
     assert notes["origin_has_read"]["model"] == first
+    export_model(workspace, tmp_path / "taken", model=report.model)
+    card = (tmp_path / "taken" / "README.md").read_text("utf-8")
+    assert f"| Began with | {first}, which had learned from {len(before)} documents |" in card
     about = workspace.model(report.model) / "adapter" / "adapter_config.json"
     assert json.loads(about.read_text("utf-8"))["base_model_name_or_path"] == first
     assert memlm.load_model(workspace, report.model, device="cpu").name == report.model

@@ -53,6 +53,7 @@ class Brought(Origin):
             "model": self._name,
             "place": self._place,
             "weights": self.foreign.weights_hash,
+            "documents": self.num_documents,
         }
 
     def _reader(self, network: LearningNetwork) -> LanguageModel:

@@ -44,6 +44,11 @@ class Origin:
     documents: npt.NDArray[np.uint64] = NO_DOCUMENTS
     """Ids of the documents that its weights had learned from, as `documents.bin` has them."""
 
+    @property
+    def num_documents(self) -> int | None:
+        """How many documents its weights had learned from; None where that is not known."""
+        return len(self.documents) or None
+
     def about(self) -> dict[str, Any] | None:  # Any: JSON values
         """Return what `run.json` keeps, to find the origin again; None for random weights."""
         return None
@@ -128,7 +133,12 @@ class TrainedHere(Origin):
         self.documents = documents_of_model(folder)
 
     def about(self) -> dict[str, Any]:  # Any: JSON values
-        return {"kind": "memlm", "model": self.folder.name, "weights": self.weights_hash}
+        return {
+            "kind": "memlm",
+            "model": self.folder.name,
+            "weights": self.weights_hash,
+            "documents": self.num_documents,
+        }
 
     def _network(self, plan: TrainPlan) -> LearningNetwork:
         import torch

@@ -5,7 +5,7 @@ No text of a document and no name of this machine stands on it; a licence is its
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,8 @@ class CardFacts:
     """`qwen3`, `huggingface`, or `memlm`: our own, with its modelling files."""
     tokenizer: str
     results: dict[str, Any]  # Any: JSON values, of `run.json`
+    origin: Mapping[str, Any] | None  # Any: the same
+    """What the training began with; None for random weights."""
     documents: int | None
     """Documents that it learned from; None if an older memlm trained it."""
     characters: int | None
@@ -85,6 +87,7 @@ def _section(facts: CardFacts) -> Iterator[str]:
 
 def _rows(facts: CardFacts) -> Iterator[tuple[str, str]]:
     network, results = facts.network, facts.results
+    yield from _began_with(facts.origin)
     if facts.documents is not None:
         yield "documents", f"{facts.documents:,}"
     if facts.characters is not None:
@@ -106,3 +109,10 @@ def _rows(facts: CardFacts) -> Iterator[tuple[str, str]]:
         yield "bits_per_byte", f"{results['held_out_bits_per_byte']:.3f}"
     if facts.recited is not None:
         yield "shares", render("card.share_values", **vars(facts.recited))
+
+
+def _began_with(origin: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:  # Any: as above
+    if origin is not None:
+        known = origin.get("documents")  # an older memlm noted none
+        key = "card.origin_learned" if known else "card.origin_name"
+        yield "began_with", render(key, model=origin["model"], documents=known)

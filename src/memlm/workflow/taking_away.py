@@ -55,7 +55,7 @@ def export_model(
         _check_trained_here(opened, model)
     found = load_model(opened, model, device="cpu", listener=hears)
     target = _free_folder(found.name, folder)
-    source = opened.model(found.name)
+    run = read_run(opened.model(found.name))
     write, network, layout = (_taught if found.is_foreign else _ours)(opened, found, hears)
     recited = _recited(opened, found, hears)
     facts = CardFacts(
@@ -63,7 +63,8 @@ def export_model(
         network=network,
         layout=layout,
         tokenizer=found.tokenizer.name,
-        results=read_run(source).get("results") or {},
+        results=run.get("results") or {},
+        origin=run.get("origin"),
         recited=recited,
         **_data(opened, found),
     )
