@@ -284,6 +284,21 @@ def test_adapter_needs_no_room_for_moments_of_all_weights(workspace, foreign_mod
     assert asked == [4 * weights, 20 * weights]
 
 
+def test_trace_says_that_a_model_learned_from_documents_which_are_not_here(workspace):
+    name = memlm.train_model(workspace, config=TrainConfig(network="gru", **FAST)).model
+    model, learned = memlm.load_model(workspace, name), workspace.model(name) / "documents.bin"
+    here, elsewhere = np.fromfile(learned, dtype="<u8"), np.array([1, 2], dtype="<u8")
+    short = memlm.GenerateConfig(tokens=5, ignore_end=True, seed=1)
+    for ids in (here, np.union1d(here, elsewhere)):
+        hears = Heard()
+        ids.tofile(learned)
+        memlm.generate_text(
+            model, "Alice", config=short, trace_in=workspace, memories=(), listener=hears
+        )
+        said = hears.notes.get("learned_not_here", {"count": 0})
+        assert said["count"] == len(ids) - len(here)
+
+
 def test_damaged_adapter_is_said_to_be(workspace, foreign_models):
     model = teach(workspace, foreign_models("gpt2"), adapter="lora")
     file = workspace.model(model.name) / "adapter" / "adapter_model.safetensors"

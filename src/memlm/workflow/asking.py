@@ -19,6 +19,7 @@ from memlm.train import TrainConfig
 from memlm.workflow.blending import blended_predictor, memories_in
 from memlm.workflow.bringing import in_windows
 from memlm.workflow.erasing import finish_erasing
+from memlm.workflow.learned import say_of_missing
 from memlm.workflow.listener import Listener
 from memlm.workflow.models import (
     MEMORY,
@@ -181,6 +182,7 @@ def generate_text(
         written = [only_answer(one, prompt) for one in written]
     if trace_in is None:
         return written
+    say_of_missing(trace_in, model, listener or Listener())
     traces = trace_texts(
         trace_in,
         [one.text for one in written],

@@ -56,6 +56,19 @@ def count_collected(
     return sum(count for content, count in asked.items() if content in found)
 
 
+def say_of_missing(workspace: AnyWorkspace, model: Model, listener: Listener) -> None:
+    """Say where a model learned from documents that are not here: a trace cannot find them."""
+    opened, learned = as_workspace(workspace), _learned(model.workspace, model.name)
+    if learned is None or not len(learned) or not opened.documents_file.exists():
+        return
+    with documents_of(opened) as store:
+        numbers = (int(identity, 16) for identity in store.ids())
+        here = np.fromiter(numbers, dtype="<u8")
+    missing = int((~np.isin(learned, here)).sum())
+    if missing:
+        listener.note("learned_not_here", model=model.name, count=missing, n=len(learned))
+
+
 def _candidates(
     store: DocumentStore,
     lengths: list[int],
