@@ -299,6 +299,15 @@ def test_trace_says_that_a_model_learned_from_documents_which_are_not_here(works
         assert said["count"] == len(ids) - len(here)
 
 
+@pytest.mark.parametrize(("optimizer", "is_idle"), [("adamw", True), ("muon", False)])
+def test_rate_of_muon_is_said_to_do_nothing_where_another_learns(workspace, optimizer, is_idle):
+    hears = Hears()
+    config = TrainConfig(network="gru", optimizer=optimizer, muon_learning_rate=0.01, **FAST)
+    memlm.train_model(workspace, config=config, listener=hears)
+    idle = {"option": "--muon-learning-rate", "other": "--optimizer adamw"}
+    assert hears.notes.get("option_idle") == (idle if is_idle else None)
+
+
 def test_damaged_adapter_is_said_to_be(workspace, foreign_models):
     model = teach(workspace, foreign_models("gpt2"), adapter="lora")
     file = workspace.model(model.name) / "adapter" / "adapter_model.safetensors"

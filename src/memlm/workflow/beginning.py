@@ -209,6 +209,9 @@ def _say_what_was_reduced(run: TrainingRun, config: TrainConfig, listener: Liste
         if asked is not None and used != asked:
             values = {"asked": asked, "used": used, "tokens": run.facts.train_tokens}
             listener.note("option_reduced", option=option, **values)
+    if config.muon_learning_rate is not None and plan.optimizer != "muon":
+        other = f"--optimizer {plan.optimizer}"
+        listener.note("option_idle", option="--muon-learning-rate", other=other)
     if isinstance(plan.network, NetworkConfig):
         for option, other in config.idle_options(plan.network.kind):
             listener.note("option_idle", option=option, other=other)
