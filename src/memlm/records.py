@@ -231,6 +231,8 @@ class TrainReport:
     """Name of the signal that ended it early, else None."""
     curves: str | None = None
     """Where its losses are drawn, from the folder of the workspace on; None before any step."""
+    task: str | None = None
+    """What it was trained for; None: it goes on with texts."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -79,3 +79,11 @@ def test_a_column_that_is_not_there_is_no_training(memlm, tmp_path, pairs):
     found = memlm("train", tmp_path / "ws", pairs, *TRAIN, "--source-column", "fr", "--json")
     assert found.code == 2
     assert found.error["code"] == "column_missing"
+
+
+def test_a_training_says_what_to_do_with_its_task(memlm, tmp_path, pairs):
+    columns = ("--source-column", "en", "--target-column", "de")
+    found = memlm("train", tmp_path / "ws", pairs, *TRAIN, *columns, "--steps", "2")
+    assert "memlm do" in found.out
+    assert "memlm generate" not in found.out
+    assert not (tmp_path / "ws" / "models" / "lstm-1" / "blend.json").exists()

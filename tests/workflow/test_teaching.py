@@ -301,7 +301,7 @@ def test_trace_says_that_a_model_learned_from_documents_which_are_not_here(works
 
 @pytest.mark.parametrize(("optimizer", "is_idle"), [("adamw", True), ("muon", False)])
 def test_rate_of_muon_is_said_to_do_nothing_where_another_learns(workspace, optimizer, is_idle):
-    hears = Hears()
+    hears = Heard()
     config = TrainConfig(network="gru", optimizer=optimizer, muon_learning_rate=0.01, **FAST)
     memlm.train_model(workspace, config=config, listener=hears)
     idle = {"option": "--muon-learning-rate", "other": "--optimizer adamw"}

@@ -26,7 +26,7 @@ from memlm.prepare import PrepareConfig
 from memlm.records import TrainReport
 from memlm.runtime import process_place
 from memlm.train import TrainConfig
-from memlm.workflow import load_model, ready_blend, train_model
+from memlm.workflow import has_task, load_model, ready_blend, train_model
 
 _EXIT_CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}
 
@@ -63,7 +63,9 @@ def train(
             listener=listener,
         )
         if process_place().is_first and report.stopped_by is None:
-            ready_blend(load_model(workspace, report.model), listener=listener)
+            model = load_model(workspace, report.model)
+            if not has_task(model):  # the weights answer alone
+                ready_blend(model, listener=listener)
     if not process_place().is_first:  # the first one tells how it ended
         return 0
     if common.json:
@@ -101,4 +103,4 @@ def print_train_report(report: TrainReport, *, workspace: Path) -> None:
         say("note.best_kept", step=report.best_step)
     if report.curves:
         say("train.curves", path=workspace / report.curves)
-    say("train.next", workspace=workspace)
+    say("train.next_of_task" if report.task else "train.next", workspace=workspace)

@@ -32,6 +32,7 @@ from memlm.models.tensor_file import save_tensors
 from memlm.runtime import stream_seed
 from memlm.storage import new_file, new_folder, write_json
 from memlm.train.plan import TrainPlan
+from memlm.train.recipe import DEFAULT_RANK
 
 NO_DOCUMENTS: npt.NDArray[np.uint64] = np.empty(0, dtype=np.uint64)
 
@@ -61,7 +62,7 @@ class Origin:
         seed = stream_seed(plan.seed, "weights")
         targets = self._targets(network)
         most = max(min(target.inputs, target.outputs) for target in targets)
-        if plan.adapter_rank > most:  # a change of a higher rank is none
+        if plan.adapter_rank > max(most, DEFAULT_RANK):  # a change of a higher rank is none
             values = {"value": plan.adapter_rank, "low": 1, "high": most}
             raise ConfigError("value_outside", option="--adapter-rank", **values)
         return AdaptedNetwork(network, targets, rank=plan.adapter_rank, seed=seed)

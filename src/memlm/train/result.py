@@ -100,6 +100,7 @@ def _write_sealed(
         ),
         best_step=best_step,
         stopped_by=stopped_by,
+        task=read_run(run.folder).get("task"),
     )
     made_from = read_run(run.folder)["made_from"]
     seal_files(run.folder, files, made_from=made_from)

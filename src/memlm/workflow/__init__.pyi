@@ -1,6 +1,6 @@
 """What is named here is loaded when it is asked for; `__init__.py` says what it is for."""
 
-from .answering import Answerer, answer_task, read_questions
+from .answering import Answerer, answer_task, has_task, read_questions
 from .asking import ensure_model, generate_text, score_text
 from .attending import DEFAULT_ATTENDED, attend_text, check_attended, write_attention_page
 from .blending import blended_predictor, check_memories, ready_blend
@@ -55,6 +55,7 @@ __all__ = [
     "export_documents",
     "export_model",
     "generate_text",
+    "has_task",
     "load_model",
     "lookup_text",
     "open_chat",

@@ -34,6 +34,14 @@ if TYPE_CHECKING:
     from memlm.generate import GenerateConfig
 
 
+def has_task(model: Model) -> bool:
+    """Say whether a model was trained for a task."""
+    try:
+        return bool(task_of_model(model))
+    except InputError:
+        return False
+
+
 def task_of_model(model: Model) -> TaskKind:
     """Return what a model was trained for; InputError if that is no task."""
     workspace = model.workspace

@@ -58,7 +58,7 @@ def count_collected(
 
 def say_of_missing(workspace: AnyWorkspace, model: Model, listener: Listener) -> None:
     """Say where a model learned from documents that are not here: a trace cannot find them."""
-    opened, learned = as_workspace(workspace), _learned(model.workspace, model.name)
+    opened, learned = as_workspace(workspace), learned_ids(model.workspace, model.name)
     if learned is None or not len(learned) or not opened.documents_file.exists():
         return
     with documents_of(opened) as store:
