@@ -40,7 +40,10 @@ def by_lm_eval(python: str, model: Path, text: str, place: Path) -> float:
     arguments = f"pretrained={model},trust_remote_code=True,add_bos_token=False,max_length=8192"
     command = [python, "-m", "lm_eval", "--model", "hf", "--model_args", arguments, "--tasks"]
     command += ["one_text", "--include_path", str(place), "--device", "cpu", "--batch_size", "1"]
-    subprocess.run([*command, "--output_path", str(place / "out")], check=True, capture_output=True)
+    done = subprocess.run(
+        [*command, "--output_path", str(place / "out")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(next((place / "out").rglob("results_*.json")).read_text(encoding="utf-8"))
     return float(found["results"]["one_text"]["bits_per_byte,none"])
 
