@@ -173,3 +173,24 @@ def test_questions_come_from_tables_and_lines(translator, tmp_path, name):
     head = "id,source,target\n1,dog,x\n2,,y\n3,cat,z\n" if name.endswith("csv") else "dog\n\ncat\n"
     path.write_text(head, encoding="utf-8")
     assert list(read_questions(translator, path)) == ["dog", "cat"]
+
+
+def test_a_label_that_only_erased_examples_had_is_none_any_more(tmp_path):
+    path = pairs(tmp_path / "pairs.csv", "classify")
+    rows = path.read_text("utf-8")
+    path.write_text(f"{rows}Jane lives here,Secret\n{rows[14:]}", encoding="utf-8")
+    workspace = memlm.open_workspace(tmp_path / "ws", create=True)
+    config = memlm.CollectConfig(task="classify")
+    memlm.collect_documents(workspace, path, config=config)
+    options = TrainConfig(**FAST | {"network": "lstm", "hidden_width": 8, "steps": 1})
+    prepare = memlm.PrepareConfig(tokenizer="word", held_out_share=0)
+    report = memlm.train_model(workspace, config=options, prepare=prepare)
+    folder = workspace.model(report.model)
+    assert "Secret" in read_run(folder)["targets"]
+    path.write_text(rows, encoding="utf-8")
+    memlm.collect_documents(workspace, path, config=config, prune=True, may_remove=lambda _: True)
+    assert set(read_run(folder)["targets"]) == set(ANIMALS.values())
+    assert not any(b"Secret" in one.read_bytes() for one in folder.rglob("*") if one.is_file())
+    model = memlm.load_model(workspace, report.model, writes=True)
+    (found,) = memlm.answer_task(model, ["Jane lives here"])
+    assert set(found.probabilities) == set(ANIMALS.values())
