@@ -18,6 +18,14 @@ PLACES = {"park": "Park", "snow": "Schnee", "house": "Haus"}
 FAST = {"device": "cpu", "threads": 1, "batch_size": 8, "learning_rate": 1e-2}
 
 
+class Heard(memlm.Listener):
+    def __init__(self) -> None:
+        self.notes: list[tuple[str, dict[str, object]]] = []
+
+    def note(self, code: str, **values: object) -> None:
+        self.notes.append((code, values))
+
+
 def pairs(path: Path, kind: str) -> Path:
     """A table of examples that a tiny network learns in no time."""
     lines = ["source,target"]
@@ -173,6 +181,36 @@ def test_questions_come_from_tables_and_lines(translator, tmp_path, name):
     head = "id,source,target\n1,dog,x\n2,,y\n3,cat,z\n" if name.endswith("csv") else "dog\n\ncat\n"
     path.write_text(head, encoding="utf-8")
     assert list(read_questions(translator, path)) == ["dog", "cat"]
+
+
+@pytest.mark.parametrize("name", ["questions.csv", "questions.txt"])
+def test_a_question_with_the_sign_in_it_stops_no_others(translator, tmp_path, name):
+    path, heard = tmp_path / name, Heard()
+    path.write_text("source\ndog\na␟b\ncat\n"[7 * name.endswith("txt") :], encoding="utf-8")
+    assert list(read_questions(translator, path, listener=heard)) == ["dog", "cat"]
+    assert [code for code, _ in heard.notes] == ["row_left_out"]
+    assert heard.notes[0][1]["line"] == 3 - name.endswith("txt")
+
+
+def test_questions_may_stand_in_a_column_of_another_name(tmp_path):
+    model = trained(tmp_path, "translate", steps=1)
+    model.workspace.remember(source_column="source", target_column="target")
+    path, heard = tmp_path / "other.csv", Heard()
+    path.write_text("prompt,id\ndog,1\ncat,2\n", encoding="utf-8")
+    assert list(read_questions(model, path, listener=heard)) == ["dog", "cat"]
+    assert heard.notes == []
+    with pytest.raises(InputError) as caught:
+        list(read_questions(model, path, column="source"))
+    assert caught.value.code == "column_missing"
+
+
+def test_a_first_row_that_is_taken_for_a_header_is_said(translator, tmp_path):
+    path, heard = tmp_path / "bare.csv", Heard()
+    path.write_text("the dog runs\nthe cat sits\nthe hen flies\n", encoding="utf-8")
+    found = list(read_questions(translator, path, listener=heard))
+    assert found == ["the cat sits", "the hen flies"]
+    assert [code for code, _ in heard.notes] == ["header_not_asked"]
+    assert heard.notes[0][1]["row"] == "the dog runs"
 
 
 def test_a_label_that_only_erased_examples_had_is_none_any_more(tmp_path):
