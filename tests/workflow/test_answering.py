@@ -11,6 +11,8 @@ import memlm
 from memlm import AnswerConfig, GenerateConfig, TrainConfig
 from memlm.errors import ConfigError, InputError
 from memlm.workflow import Answerer, read_questions
+from memlm.workflow.preparing import open_tokens
+from memlm.workflow.remembering import memory_model
 from memlm.workspace import read_run
 
 ANIMALS = {"dog": "Hund", "cat": "Katze", "cow": "Kuh", "hen": "Huhn"}
@@ -232,3 +234,17 @@ def test_a_label_that_only_erased_examples_had_is_none_any_more(tmp_path):
     model = memlm.load_model(workspace, report.model, writes=True)
     (found,) = memlm.answer_task(model, ["Jane lives here"])
     assert set(found.probabilities) == set(ANIMALS.values())
+
+
+def test_the_memory_shows_no_sealed_example(tmp_path):
+    workspace = memlm.open_workspace(tmp_path / "ws", create=True)
+    config = memlm.CollectConfig(task="translate")
+    memlm.collect_documents(workspace, pairs(tmp_path / "pairs.csv", "translate"), config=config)
+    prepare = memlm.PrepareConfig(tokenizer="word", sealed=0.4)
+    report = memlm.prepare_documents(workspace, config=prepare)
+    tokens = open_tokens(workspace.prepared(report.tokenizer))
+    sealed = {tokens.document_ids[one] for one in tokens.units_of("sealed")["document"].tolist()}
+    with Answerer(memory_model(workspace)).ready() as answerer:
+        shown = {one.document_id for one in answerer.near.nearest("dog cat cow hen", limit=100)}
+    assert sealed
+    assert shown == set(tokens.document_ids) - sealed
