@@ -9,7 +9,7 @@ import pytest
 
 from memlm.collect import CollectConfig, Reading, read_file
 from memlm.errors import ConfigError, InputError
-from memlm.records import SourceProblem, SourceText
+from memlm.records import SourceNote, SourceProblem, SourceText
 
 
 @pytest.fixture
@@ -89,6 +89,21 @@ def test_lists_in_json_are_lines_and_numbers_are_labels(read):
     found = read(lines, "rows.jsonl", task="classify")
     assert texts(found) == ["one\ntwo␟3"]
     assert [item.code for item in found if isinstance(item, SourceProblem)] == ["target_empty"]
+
+
+def test_a_label_that_is_no_number_is_none(tmp_path):
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "rows.parquet"
+    parquet.write_table(pa.table({"text": ["one", "two"], "label": [1.5, float("nan")]}), path)
+    found = list(read_file(path, Reading(config=CollectConfig(task="classify"))))
+    assert texts(found) == ["one␟1.5"]
+    assert [item.code for item in found if isinstance(item, SourceProblem)] == ["target_empty"]
+
+
+@pytest.mark.parametrize("header", ["src,tgt", "prompt,response"])
+def test_a_header_that_a_task_knows_is_not_said_to_be_taken(read, header):
+    found = read(f"{header}\na dog,one\na cat,two\n", task="reply", target_column="2")
+    assert [item.code for item in found if isinstance(item, SourceNote)] == []
 
 
 @pytest.mark.parametrize(

@@ -67,3 +67,12 @@ def test_words_seen_once_make_way_where_the_table_would_be_too_large(monkeypatch
 def test_without_examples_all_labels_are_alike():
     found = LabelCounts([], ["a", "b", "c"]).log_probabilities("anything")
     assert np.exp(found) == pytest.approx([1 / 3] * 3)
+
+
+def test_the_table_is_never_larger_than_it_may_be(monkeypatch):
+    monkeypatch.setattr(label_counts, "_MOST_VALUES", 5)
+    examples = [("one two three", "a")] * 2 + [("one three four", "b")] * 2 + [("one", "b")]
+    counts = LabelCounts(examples, ["a", "b"])
+    assert list(counts._words) == ["one", "three"]
+    assert counts._log_shares.shape == (2, 2)
+    assert np.exp(counts.log_probabilities("one two")).sum() == pytest.approx(1)

@@ -49,7 +49,7 @@ def bm25(text: str, document: str, kept: dict[str, str]) -> float:
     mean = sum(sum(one.values()) for one in words.values()) / len(words)
     total = 0.0
     for word in dict.fromkeys(index_words(text)):
-        spelt = {word, word.capitalize()}
+        spelt = {word, word.capitalize(), word.upper()}
         places = sum(one.count(form) for one in TEXTS.values() for form in spelt)
         idf = math.log1p((len(TEXTS) + 0.5) / (min(places, len(TEXTS)) + 0.5))
         tf, size = words[document][word], sum(words[document].values())
@@ -94,3 +94,15 @@ def test_a_text_without_known_words_has_no_neighbours(index, text):
 
 def test_no_more_are_found_than_asked_for(index):
     assert len(nearest(index, "runs through the im in", limit=2)) == 2
+
+
+def test_a_word_in_capitals_is_found(tmp_path):
+    texts = {"aa": "NASA WENT TO THE MOON", "bb": "nobody went anywhere"}
+    refresh_index(
+        tmp_path / "index",
+        digest="d",
+        entries={key: Entry(content=key, size=len(text)) for key, text in texts.items()},
+        read=lambda keys: (SegmentEntry(key, key, texts[key]) for key in keys),
+    )
+    found = nearest(open_index(tmp_path / "index"), "Nasa", texts=texts)
+    assert [one.document_id for one in found] == ["aa"]

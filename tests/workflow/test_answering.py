@@ -11,11 +11,21 @@ import memlm
 from memlm import AnswerConfig, GenerateConfig, TrainConfig
 from memlm.errors import ConfigError, InputError
 from memlm.workflow import Answerer, read_questions
+from memlm.workflow.preparing import open_tokens
+from memlm.workflow.remembering import memory_model
 from memlm.workspace import read_run
 
 ANIMALS = {"dog": "Hund", "cat": "Katze", "cow": "Kuh", "hen": "Huhn"}
 PLACES = {"park": "Park", "snow": "Schnee", "house": "Haus"}
 FAST = {"device": "cpu", "threads": 1, "batch_size": 8, "learning_rate": 1e-2}
+
+
+class Heard(memlm.Listener):
+    def __init__(self) -> None:
+        self.notes: list[tuple[str, dict[str, object]]] = []
+
+    def note(self, code: str, **values: object) -> None:
+        self.notes.append((code, values))
 
 
 def pairs(path: Path, kind: str) -> Path:
@@ -173,3 +183,68 @@ def test_questions_come_from_tables_and_lines(translator, tmp_path, name):
     head = "id,source,target\n1,dog,x\n2,,y\n3,cat,z\n" if name.endswith("csv") else "dog\n\ncat\n"
     path.write_text(head, encoding="utf-8")
     assert list(read_questions(translator, path)) == ["dog", "cat"]
+
+
+@pytest.mark.parametrize("name", ["questions.csv", "questions.txt"])
+def test_a_question_with_the_sign_in_it_stops_no_others(translator, tmp_path, name):
+    path, heard = tmp_path / name, Heard()
+    path.write_text("source\ndog\na␟b\ncat\n"[7 * name.endswith("txt") :], encoding="utf-8")
+    assert list(read_questions(translator, path, listener=heard)) == ["dog", "cat"]
+    assert [code for code, _ in heard.notes] == ["row_left_out"]
+    assert heard.notes[0][1]["line"] == 3 - name.endswith("txt")
+
+
+def test_questions_may_stand_in_a_column_of_another_name(tmp_path):
+    model = trained(tmp_path, "translate", steps=1)
+    model.workspace.remember(source_column="source", target_column="target")
+    path, heard = tmp_path / "other.csv", Heard()
+    path.write_text("prompt,id\ndog,1\ncat,2\n", encoding="utf-8")
+    assert list(read_questions(model, path, listener=heard)) == ["dog", "cat"]
+    assert heard.notes == []
+    with pytest.raises(InputError) as caught:
+        list(read_questions(model, path, column="source"))
+    assert caught.value.code == "column_missing"
+
+
+def test_a_first_row_that_is_taken_for_a_header_is_said(translator, tmp_path):
+    path, heard = tmp_path / "bare.csv", Heard()
+    path.write_text("the dog runs\nthe cat sits\nthe hen flies\n", encoding="utf-8")
+    found = list(read_questions(translator, path, listener=heard))
+    assert found == ["the cat sits", "the hen flies"]
+    assert [code for code, _ in heard.notes] == ["header_not_asked"]
+    assert heard.notes[0][1]["row"] == "the dog runs"
+
+
+def test_a_label_that_only_erased_examples_had_is_none_any_more(tmp_path):
+    path = pairs(tmp_path / "pairs.csv", "classify")
+    rows = path.read_text("utf-8")
+    path.write_text(f"{rows}Jane lives here,Secret\n{rows[14:]}", encoding="utf-8")
+    workspace = memlm.open_workspace(tmp_path / "ws", create=True)
+    config = memlm.CollectConfig(task="classify")
+    memlm.collect_documents(workspace, path, config=config)
+    options = TrainConfig(**FAST | {"network": "lstm", "hidden_width": 8, "steps": 1})
+    prepare = memlm.PrepareConfig(tokenizer="word", held_out_share=0)
+    report = memlm.train_model(workspace, config=options, prepare=prepare)
+    folder = workspace.model(report.model)
+    assert "Secret" in read_run(folder)["targets"]
+    path.write_text(rows, encoding="utf-8")
+    memlm.collect_documents(workspace, path, config=config, prune=True, may_remove=lambda _: True)
+    assert set(read_run(folder)["targets"]) == set(ANIMALS.values())
+    assert not any(b"Secret" in one.read_bytes() for one in folder.rglob("*") if one.is_file())
+    model = memlm.load_model(workspace, report.model, writes=True)
+    (found,) = memlm.answer_task(model, ["Jane lives here"])
+    assert set(found.probabilities) == set(ANIMALS.values())
+
+
+def test_the_memory_shows_no_sealed_example(tmp_path):
+    workspace = memlm.open_workspace(tmp_path / "ws", create=True)
+    config = memlm.CollectConfig(task="translate")
+    memlm.collect_documents(workspace, pairs(tmp_path / "pairs.csv", "translate"), config=config)
+    prepare = memlm.PrepareConfig(tokenizer="word", sealed=0.4)
+    report = memlm.prepare_documents(workspace, config=prepare)
+    tokens = open_tokens(workspace.prepared(report.tokenizer))
+    sealed = {tokens.document_ids[one] for one in tokens.units_of("sealed")["document"].tolist()}
+    with Answerer(memory_model(workspace)).ready() as answerer:
+        shown = {one.document_id for one in answerer.near.nearest("dog cat cow hen", limit=100)}
+    assert sealed
+    assert shown == set(tokens.document_ids) - sealed

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -204,7 +205,8 @@ def _example(source: object, row: _Row, columns: Columns) -> object:
     """Return source and target of a row as one text, or what is wrong with them."""
     target = row.get(columns.target or "")
     if isinstance(target, int | float) and not isinstance(target, bool):
-        target = str(target)  # a label may be a number
+        is_none = isinstance(target, float) and math.isnan(target)
+        target = None if is_none else str(target)  # a label may be a number
     for name, value, if_none in (
         (columns.text, source, "source_empty"),
         (columns.target, target, "target_empty"),
@@ -233,7 +235,9 @@ def _has_known_name(reading: Reading, header: Sequence[str]) -> bool:
         config.text_column, config.label_column, config.id_column, config.source_column,
         config.target_column,
     )  # fmt: skip
-    names = tuple(wish.lower() for wish in wishes if wish is not None)
+    names = [wish.lower() for wish in wishes if wish is not None] + list(reading.text_names)
+    if config.task is not None:
+        names += [*task_of(config.task).source_names, *task_of(config.task).target_names]
     return _by_name(header, (*names, *_TEXT_NAMES, *_LABEL_NAMES, "id")) is not None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,8 @@ from memlm.tasks import MARK, TaskKind, write_question
 
 BEAMS = 4
 _LEAST_ROOM = 20
+_LABELS_AT_ONCE = 64
+"""Each takes the state of the whole source along: a thousand may be larger than memory."""
 _SHARES_OF_ROOM = {"translate": 2.0, "reply": 1.0, "summarise": 0.5, "classify": 1.0}
 """Tokens that an answer may have for each of its source, beside those that any may have."""
 
@@ -94,12 +97,25 @@ def label_scores(
         np.append(tokenizer.encode(label).ids.astype(np.int64), tokenizer.end) for label in labels
     ]
     scores = np.array([first[0, ids[0]] for ids in targets], dtype=np.float64)
+    for low in range(0, len(targets), _LABELS_AT_ONCE):
+        some = targets[low : low + _LABELS_AT_ONCE]
+        scores[low : low + len(some)] += _rest_scores(model, state, some, pad=tokenizer.end)
+    return scores
+
+
+def _rest_scores(
+    model: LanguageModel, state: Any, targets: Sequence[npt.NDArray[np.int64]], *, pad: int
+) -> npt.NDArray[np.float64]:
+    """Return log p of each target's tokens behind its first, which comes behind a state of one.
+
+    Any: a state is whatever the model says.
+    """
     longest = max(map(len, targets)) - 1
-    rows = np.full((len(labels), longest), tokenizer.end)
-    wanted = np.full((len(labels), longest), -1)
+    rows = np.full((len(targets), longest), pad)
+    wanted = np.full((len(targets), longest), -1)
     for row, ids in enumerate(targets):
         rows[row, : len(ids) - 1], wanted[row, : len(ids) - 1] = ids[:-1], ids[1:]
-    state = model.select(state, np.zeros(len(labels), dtype=np.int64))
+    state = model.select(state, np.zeros(len(targets), dtype=np.int64))
     found, _ = model.read(state, rows)
     picked = np.take_along_axis(found, np.maximum(wanted, 0)[..., None], axis=2)[..., 0]
-    return np.asarray(scores + np.where(wanted >= 0, picked, 0.0).sum(axis=1))
+    return np.asarray(np.where(wanted >= 0, picked, 0.0).sum(axis=1, dtype=np.float64))

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from memlm.memory.nearest import index_words
 
 _MOST_VALUES = 1 << 26
-"""Of the table of words by labels, in float32: 256 MB. Words seen once make way first."""
+"""Of the table of words by labels, in float32: 256 MB. The rarest words make way."""
 
 
 class LabelCounts:
@@ -35,13 +35,13 @@ class LabelCounts:
                 of_labels.append(place[label])
         words, columns = np.array(of_words, np.int64), np.array(of_labels, np.int64)
         if len(self._words) * len(labels) > _MOST_VALUES:
-            words, columns = self._without_the_rare(words, columns)
+            words, columns = self._without_the_rare(words, columns, _MOST_VALUES // len(labels))
         size = len(self._words) * len(labels)
         counts = np.bincount(words * len(labels) + columns, minlength=size)
-        table = 1.0 + counts.reshape(len(self._words), len(labels))
-        self._log_shares = (np.log(table) - np.log(np.maximum(1.0, table.sum(axis=0)))).astype(
-            np.float32
-        )
+        table = counts.reshape(len(self._words), len(labels)).astype(np.float32) + 1
+        totals = np.maximum(1, table.sum(axis=0, dtype=np.float64))
+        self._log_shares = np.log(table, out=table)
+        self._log_shares -= np.log(totals).astype(np.float32)
         self._prior = np.log((texts + 1) / (texts.sum() + len(labels)))
 
     def log_probabilities(self, text: str) -> npt.NDArray[np.float64]:
@@ -52,10 +52,13 @@ class LabelCounts:
         return np.asarray(scores - np.log(np.exp(scores).sum()))
 
     def _without_the_rare(
-        self, words: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]
+        self, words: npt.NDArray[np.int64], columns: npt.NDArray[np.int64], most: int
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Return what is counted of words that stood in more than one text."""
-        is_kept = np.bincount(words, minlength=len(self._words)) > 1
+        """Return what is counted of up to `most` words: the commonest, none seen once."""
+        texts = np.bincount(words, minlength=len(self._words))
+        is_kept = np.zeros(len(texts), dtype=bool)
+        is_kept[np.argsort(-texts, kind="stable")[:most]] = True
+        is_kept &= texts > 1
         number = np.cumsum(is_kept) - 1
         self._words = {
             word: int(number[place]) for word, place in self._words.items() if is_kept[place]

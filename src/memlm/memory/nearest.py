@@ -3,8 +3,8 @@
     score(d) = sum over words w of idf(w) * tf (k + 1) / (tf + k (1 - b + b |d| / mean |d|))
 
 (Robertson and Zaragoza 2009). Candidates come from the suffix index, which says where the rarest
-words of the text stand; nothing but the index is kept. Words are runs of letters and digits, small
-or capital, and pairs of characters where a script writes no spaces.
+words of the text stand; nothing but the index is kept. Words are runs of letters and digits, small,
+with a capital or in capitals, and pairs of characters where a script writes no spaces.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from memlm.index import SuffixIndex
 
@@ -68,10 +66,9 @@ def nearest_documents(
     those that are not to be found; `documents` is how many there are in all.
     """
     asked = list(dict.fromkeys(index_words(text)))
-    spelt = [one for word in asked for one in (word, word.capitalize())]
-    counts = index.counts(spelt).reshape(-1, 2) if asked else np.zeros((0, 2), np.int64)
-    counts[[word == word.capitalize() for word in asked], 1] = 0
-    totals = dict(zip(asked, counts.sum(axis=1).tolist(), strict=True))
+    spelt = list(dict.fromkeys(one for word in asked for one in _spellings(word)))
+    counts = dict(zip(spelt, index.counts(spelt).tolist(), strict=True))
+    totals = {word: sum(counts[one] for one in _spellings(word)) for word in asked}
     weights = {
         word: math.log1p((documents + 0.5) / (min(count, documents) + 0.5))
         for word, count in totals.items()
@@ -82,7 +79,8 @@ def nearest_documents(
         if totals[word] > left:
             break
         left -= totals[word]
-        for document in set(_documents_with(index, word)):
+        there = [one for one in _spellings(word) if counts[one]]
+        for document in set(_documents_with(index, there)):
             votes[document] += weights[word]
     candidates = sorted(votes, key=lambda one: -votes[one])[:_MOST_CANDIDATES]
     words = {name: index_words(one) for name, one in texts_of(candidates).items()}
@@ -95,9 +93,14 @@ def nearest_documents(
     return sorted(found, key=lambda one: (-one.score, one.document_id))[:limit]
 
 
-def _documents_with(index: SuffixIndex, word: str) -> Iterator[str]:
-    """Yield the documents of every place of a word, small or capital."""
-    for spelt in dict.fromkeys((word, word.capitalize())):
+def _spellings(word: str) -> list[str]:
+    """Return how a word may stand in a text: small, with a capital letter, in capitals."""
+    return list(dict.fromkeys((word, word.capitalize(), word.upper())))
+
+
+def _documents_with(index: SuffixIndex, spellings: Sequence[str]) -> Iterator[str]:
+    """Yield the documents of every place of a word that stands there as it may be spelt."""
+    for spelt in spellings:
         for document, _ in index.places(spelt, limit=_MOST_PLACES)[1]:
             yield document
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +17,13 @@ from memlm.generate.answer_config import AnswerConfig
 from memlm.language_model import LanguageModel
 from memlm.messages import render
 from memlm.models.config import LONGEST_PAST, NetworkConfig
-from memlm.records import NearExample, SourceProblem, SourceText, TaskAnswer
+from memlm.records import NearExample, SourceNote, SourceProblem, SourceText, TaskAnswer
 from memlm.storage import read_json
-from memlm.tasks import MARK, TaskKind, task_of
+from memlm.tasks import MARK, TaskKind, task_of, write_question
 from memlm.workflow.blending import blended_predictor
 from memlm.workflow.bringing import in_windows
 from memlm.workflow.examples import NearExamples
+from memlm.workflow.known_answers import NO_SUCH_COLUMN
 from memlm.workflow.labelling import NEIGHBOURS, Labeller
 from memlm.workflow.listener import Listener
 from memlm.workflow.models import MEMORY, Model, writing_model
@@ -89,20 +90,64 @@ def read_questions(
     """
     listener = listener or Listener()
     file = existing_file(path)
-    if not is_table(file.name):
-        yield from (line for line in read_whole_text(file).splitlines() if line.strip())
-        return
-    column = column or _column_of(model.workspace)
-    reading = Reading(
-        config=CollectConfig(text_column=column),
-        text_names=task_of(task_of_model(model)).source_names,
-    )
-    for item in read_file(file, reading):
+    found = _rows if is_table(file.name) else _lines
+    for line, text in found(model, file, column, listener):
+        try:
+            write_question(text)
+        except InputError as error:
+            _leave_out(line, error.code, error.values, listener)
+        else:
+            yield text
+
+
+def _lines(
+    model: Model, file: Path, column: str | None, listener: Listener
+) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a text that are not blank, with their numbers."""
+    for number, line in enumerate(read_whole_text(file).splitlines()):
+        if line.strip():
+            yield number + 1, line
+
+
+def _rows(
+    model: Model, file: Path, column: str | None, listener: Listener
+) -> Iterator[tuple[int, str]]:
+    """Yield the sources of a table, with their lines."""
+    for item in _read_rows(model, file, column):
         if isinstance(item, SourceProblem):
-            reason = render(f"error.{item.code}.message", **item.values)
-            listener.note("row_left_out", line=item.position, reason=reason)
+            _leave_out(item.position, item.code, item.values, listener)
         elif isinstance(item, SourceText):
-            yield item.text
+            yield item.position or 0, item.text
+        elif item.code == "header_taken":
+            listener.note("header_not_asked", **item.values)
+
+
+def _read_rows(
+    model: Model, file: Path, column: str | None
+) -> Iterator[SourceText | SourceProblem | SourceNote]:
+    """Yield what a table holds, of the column that the last examples had where it has one."""
+    kept = _column_of(model.workspace)
+    names = task_of(task_of_model(model)).source_names
+    for tried in dict.fromkeys((column or kept, column)):
+        reading = Reading(config=CollectConfig(text_column=tried), text_names=names)
+        items = iter(read_file(file, reading))
+        try:
+            first = next(items, None)
+        except InputError as error:  # another table may call its column otherwise
+            if tried == column or error.code not in NO_SUCH_COLUMN:
+                raise
+            continue
+        if first is not None:
+            yield first
+            yield from items
+        return
+
+
+def _leave_out(
+    line: int | None, code: str, values: Mapping[str, Any], listener: Listener
+) -> None:  # Any: whatever the sentence formats
+    reason = render(f"error.{code}.message", **values)
+    listener.note("row_left_out", line=line, reason=reason)
 
 
 def _column_of(workspace: Workspace) -> str | None:

@@ -10,9 +10,10 @@ keep theirs, blank where no text that is left has an entry.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from memlm.storage import (
     reseal_files,
     write_json,
 )
+from memlm.tasks import read_example
 from memlm.workflow.listener import Listener
 from memlm.workflow.opening import documents_of
 from memlm.workflow.preparing import cut_again
@@ -68,6 +70,12 @@ class Leftovers:
             with documents_of(self.workspace) as store:
                 for document in store:
                     yield document.text, document.label
+
+    @cached_property
+    def targets(self) -> Set[str]:
+        """The targets of all examples that are left."""
+        examples = (read_example(text) for text, _ in self.texts())
+        return {example[1] for example in examples if example is not None}
 
     def place_of(self, path: Path) -> str:
         """Return where something lies in the workspace."""
@@ -111,6 +119,7 @@ def forget_in_models(left: Leftovers) -> Iterator[str]:
             tokenizer = load_tokenizer(folder / "tokenizer.json")
             gone = entries_of(described) - _in_use(left, described, tokenizer)
             yield from _blank_in_models(left, described, gone)
+        yield from _forget_targets(left, folder)
         yield from _forget_words(left, folder)
 
 
@@ -197,8 +206,34 @@ def _tokenizer_of(left: Leftovers, folder: Path) -> Json | None:
         left.listener.note("model_damaged", model=folder.name)
         path.unlink()
         _forget_labels(folder, ())
+        _keep_targets(folder, set())
         return None
     return dict(described)
+
+
+def _forget_targets(left: Leftovers, folder: Path) -> Iterator[str]:
+    """Take out of what a model learned as labels of a task those that no example has any more."""
+    with suppress(CorruptArtefactError, NotFoundError):
+        if not read_json(folder / "run.json").get("targets"):
+            return
+        tokenizer = load_tokenizer(folder / "tokenizer.json")
+        known = set()
+        for target in left.targets:  # they were counted as the tokenizer writes them
+            known |= {target, tokenizer.decode(tokenizer.encode(target).ids.tolist())}
+        if _keep_targets(folder, known):
+            yield left.place_of(folder / "run.json")
+
+
+def _keep_targets(folder: Path, known: Set[str]) -> bool:
+    """Leave only known targets in `run.json`; return whether there were others."""
+    with suppress(CorruptArtefactError, NotFoundError):
+        run = read_json(folder / "run.json")
+        before = run.get("targets") or {}
+        kept = {target: count for target, count in before.items() if target in known}
+        if kept != before:
+            write_json(folder / "run.json", run | {"targets": kept})
+            return True
+    return False
 
 
 def _forget_words(left: Leftovers, folder: Path) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from memlm.documents import DocumentStore
 from memlm.index import SuffixIndex, open_index
@@ -15,6 +16,8 @@ from memlm.workflow.learned import learned_ids
 from memlm.workflow.listener import Listener
 from memlm.workflow.models import MEMORY, Model
 from memlm.workflow.opening import ensure_index
+from memlm.workflow.preparing import open_tokens
+from memlm.workspace import Workspace
 
 
 class NearExamples:
@@ -24,7 +27,12 @@ class NearExamples:
         ensure_index(model.workspace, listener)
         self._index: SuffixIndex = open_index(model.workspace.character_index)
         self._store, self._documents = store, store.count()
-        self._learned = None if model.name == MEMORY else learned_ids(model.workspace, model.name)
+        is_memory = model.name == MEMORY
+        self._learned = (
+            _remembered_ids(model.workspace)
+            if is_memory
+            else learned_ids(model.workspace, model.name)
+        )
 
     def nearest(self, source: str, *, limit: int, but: str | None = None) -> list[NearExample]:
         """Return the nearest examples, the nearest first; not `but`, the example asked about."""
@@ -76,3 +84,11 @@ class NearExamples:
         number = np.uint64(int(identity, 16))
         place = int(np.searchsorted(self._learned, number))
         return place < len(self._learned) and bool(self._learned[place] == number)
+
+
+def _remembered_ids(workspace: Workspace) -> npt.NDArray[np.uint64]:
+    """Return the sorted ids of the documents that a memory holds: all but the sealed."""
+    tokens = open_tokens(workspace.prepared(str(workspace.settings()["tokenizer"])))
+    held, sealed = tokens.units["document"], tokens.units_of("sealed")["document"]
+    numbers = np.setdiff1d(held, sealed).tolist()
+    return np.sort(np.array([int(tokens.document_ids[one], 16) for one in numbers], dtype="<u8"))

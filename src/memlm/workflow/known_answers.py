@@ -17,7 +17,7 @@ from memlm.workflow.listener import Listener
 from memlm.workflow.models import Model
 from memlm.workflow.reading import existing_file
 
-_NO_SUCH_COLUMN = ("column_missing", "column_misspelt")
+NO_SUCH_COLUMN = ("column_missing", "column_misspelt")
 _ROWS_NAMED = 10
 
 
@@ -52,7 +52,7 @@ def task_texts(
     try:
         texts = _read_texts(file, replace(config, **names), limit, listener)
     except InputError as error:  # another table may call its columns otherwise
-        if not names or error.code not in _NO_SUCH_COLUMN:
+        if not names or error.code not in NO_SUCH_COLUMN:
             raise
         texts = _read_texts(file, config, limit, listener)
     if not texts:
