@@ -13,6 +13,7 @@ from memlm.train.answers import count_targets, find_answers
 from memlm.train.batches import Batch, TokenStream
 from memlm.train.validation import HeldOutText
 from memlm.workflow.preparing import open_tokens
+from memlm.workspace import read_run
 
 PAIRS = [
     {"source": f"word {number} of the source.", "target": f"!target {number % 3}!"}
@@ -108,3 +109,18 @@ def test_texts_without_the_sign_count_as_a_whole(tmp_path):
     memlm.collect_documents(opened, texts=[f"text number {number}" for number in range(40)])
     report = memlm.prepare_documents(opened, config=PrepareConfig(tokenizer="byte"))
     assert find_answers(open_tokens(opened.prepared(report.tokenizer)), "train") is None
+
+
+def test_the_sign_in_texts_of_no_task_is_a_sign_like_any_other(tmp_path):
+    opened = memlm.open_workspace(tmp_path / "ws", create=True)
+    texts = [f"text number {number}, and more of it" for number in range(40)]
+    memlm.collect_documents(opened, texts=[*texts, "one with ␟ in its middle"])
+    memlm.prepare_documents(opened, config=PrepareConfig(tokenizer="byte"))
+    config = memlm.TrainConfig(steps=1, hidden_width=8, device="cpu", threads=1)
+    report = memlm.train_model(opened, config=config)
+    assert report.task is None
+    assert report.network != "transformer"
+    run = read_run(opened.model(report.model))
+    assert not run["plan"]["has_task"]
+    store = open_tokens(opened.prepared("byte"))
+    assert report.held_out_characters == store.units_of("held_out")["characters"].sum()

@@ -16,8 +16,8 @@ _COUNTED_AT_ONCE = 1 << 20  # tokens
 _LABEL_PRIOR = 10_000.0  # tokens; chosen on a part of the training texts, see benchmarks/LOG.md
 
 
-def data_facts(store: TokenStore) -> DataFacts:
-    """Return what a plan needs to know of a token store."""
+def data_facts(store: TokenStore, *, has_task: bool = False) -> DataFacts:
+    """Return what a plan needs to know of a token store, which may hold examples of a task."""
     learned, held_out = store.units_of("train"), store.units_of("held_out")
     return DataFacts(
         train_tokens=int((learned["token_end"] - learned["token_start"]).sum()),
@@ -26,7 +26,7 @@ def data_facts(store: TokenStore) -> DataFacts:
         train_units=len(learned),
         vocabulary_size=store.tokenizer.vocabulary_size,
         label_tokens=tuple(store.tokenizer.labels.values()),
-        example_tokens=example_tokens(store),
+        example_tokens=example_tokens(store) if has_task else None,
     )
 
 

@@ -78,7 +78,10 @@ class TrainPlan:
     """None until that has been timed."""
     adapter_rank: int | None = None
     """Rank of the change that is learned beside frozen weights; None: the weights are learned."""
+    has_task: bool = False
+    """The text holds examples of a task, of which targets are measured."""
     loss_on: LossOn = "target"
+    """What is learned of them."""
 
     @property
     def all_phases(self) -> tuple[Phase, ...]:

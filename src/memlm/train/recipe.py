@@ -117,6 +117,7 @@ def make_plan(
         patience=config.patience,
         precision=precision,
         is_compiled=_is_compiled(config, is_on_gpu and not is_begun),
+        has_task=facts.example_tokens is not None,
         loss_on=config.loss_on,
     )
     steps = config.steps

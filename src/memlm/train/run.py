@@ -46,7 +46,7 @@ from memlm.train.learned import (
 from memlm.train.log import LOG, cut_log, is_logged, log_line
 from memlm.train.loop import Step, train_steps
 from memlm.train.origin import Origin
-from memlm.train.plan import TrainPlan
+from memlm.train.plan import DataFacts, TrainPlan
 from memlm.train.recipe import make_plan
 from memlm.train.result import closing_tokens, keep_the_good, write_result
 from memlm.train.resume import check_options, machine_changes
@@ -81,7 +81,7 @@ class TrainingRun:
     ) -> None:
         self.folder, self.store, self.origin = folder, store, origin or Origin()
         self.processes = processes or Processes()
-        self.facts = data_facts(store)
+        self.facts = data_facts(store, has_task=plan.has_task)
         self.training = Training(
             plan,
             device=self.processes.choose_device(config.device),
@@ -194,7 +194,7 @@ class TrainingRun:
     @cached_property
     def _answers(self) -> Answers | None:
         """What alone is learned, where that is less than all of the text."""
-        return find_answers(self.store, "train") if self.plan.loss_on == "target" else None
+        return _learned_answers(self.store, self.plan)
 
     def note(self, **changes: object) -> None:
         """Change `run.json`."""
@@ -246,9 +246,14 @@ class TrainingRun:
     def _stream(self) -> TokenStream:
         return token_stream(self.store, self.plan)
 
+    @cached_property
+    def _held_out_answers(self) -> Answers | None:
+        """What alone is measured, where that is less than all of the text."""
+        return find_answers(self.store, "held_out") if self.plan.has_task else None
+
     def held_out_question(self, number: int) -> npt.NDArray[np.int64] | None:
         """Return the tokens of a held-out question, another for each number; None without tasks."""
-        answers, units = find_answers(self.store, "held_out"), self.store.units_of("held_out")
+        answers, units = self._held_out_answers, self.store.units_of("held_out")
         if answers is None or not len(units):
             return None
         place = number % len(units)
@@ -270,7 +275,7 @@ class TrainingRun:
             labels=(
                 labels_of_units(self.store, "held_out") if self.plan.network.label_tokens else None
             ),
-            answers=find_answers(self.store, "held_out"),
+            answers=self._held_out_answers,
         )
 
     def _is_checkpoint(self, step: int) -> bool:
@@ -280,7 +285,7 @@ class TrainingRun:
 
 def token_stream(store: TokenStore, plan: TrainPlan) -> TokenStream:
     """Return the text as `plan` reads it."""
-    answers = find_answers(store, "train") if plan.loss_on == "target" else None
+    answers = _learned_answers(store, plan)
     return TokenStream(
         store.tokens,
         store.units_of("train"),
@@ -290,6 +295,12 @@ def token_stream(store: TokenStore, plan: TrainPlan) -> TokenStream:
         labels=labels_of_units(store) if plan.network.label_tokens else None,
         counts_from=None if answers is None else answers.first,
     )
+
+
+def _learned_answers(store: TokenStore, plan: TrainPlan) -> Answers | None:
+    """Return what alone is learned of a task's examples; None where all of the text is."""
+    is_part = plan.has_task and plan.loss_on == "target"
+    return find_answers(store, "train") if is_part else None
 
 
 def start_run(
@@ -312,7 +323,8 @@ def start_run(
     processes = processes or Processes()
     device = processes.choose_device(config.device)  # a wrong one is said before there is a folder
     origin = origin or Origin()
-    plan = _plan(folder, store, config, device=device, processes=processes, origin=origin)
+    facts = data_facts(store, has_task=task is not None)
+    plan = _plan(folder, store, config, facts, device=device, processes=processes, origin=origin)
     torch.set_num_threads(plan.threads)
     # Built before there is a folder: the memory may have no room for it.
     run = TrainingRun(folder, store, plan, config, processes=processes, origin=origin)
@@ -340,13 +352,13 @@ def _plan(
     folder: Path,
     store: TokenStore,
     config: TrainConfig,
+    facts: DataFacts,
     *,
     device: torch.device,
     processes: Processes,
     origin: Origin,
 ) -> TrainPlan:
     """Return the plan of a training that is to have this folder, whose disk has room for it."""
-    facts = data_facts(store)
     if config.patience is not None and not facts.held_out_tokens:
         raise ConfigError("needs_held_out", option="--patience")
     cores = cores_of_each(processes)

@@ -37,6 +37,7 @@ from memlm.workspace import Workspace, read_run
 if TYPE_CHECKING:
     from memlm.train.distributed import Processes
     from memlm.train.origin import Origin
+    from memlm.train.plan import DataFacts
     from memlm.train.run import TrainingRun
 
 _TAIL = re.compile(r"(-(tuned|lora))?-([0-9]+|[0-9a-f]{8})$")
@@ -128,6 +129,7 @@ def _new_run(
     processes: Processes,
     origin: Origin | None,
 ) -> TrainingRun:
+    from memlm.train.learned import data_facts
     from memlm.train.run import start_run
 
     store = open_tokens(workspace.prepared(tokenizer))
@@ -136,7 +138,8 @@ def _new_run(
     if origin is not None:
         stem = _stem_of_taught(origin, config)
     elif stem == "auto":
-        stem = _chosen_network(store, config, listener, processes)
+        facts = data_facts(store, has_task=workspace.task is not None)
+        stem = _chosen_network(facts, config, listener, processes)
     name = config.name or _new_name(workspace, stem)
     run = start_run(
         workspace.model(name),
@@ -229,16 +232,13 @@ def say_of_rejected(
 
 
 def _chosen_network(
-    store: TokenStore, config: TrainConfig, listener: Listener, processes: Processes
+    facts: DataFacts, config: TrainConfig, listener: Listener, processes: Processes
 ) -> str:
     """Return what `auto` stands for, and say why."""
     from memlm.train.distributed import cores_of_each
-    from memlm.train.learned import data_facts
     from memlm.train.recipe import network_choice
 
-    choice = network_choice(
-        config, data_facts(store), cores=cores_of_each(processes), processes=processes.size
-    )
+    choice = network_choice(config, facts, cores=cores_of_each(processes), processes=processes.size)
     if not choice.losses:
         listener.note("auto_network_of_task", network=choice.network)
         return choice.network
