@@ -62,6 +62,8 @@ _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 def run(words: Sequence[str]) -> int:
     """Run one command; return its exit code."""
     _let_any_text_be_printed()
+    # Where colorama is installed numba lets it write to the terminal once more at the very end.
+    os.environ.setdefault("NUMBA_DISABLE_ERROR_MESSAGE_HIGHLIGHTING", "1")
     as_json, debug, language = _manner(words)
     is_first = process_place().is_first  # of several under torchrun, the one whose result is read
     as_json = as_json and is_first
