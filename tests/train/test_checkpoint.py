@@ -390,7 +390,7 @@ def test_patience_without_held_out_text_is_refused_before_there_is_a_folder(
     store, small, tmp_path, monkeypatch
 ):
     facts = replace(data_facts(store), held_out_tokens=0)
-    monkeypatch.setattr("memlm.train.run.data_facts", lambda store: facts)
+    monkeypatch.setattr("memlm.train.run.data_facts", lambda store, **more: facts)
     with pytest.raises(ConfigError, match="--patience"):
         start_run(tmp_path / "new", store, small(patience=2), made_from=MADE_FROM)
     assert not (tmp_path / "new").exists()

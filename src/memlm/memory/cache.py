@@ -39,7 +39,8 @@ class _Storage:
     """Arrays that grow at their end; what was written is never changed."""
 
     def __init__(self, width: int, capacity: int) -> None:
-        self.keys = np.empty((capacity, width), dtype=np.float32)
+        # BLAS reads some rows beyond those it is given: of what lay there before it would complain.
+        self.keys = np.zeros((capacity, width), dtype=np.float32)
         self.values = np.empty(capacity, dtype=np.int64)
         self.filled = 0
 
