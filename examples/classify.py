@@ -41,9 +41,12 @@ def main(workspace: str) -> None:
     print(f"{answer.text} ({answer.probabilities[answer.text]:.0%})")
     for near in answer.examples:
         print(f"  near: {near.asked[:60]} -> {near.answer}")
-    found = memlm.evaluate_task(model, f"{workspace}-asked.csv")
+    asked = f"{workspace}-asked.csv"
+    alone = memlm.evaluate_task(model, asked, memories=[])
+    found = memlm.evaluate_task(model, asked)
     for name, finding in found.items():
-        print(f"{name}: {finding.value:.3f} ({finding.low:.3f} to {finding.high:.3f})")
+        interval = f"{finding.low:.3f} to {finding.high:.3f}"
+        print(f"{name}: {finding.value:.3f} ({interval}), network alone {alone[name].value:.3f}")
     for name, scores in found.baselines.items():
         print(f"  {name}: {scores}")
 

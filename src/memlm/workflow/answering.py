@@ -206,13 +206,13 @@ class Answerer:
         assert self._near is not None, "outside its block"
         return self._near
 
-    def answer(self, source: str, *, but: str | None = None) -> TaskAnswer:
-        """Return the answer to one source; `but` is the id of an example that is not to help."""
+    def answer(self, source: str) -> TaskAnswer:
+        """Return the answer to one source, with the nearest examples."""
         from memlm.generate.answer import answer_config, answer_question
 
         source = normalise_text(source).strip()
         wanted = max(self.how.examples, self.how.recall, self._looked_at)
-        examples = self.near.nearest(source, limit=wanted, but=but) if wanted else []
+        examples = self.near.nearest(source, limit=wanted) if wanted else []
         shown = tuple(examples[: self.how.examples])
         ids, left_out = self._question(source, examples[: self.how.recall])
         if self.kind == "classify":

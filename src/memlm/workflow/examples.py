@@ -34,14 +34,14 @@ class NearExamples:
             else learned_ids(model.workspace, model.name)
         )
 
-    def nearest(self, source: str, *, limit: int, but: str | None = None) -> list[NearExample]:
-        """Return the nearest examples, the nearest first; not `but`, the example asked about."""
+    def nearest(self, source: str, *, limit: int) -> list[NearExample]:
+        """Return the nearest examples, the nearest first."""
         kept: dict[str, tuple[str, str]] = {}
 
         def sources_of(identities: Sequence[str]) -> Mapping[str, str]:
             for identity in identities:
                 example = self._example(identity)
-                if example is not None and identity != but:
+                if example is not None:
                     kept[identity] = example
             return {identity: example[0] for identity, example in kept.items()}
 
